@@ -1,0 +1,135 @@
+"""Where each tensor of a model folder lies, from the safetensors headers alone.
+
+The header of a safetensors file is a little-endian 64-bit length and so many bytes of JSON
+(https://huggingface.co/docs/safetensors). Nothing here reads a weight or imports torch.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from alpharl.errors import CheckpointError
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+ITEM_SIZES = {
+    "F64": 8, "F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
+    "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
+}  # fmt: skip
+_HEADER_LIMIT = 100 << 20
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One tensor as its file's header declares it."""
+
+    name: str
+    file: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class ModelIndex:
+    """The tensors of a model folder, in the order in which its files hold them."""
+
+    folder: Path
+    tensors: dict[str, TensorInfo]
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the weight files, in order."""
+        return list(dict.fromkeys(info.file for info in self.tensors.values()))
+
+
+def read_index(folder: Path) -> ModelIndex:
+    """Index a Hugging Face model folder, single-file or sharded.
+
+    Raises:
+        CheckpointError: no folder, no safetensors weights, or a broken header.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such checkpoint folder; check the path and the step")
+    tensors = {}
+    for name in _weight_files(folder):
+        tensors.update({info.name: info for info in _read_header(folder / name)})
+    return ModelIndex(folder, tensors)
+
+
+def _weight_files(folder: Path) -> list[str]:
+    if (folder / SINGLE).is_file():
+        return [SINGLE]
+    if (folder / INDEX).is_file():
+        weight_map = json.loads((folder / INDEX).read_text())["weight_map"]
+        return sorted(set(weight_map.values()))
+    others = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth"})
+    found = f"found {others[0]}" if others else "found no weights"
+    raise CheckpointError(
+        f"{folder}: {found}, expected {SINGLE} or {INDEX}; save the model as safetensors"
+    )
+
+
+def _read_header(path: Path) -> list[TensorInfo]:
+    """Declared tensors of one file, in file order.
+
+    Raises:
+        CheckpointError: the file is missing, cut short, or not safetensors.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(size, _HEADER_LIMIT):
+                raise ValueError("header longer than the file")
+            header = json.loads(file.read(length))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: named in {INDEX} but missing; copy it again") from None
+    except (struct.error, ValueError) as error:
+        raise CheckpointError(f"{path}: not a safetensors file ({error}); copy it again") from None
+    header.pop("__metadata__", None)
+    infos = [
+        TensorInfo(
+            name, path.name, entry["dtype"], tuple(entry["shape"]),
+            8 + length + entry["data_offsets"][0], 8 + length + entry["data_offsets"][1],
+        )
+        for name, entry in header.items()
+    ]  # fmt: skip
+    infos.sort(key=lambda info: info.start)
+    if infos and infos[-1].stop != size:
+        raise CheckpointError(
+            f"{path}: found {size} bytes, expected {infos[-1].stop}; it is cut short, copy it again"
+        )
+    return infos
+
+
+def require_same_tensors(base: ModelIndex, other: ModelIndex) -> None:
+    """Refuse a checkpoint whose tensor names or shapes are not those of its base.
+
+    Raises:
+        CheckpointError: names the first tensor that differs.
+    """
+    missing = [name for name in base.tensors if name not in other.tensors]
+    extra = [name for name in other.tensors if name not in base.tensors]
+    if missing or extra:
+        lacks, name = ("lacks", missing[0]) if missing else ("has an extra", extra[0])
+        raise CheckpointError(
+            f"{other.folder}: {lacks} tensor {name}; expected the {len(base.tensors)} tensors of "
+            f"{base.folder}, name the right base"
+        )
+    for name, info in base.tensors.items():
+        shape = other.tensors[name].shape
+        if shape != info.shape:
+            raise CheckpointError(
+                f"{other.folder}: {name} has shape {list(shape)}, expected {list(info.shape)} as "
+                f"in {base.folder}; name the right base"
+            )

@@ -1,0 +1,81 @@
+"""Manifests: what a base or a checkpoint is made of. Torch-free.
+
+A workflow tracks a model folder by its manifest, because Snakemake does not see a weight file that
+is replaced inside a directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from alpharl.checkpoints.files import write_json
+from alpharl.checkpoints.index import ModelIndex, read_index, require_same_tensors
+
+VERSION = 1
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's content, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_json(data: Any) -> str:
+    """SHA-256 of data as canonical JSON, as hex."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def describe_model(index: ModelIndex, step: int) -> dict[str, Any]:
+    """The manifest of a model folder: files with digests, tensor count, bytes and dtypes."""
+    files = {name: digest_file(index.folder / name) for name in index.files}
+    infos = index.tensors.values()
+    return {
+        "version": VERSION,
+        "step": step,
+        "path": str(index.folder),
+        "digest": digest_json(files),
+        "files": files,
+        "tensors": len(index.tensors),
+        "bytes": sum(info.nbytes for info in infos),
+        "dtypes": sorted({info.dtype for info in infos}),
+    }
+
+
+def write_manifest(folder: Path, step: int, out: Path, base: Path | None = None) -> None:
+    """Write a model folder's manifest, after checking that its tensors are those of `base`.
+
+    Raises:
+        CheckpointError: no such folder, broken files, or other tensors than the base.
+    """
+    index = read_index(folder)
+    if base is not None:
+        require_same_tensors(read_index(base), index)
+    write_json(out, describe_model(index, step))
+
+
+def write_checkpoints(run: str, base: str, manifests: list[Path], out: Path) -> None:
+    """Write the table of a run's checkpoints: step, path and digest of each."""
+    entries = sorted((json.loads(path.read_text()) for path in manifests), key=lambda m: m["step"])
+    rows = [{key: entry[key] for key in ("step", "path", "digest")} for entry in entries]
+    steps = [row["step"] for row in rows]
+    write_json(out, {"run": run, "base": base, "steps": steps, "checkpoints": rows})
+
+
+class KnownDigests(dict[str, str]):
+    """Digests of model folders by absolute path; one without a manifest is read and hashed."""
+
+    def __init__(self, manifests: Iterable[Path]) -> None:
+        """Take the digests that manifests hold."""
+        entries = [json.loads(path.read_text()) for path in manifests]
+        super().__init__((os.path.abspath(entry["path"]), entry["digest"]) for entry in entries)
+
+    def __missing__(self, folder: str) -> str:
+        """Hash a folder that has no manifest, once."""
+        digest = str(describe_model(read_index(Path(folder)), 0)["digest"])
+        self[folder] = digest
+        return digest

@@ -1,0 +1,181 @@
+"""`alpharl VERB`: one verb per rule of the workflow; nothing else computes.
+
+Parsing is here, the work in `alpharl.verbs`, which imports heavy libraries only inside the verb
+that needs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from alpharl import __version__, verbs
+from alpharl.errors import AlpharlError
+
+PATTERN = "folder pattern with {step} in it, such as 'runs/foo/step-{step}'"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns the exit status: 0, or 1 with one line on standard error."""
+    args = _parser().parse_args(argv)
+    try:
+        args.run_verb(args)
+    except AlpharlError as error:
+        print(f"alpharl {args.verb}: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="alpharl", description=__doc__.split("\n")[0])
+    parser.add_argument("--version", action="version", version=f"alpharl {__version__}")
+    add = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for define in (_study_verbs, _training_verbs, _spectra_verbs, _model_verbs, _score_verbs):
+        define(add)
+    return parser
+
+
+Adder = argparse._SubParsersAction  # the type that add_subparsers returns has no public name
+
+
+def _verb(add: Adder[argparse.ArgumentParser], name: str, help: str) -> argparse.ArgumentParser:
+    parser = add.add_parser(name, help=help, description=help)
+    parser.set_defaults(run_verb=getattr(verbs, name))
+    return parser
+
+
+def _study_verbs(add: Adder[argparse.ArgumentParser]) -> None:
+    check = _verb(add, "check", "Validate a study file and print what it would make.")
+    check.add_argument("study", type=Path)
+    _verb(add, "methods", "List the forecasting methods with source, inputs and cost.")
+    report = _verb(add, "report", "Write a study's report from its finished results.")
+    report.add_argument("study", type=Path, nargs="?", help="study file")
+    report.add_argument("--spec", help="the study as JSON instead of a file")
+
+
+def _training_verbs(add: Adder[argparse.ArgumentParser]) -> None:
+    pretrain = _verb(add, "pretrain", "Pretrain a small base and write its manifest.")
+    pretrain.add_argument("--spec", required=True, help="PretrainSpec as JSON")
+    pretrain.add_argument("--out", type=Path, required=True, help="model folder")
+    pretrain.add_argument("--manifest", type=Path, required=True)
+    train = _verb(add, "train", "Train a run; resumes where a killed one stopped.")
+    train.add_argument("--spec", required=True, help="TrainSpec as JSON")
+    train.add_argument("--base", type=Path, required=True)
+    train.add_argument("--out", type=Path, required=True, help="folder of the checkpoints")
+    train.add_argument("--manifests", required=True, help="file pattern with {step} in it")
+    manifest = _verb(add, "manifest", "Check a checkpoint against its base; write its manifest.")
+    manifest.add_argument("--checkpoint", type=Path, required=True)
+    manifest.add_argument("--step", type=int, required=True)
+    manifest.add_argument("--base", type=Path, help="model folder whose tensors it must have")
+    manifest.add_argument("--out", type=Path, required=True)
+    table = _verb(add, "checkpoints", "Collect a run's manifests into one table.")
+    table.add_argument("--run", required=True)
+    table.add_argument("--base", required=True, help="name of the base")
+    table.add_argument("--manifests", type=Path, nargs="+", required=True)
+    table.add_argument("--out", type=Path, required=True)
+
+
+def _spectra_verbs(add: Adder[argparse.ArgumentParser]) -> None:
+    factors = _verb(add, "factors", "Top-k singular triplets of a checkpoint's update.")
+    factors.add_argument("--base", type=Path, required=True)
+    factors.add_argument("--checkpoint", type=Path, required=True)
+    factors.add_argument("--rank", type=int, default=8)
+    factors.add_argument("--scope", choices=["paper", "all"], default="paper")
+    _shard(factors)
+    gram = _verb(add, "gram", "Inner products between the updates of a run's checkpoints.")
+    gram.add_argument("--base", type=Path, required=True)
+    _checkpoints(gram)
+    _shard(gram)
+    dynamics = _verb(add, "dynamics", "Fits of each matrix's trajectory, beside null models.")
+    dynamics.add_argument("--base", type=Path, required=True)
+    _checkpoints(dynamics)
+    _stores(dynamics)
+    dynamics.add_argument("--scores", type=Path, required=True, help="CSV: step,accuracy")
+    dynamics.add_argument("--permutations", type=int, default=200, help="draws of each null model")
+    dynamics.add_argument("--holdout", type=float, default=0.6, help="share that is fitted")
+    dynamics.add_argument("--seed", type=int, default=0)
+    dynamics.add_argument("--out", type=Path, required=True, help="Parquet; a CSV twin beside it")
+
+
+def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
+    rank = _verb(add, "rank", "Rank-k model of an update, or one of its controls.")
+    rank.add_argument("--base", type=Path, required=True)
+    rank.add_argument("--checkpoint", type=Path, required=True)
+    rank.add_argument("--rank", type=int, default=1)
+    kinds = ["rank", "unscaled", "random", "without", "full-update"]
+    rank.add_argument("--kind", choices=kinds, default="rank")
+    rank.add_argument("--unscaled", dest="kind", action="store_const", const="unscaled")
+    rank.add_argument("--step", type=int, help="default: the number that the folder's name ends in")
+    rank.add_argument("--seed", type=int, default=0, help="of the random control")
+    rank.add_argument("--factors", type=Path, nargs="+", help="factor files made before")
+    _variant_out(rank)
+    forecast = _verb(add, "forecast", "Forecast a later model from an early window.")
+    forecast.add_argument("--base", type=Path, required=True)
+    _checkpoints(forecast)
+    forecast.add_argument("--through", type=int, required=True, help="last step of the window")
+    forecast.add_argument("--method", required=True, help="see `alpharl methods`")
+    forecast.add_argument("--target-step", type=int, required=True)
+    forecast.add_argument("--scores", type=Path, help="CSV of validation scores: step,accuracy")
+    forecast.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
+    forecast.add_argument(
+        "--record-undefined", action="store_true",
+        help="where the method is undefined, write a variant that says so instead of failing",
+    )  # fmt: skip
+    _stores(forecast)
+    _variant_out(forecast)
+    export = _verb(add, "export", "Turn an adapter or a blend into a normal model folder.")
+    export.add_argument("variant", type=Path)
+    export.add_argument("--out", type=Path, required=True)
+
+
+def _score_verbs(add: Adder[argparse.ArgumentParser]) -> None:
+    suite = _verb(add, "suite", "Fix the questions of a suite.")
+    suite.add_argument("--name", required=True)
+    suite.add_argument("--spec", required=True, help="Suite as JSON")
+    suite.add_argument("--out", type=Path, required=True)
+    disjoint = _verb(add, "disjoint", "Refuse questions shared by validation and test suites.")
+    disjoint.add_argument("--suites", type=Path, nargs="+", required=True)
+    disjoint.add_argument("--out", type=Path, required=True)
+    evaluate = _verb(add, "evaluate", "Score models and variants of one base on a suite.")
+    evaluate.add_argument("--suite", type=Path, required=True, help="suite.json")
+    evaluate.add_argument("--base", type=Path, required=True)
+    evaluate.add_argument("--variant", action="append", required=True, metavar="NAME=FOLDER")
+    evaluate.add_argument("--manifests", type=Path, nargs="*", default=[])
+    evaluate.add_argument("--run", default="")
+    evaluate.add_argument("--engine", choices=["hf"], default="hf")
+    evaluate.add_argument("--dtype", default="float32")
+    evaluate.add_argument("--batch-size", type=int, default=64)
+    evaluate.add_argument("--out", type=Path, required=True, help="folder of the results")
+    accuracy = _verb(add, "accuracy", "Collect checkpoint results into a step,accuracy table.")
+    accuracy.add_argument("--scores", type=Path, nargs="+", required=True)
+    accuracy.add_argument("--out", type=Path, required=True)
+
+
+def _checkpoints(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoints", required=True, help=PATTERN)
+    parser.add_argument("--steps", type=int, nargs="+", help="default: all that the pattern finds")
+
+
+def _shard(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--shard", type=int, default=0)
+    parser.add_argument("--shards", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True)
+
+
+def _stores(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--factors", help="pattern of factor files made before, with {step}")
+    parser.add_argument("--gram", help="gram file made before")
+    parser.add_argument(
+        "--shards", type=int, default=1, help="shards, if the patterns hold {shard}"
+    )
+
+
+def _variant_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--dense", action="store_true", help="write a normal model folder instead")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,83 @@
+"""Temporal SVD of a tensor's trajectory, from its gram matrix alone (RELEX, section 3).
+
+Stack the updates as rows of M (T x d), not centred. G = M M^T = U diag(lambda) U^T. The k-th
+temporal direction is V_k = M^T U_k / sqrt(lambda_k), its coefficients over time are
+C_k = sqrt(lambda_k) U_k, and so anything built on them is a weighted sum of observed updates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Fit = Literal["linear", "quadratic", "saturating"]
+CUTOFF = 1e-6
+"""Directions with sqrt(lambda) below this share of the first are dropped, as RELEX does."""
+
+
+@dataclass(frozen=True)
+class Temporal:
+    """Kept directions of one tensor: `coefficients` (T, r), `mix` (T, r), `share` (r,)."""
+
+    coefficients: np.ndarray
+    """C: the updates' coordinates along each direction."""
+    mix: np.ndarray
+    """U / sqrt(lambda): direction k is the sum over t of mix[t, k] times update t."""
+    share: np.ndarray
+    """Each direction's share of the trajectory's energy."""
+
+
+def temporal_svd(gram_tt: np.ndarray, rank: int) -> Temporal:
+    """The leading temporal directions of a tensor.
+
+    Args:
+        gram_tt: (T, T) float64 inner products of the updates.
+        rank: number of directions; cut where they vanish, so a frozen tensor has none.
+
+    The sign of each direction is fixed so that its last coefficient is positive.
+    """
+    values, vectors = np.linalg.eigh(gram_tt)
+    sigma = np.sqrt(np.clip(values[::-1], 0, None))
+    keep = [k for k in range(min(rank, len(sigma))) if sigma[k] > CUTOFF * sigma[0]]
+    u, s = vectors[:, ::-1][:, keep], sigma[keep]
+    u = u * np.where(u[-1:] < 0, -1.0, 1.0)
+    total = float(np.trace(gram_tt))
+    return Temporal(u * s, u / s, s**2 / total if total > 0 else s)
+
+
+def read_off(steps: np.ndarray, values: np.ndarray, at: float, fit: Fit = "linear") -> float:
+    """Least-squares curve through (step, value), read at a step.
+
+    `linear` a t + b; `quadratic` a t^2 + b t + c; `saturating` a (1 - exp(-t / tau)) + b with tau
+    on a grid from a tenth to ten times the last step. With too few points for a curve's
+    parameters the next simpler curve is fitted.
+    """
+    t, y = np.asarray(steps, np.float64), np.asarray(values, np.float64)
+    if len(t) == 1:
+        return float(y[0])
+    if fit == "saturating" and len(t) >= 4:
+        return _saturating(t, y, at)
+    degree = 2 if fit == "quadratic" and len(t) >= 3 else 1
+    scale = float(np.abs(t).max())
+    return float(np.polyval(np.polyfit(t / scale, y, degree), at / scale))
+
+
+def _saturating(t: np.ndarray, y: np.ndarray, at: float) -> float:
+    best = (np.inf, 0.0)
+    for tau in t[-1] * np.geomspace(0.1, 10, 41):
+        rise = 1 - np.exp(-t / tau)
+        design = np.stack([rise, np.ones_like(t)], axis=1)
+        (a, b), *_ = np.linalg.lstsq(design, y, rcond=None)
+        error = float(np.sum((design @ [a, b] - y) ** 2))
+        best = min(best, (error, float(a * (1 - np.exp(-at / tau)) + b)))
+    return best[1]
+
+
+def line_r2(steps: np.ndarray, values: np.ndarray) -> float:
+    """R2 of a straight line through (step, value): the squared correlation; 0 for a constant."""
+    t, y = np.asarray(steps, np.float64), np.asarray(values, np.float64)
+    if len(t) < 2 or np.ptp(y) == 0 or np.ptp(t) == 0:
+        return 0.0
+    return float(np.corrcoef(t, y)[0, 1] ** 2)

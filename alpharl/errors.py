@@ -1,0 +1,32 @@
+"""The errors that a user can cause.
+
+Every message is one line that says what was found, what was expected and what to do. The command
+line prints the line and exits with status 1; anything else that is raised is a bug and keeps its
+traceback.
+"""
+
+from __future__ import annotations
+
+
+class AlpharlError(ValueError):
+    """Base of all errors that a user can cause and mend."""
+
+
+class StudyError(AlpharlError):
+    """The study file is not valid, or its plan contradicts itself."""
+
+
+class CheckpointError(AlpharlError):
+    """Weights are missing, unreadable, not finite, or do not fit their base."""
+
+
+class MethodError(AlpharlError):
+    """A forecasting method cannot be applied to what it was given."""
+
+
+class EvaluationError(AlpharlError):
+    """A suite or an engine cannot do what was asked."""
+
+
+class UndefinedForecast(MethodError):
+    """The method gives no forecast on this window, though nothing is wrong with the input."""

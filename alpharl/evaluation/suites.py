@@ -1,0 +1,107 @@
+"""Suites on disk: the questions that a suite asks, fixed before anything is scored.
+
+suites/<suite>/suite.json     tasks, decoding settings, one digest per question
+suites/<suite>/<task>.jsonl   the questions of generated problems
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alpharl.checkpoints.files import write_json, write_text
+from alpharl.checkpoints.manifest import digest_json
+from alpharl.errors import EvaluationError
+from alpharl.problems import PROBLEMS
+from alpharl.study.config import Suite, Task
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class SuiteFiles:
+    """A suite as read from its folder."""
+
+    folder: Path
+    name: str
+    role: str
+    tasks: list[dict[str, Any]]
+    max_new_tokens: int
+    include_path: str | None
+    digest: str
+
+    @property
+    def questions(self) -> list[str]:
+        """Digests of the questions' texts, in the order in which they are asked."""
+        return [question for task in self.tasks for question in task["questions"]]
+
+
+def write_suite(name: str, suite: Suite, out: Path) -> None:
+    """Fix a suite's questions and write `suite.json`.
+
+    Raises:
+        EvaluationError: a task is unknown, or has no question.
+    """
+    tasks = [_task_entry(task, suite, out.parent) for task in suite.tasks]
+    head = {"version": VERSION, "name": name, "role": suite.role}
+    body = {"max_new_tokens": suite.max_new_tokens, "include_path": suite.include_path}
+    data = head | body | {"tasks": tasks}
+    write_json(out, data | {"digest": digest_json(data)})
+
+
+def read_suite(path: Path) -> SuiteFiles:
+    """Read `suite.json`.
+
+    Raises:
+        EvaluationError: there is none.
+    """
+    if not path.is_file():
+        raise EvaluationError(f"{path}: no such suite; make it with `alpharl suite`")
+    data = json.loads(path.read_text())
+    keys = ("name", "role", "tasks", "max_new_tokens", "include_path", "digest")
+    return SuiteFiles(path.parent, **{key: data[key] for key in keys})
+
+
+def require_disjoint(suites: list[SuiteFiles]) -> dict[str, int]:
+    """Refuse a question that stands in a validation and in a test suite.
+
+    Returns:
+        The number of questions per suite.
+
+    Raises:
+        EvaluationError: names two suites and how many questions they share.
+    """
+    for fitted in (suite for suite in suites if suite.role == "validation"):
+        for tested in (suite for suite in suites if suite.role == "test"):
+            shared = set(fitted.questions) & set(tested.questions)
+            if shared:
+                raise EvaluationError(
+                    f"suites '{fitted.name}' (validation) and '{tested.name}' (test) overlap: "
+                    f"found {len(shared)} questions in both, expected none; change a split or a task"
+                )
+    return {suite.name: len(suite.questions) for suite in suites}
+
+
+def _task_entry(task: Task, suite: Suite, folder: Path) -> dict[str, Any]:
+    """Questions of one task: generated here, or the documents of an lm-eval task."""
+    data: str | None = None
+    if task.split is not None:
+        if task.task not in PROBLEMS:
+            raise EvaluationError(
+                f"task '{task.task}' has no split '{task.split}': only generated problems "
+                f"({', '.join(PROBLEMS)}) do; leave 'split' out"
+            )
+        rows = PROBLEMS[task.task].questions(task.split)[: task.limit]
+        data, prompts = f"{task.task}-{task.split}.jsonl", [row["prompt"] for row in rows]
+        write_text(folder / data, "".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        from alpharl.evaluation.lm_tasks import load_task, prompts_of
+
+        prompts = prompts_of(load_task(task.task, None, suite.include_path))[: task.limit]
+    if not prompts:
+        raise EvaluationError(f"task '{task.task}': found no question, expected at least one")
+    digests = [hashlib.sha256(prompt.encode()).hexdigest()[:16] for prompt in prompts]
+    return {"task": task.task, "data": data, "questions": digests}

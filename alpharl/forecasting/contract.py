@@ -1,0 +1,109 @@
+"""What a forecaster sees and what it returns. It never touches weights.
+
+A forecaster is a function (window, options) -> Prediction. The window holds only what was known by
+its last step, so a fit cannot see a later checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from alpharl.errors import MethodError
+from alpharl.spectra.gram import Gram
+from alpharl.spectra.lowrank import Factors, LowRank
+
+VERSION = 1
+
+Blend = dict[str, dict[int, float]]
+"""Per tensor, the weight of each observed step's update; a tensor left out stays at base."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The early part of a run that a method may use."""
+
+    steps: list[int]
+    """Observed steps, increasing, without the base."""
+    target_step: int
+    """The step to forecast."""
+    tensors: list[str]
+    """Names of all tensors of the model."""
+    gram: Gram | None = None
+    """Inner products between the window's updates, per tensor."""
+    factors: Mapping[int, Mapping[str, Factors]] | None = None
+    """Factors per observed step, per matrix."""
+    accuracy: Mapping[int, float] | None = None
+    """Validation accuracy per step; the base's (step 0) may be among them."""
+
+    @property
+    def last(self) -> int:
+        """The last observed step."""
+        return self.steps[-1]
+
+    def need_gram(self) -> Gram:
+        """The gram of exactly the window's steps."""
+        if self.gram is None:
+            raise MethodError("found no gram, expected one over the window; make it first")
+        return self.gram.upto(self.steps)
+
+    def need_factors(self) -> Mapping[int, Mapping[str, Factors]]:
+        """The factors of exactly the window's steps."""
+        if self.factors is None or any(step not in self.factors for step in self.steps):
+            raise MethodError("found no factors for all of the window's steps; make them first")
+        return {step: self.factors[step] for step in self.steps}
+
+    def need_accuracy(self) -> np.ndarray:
+        """Validation accuracies (T,) of the window's steps, without the base.
+
+        Raises:
+            MethodError: a step has none.
+        """
+        known = self.accuracy or {}
+        missing = [step for step in self.steps if step not in known]
+        if missing:
+            raise MethodError(
+                f"found no validation accuracy for steps {missing}; this method needs one per "
+                "observed checkpoint, give a table with the columns step,accuracy"
+            )
+        return np.array([known[step] for step in self.steps])
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A predicted update: the sum of a blend of observed updates and a low-rank part."""
+
+    blend: Blend = field(default_factory=dict)
+    adapter: dict[str, LowRank] = field(default_factory=dict)
+    fit: dict[str, Any] = field(default_factory=dict)
+    """What was fitted, for the report and for people: JSON-ready."""
+
+
+Forecaster = Callable[[Window, Any], Prediction]
+
+
+def norm_ratio(window: Window, prediction: Prediction) -> float | None:
+    """|predicted update| / |last observed update| over the predicted tensors.
+
+    None where the files at hand do not determine it: a blend without gram, or a blend and an
+    adapter on the same tensor.
+    """
+    if prediction.blend and not prediction.adapter and window.gram is not None:
+        gram, last = window.need_gram(), len(window.steps) - 1
+        squares = [_blend_square(gram, name, w) for name, w in prediction.blend.items()]
+        observed = [gram.tensors[name][last, last] for name in prediction.blend]
+    elif prediction.adapter and not prediction.blend:
+        norms = window.need_factors()[window.last]
+        squares = [float(np.sum(np.square(low.s))) for low in prediction.adapter.values()]
+        observed = [norms[name].norm ** 2 for name in prediction.adapter]
+    else:
+        return None
+    return float(np.sqrt(sum(squares) / sum(observed))) if sum(observed) > 0 else None
+
+
+def _blend_square(gram: Gram, name: str, weights: Mapping[int, float]) -> float:
+    vector = np.array([weights.get(step, 0.0) for step in gram.steps])
+    return float(vector @ gram.tensors[name] @ vector)

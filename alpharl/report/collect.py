@@ -1,0 +1,234 @@
+"""Files of the results tree to tidy frames and per-question outcomes. Nothing is computed here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from safetensors import safe_open
+
+from alpharl.errors import EvaluationError
+from alpharl.report.statistics import Outcomes
+from alpharl.study.config import Study
+from alpharl.study.plan import Plan
+
+
+@dataclass(frozen=True)
+class Score:
+    """One variant's result on a suite; `accuracy` is nan where a method is undefined."""
+
+    run: str
+    suite: str
+    variant: str
+    accuracy: float
+    stderr: float
+    correct_n: Outcomes
+    """Per-question outcomes (n,); empty where the method is undefined."""
+    raw: dict[str, Any]
+    """The file's content."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a report is made from.
+
+    Frames: `matrices` has run, step, tensor, m, n, norm, shares (k,); `dynamics` the table of
+    `alpharl dynamics` with run in front; `jobs` has stage, run, job, seconds, cpu_seconds,
+    memory_mb; `checkpoints` has run, step, path, digest; `training` what each run logged.
+    """
+
+    study: Study
+    scores: dict[tuple[str, str, str], Score]
+    forecasts: dict[tuple[str, str], dict[str, Any]]
+    matrices: pd.DataFrame
+    dynamics: pd.DataFrame
+    jobs: pd.DataFrame
+    checkpoints: pd.DataFrame
+    training: pd.DataFrame
+
+    @property
+    def plan(self) -> Plan:
+        """The study's plan."""
+        return Plan(self.study)
+
+
+def collect(study: Study) -> Results:
+    """Read the results of a study.
+
+    Raises:
+        EvaluationError: a file is missing or unreadable, or two variants of a run answered
+            different questions.
+    """
+    plan = Plan(study)
+    return Results(
+        study=study,
+        scores=_scores(plan),
+        forecasts=_forecasts(plan),
+        matrices=_matrices(plan),
+        dynamics=_dynamics(plan),
+        jobs=_jobs(plan),
+        checkpoints=_checkpoints(plan),
+        training=_training(plan),
+    )
+
+
+def _present(path: str | Path) -> Path:
+    """The path, if there is a file.
+
+    Raises:
+        EvaluationError: there is none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise EvaluationError(
+            f"{path}: no such file; the report needs it, run the workflow until it exists"
+        )
+    return path
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    try:
+        return cast(dict[str, Any], json.loads(_present(path).read_text()))
+    except json.JSONDecodeError as error:
+        raise EvaluationError(
+            f"{path}: not valid JSON ({error}); delete it and run the workflow again"
+        ) from None
+
+
+def _scores(plan: Plan) -> dict[tuple[str, str, str], Score]:
+    found: dict[tuple[str, str, str], Score] = {}
+    for batch in plan.batches():
+        for variant in batch.variants:
+            score = _score(plan, batch.run, batch.suite, variant)
+            _same_questions(plan, score, found.get((batch.run, batch.suite, "step-0"), score))
+            found[batch.run, batch.suite, variant] = score
+    return found
+
+
+def _score(plan: Plan, run: str, suite: str, variant: str) -> Score:
+    raw = _read_json(plan.paths.score(run, suite, variant))
+    defined = raw["accuracy"] is not None
+    return Score(
+        run=run,
+        suite=suite,
+        variant=variant,
+        accuracy=raw["accuracy"] if defined else float("nan"),
+        stderr=raw["stderr"] if defined else float("nan"),
+        correct_n=np.asarray(raw["correct"] if defined else [], dtype=np.float64),
+        raw=raw,
+    )
+
+
+def _same_questions(plan: Plan, score: Score, first: Score) -> None:
+    """Paired differences need the same questions in the same order."""
+    if score.correct_n.size and score.raw["question_ids"] != first.raw["question_ids"]:
+        path = plan.paths.score(score.run, score.suite, score.variant)
+        raise EvaluationError(
+            f"{path}: its questions differ from those of {first.variant}; expected the same "
+            f"questions in the same order, score all of suite '{score.suite}' again"
+        )
+
+
+def _forecasts(plan: Plan) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (run, forecast.name): _read_json(f"{plan.paths.forecast(run, forecast.name)}/variant.json")
+        for run in plan.study.runs
+        for forecast in plan.forecasts(run)
+    }
+
+
+def _matrices(plan: Plan) -> pd.DataFrame:
+    rows = [
+        {"run": run, "step": step, **row}
+        for run in plan.study.runs
+        for step in plan.steps(run)
+        for shard in plan.shards
+        for row in _factors(_present(plan.paths.factors(run, step, shard)))
+    ]
+    columns = ["run", "step", "tensor", "m", "n", "norm", "shares"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _factors(path: Path) -> Iterable[dict[str, Any]]:
+    """Per matrix: shape, norm and the share of squared norm per singular value (k,).
+
+    Reads only the small tensors; of the singular vectors, only the shapes.
+    """
+    with safe_open(path, framework="numpy") as file:
+        tensors = sorted(key.removesuffix("/s") for key in file.keys() if key.endswith("/s"))  # noqa: SIM118
+        for tensor in tensors:
+            norm = float(file.get_tensor(f"{tensor}/norm"))
+            squares_k = np.square(file.get_tensor(f"{tensor}/s").astype(np.float64))
+            yield {
+                "tensor": tensor,
+                "m": file.get_slice(f"{tensor}/u").get_shape()[0],
+                "n": file.get_slice(f"{tensor}/v").get_shape()[0],
+                "norm": norm,
+                # A matrix that did not move has no spectrum.
+                "shares": squares_k / norm**2 if norm else np.full_like(squares_k, np.nan),
+            }
+
+
+def _dynamics(plan: Plan) -> pd.DataFrame:
+    tables = [
+        pd.read_parquet(_present(plan.paths.dynamics(run))).assign(run=run)
+        for run in plan.study.runs
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _checkpoints(plan: Plan) -> pd.DataFrame:
+    rows = [
+        {"run": run, **checkpoint}
+        for run in plan.study.runs
+        for checkpoint in _read_json(plan.paths.checkpoints(run))["checkpoints"]
+    ]
+    return pd.DataFrame(rows, columns=["run", "step", "path", "digest"])
+
+
+def _training(plan: Plan) -> pd.DataFrame:
+    """The training logs of the runs that were trained here; columns differ between trainers."""
+    tables = [
+        pd.read_csv(_present(f"{plan.paths.run(run)}/training.csv")).assign(run=run)
+        for run, spec in plan.study.runs.items()
+        if spec.train is not None
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["run", "step"])
+
+
+def _jobs(plan: Plan) -> pd.DataFrame:
+    """Snakemake's benchmark files; none where the tree was made without the workflow."""
+    folder = Path(plan.paths.root) / "benchmarks"
+    tables = [
+        _job(path, path.relative_to(folder).with_suffix("").as_posix(), list(plan.study.runs))
+        for path in sorted(folder.rglob("*.tsv"))
+    ]
+    columns = ["stage", "run", "job", "seconds", "cpu_seconds", "memory_mb"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def _job(path: Path, job: str, runs: list[str]) -> pd.DataFrame:
+    table = pd.read_csv(path, sep="\t")
+    numbers = {"seconds": "s", "cpu_seconds": "cpu_time", "memory_mb": "max_rss"}
+    stage, _, rest = job.partition("/")
+    return pd.DataFrame(
+        {
+            "stage": stage,
+            "run": named_in(rest, runs),
+            "job": job,
+            # Snakemake writes "-" or "NA" for what it had no time to measure.
+            **{name: pd.to_numeric(table[column], "coerce") for name, column in numbers.items()},
+        }
+    )
+
+
+def named_in(job: str, names: list[str]) -> str:
+    """The longest of the names that stands in a job's path as a whole word, or ''."""
+    found = [name for name in names if re.search(rf"(^|[/-]){re.escape(name)}($|[/-])", job)]
+    return max(found, key=len, default="")

@@ -1,0 +1,159 @@
+"""Accuracy tables: checkpoints, rank-k variants against the full run, forecasts against `last`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from alpharl.report.collect import Results, Score
+from alpharl.report.cost import balance
+from alpharl.report.statistics import (
+    UNDEFINED,
+    Estimate,
+    difference,
+    gain_recovery,
+    retention,
+)
+from alpharl.study.plan import ForecastVariant, RankVariant
+
+_ESTIMATES = ["retention", "retention_se", "gain_recovery", "gain_recovery_se"]
+_DIFFERENCE = ["difference", "difference_se", "difference_low", "difference_high"]
+_SCORE = ["n", "accuracy", "stderr", "truncated"]
+
+
+def accuracy_frame(results: Results) -> pd.DataFrame:
+    """Per run, suite and step, the base among them: accuracy with its standard error."""
+    rows = [
+        {"run": run, "suite": suite, "role": spec.role, "step": step, **_score_columns(score)}
+        for run in results.study.runs
+        for suite, spec in results.study.suites.items()
+        for step in [0, *results.plan.steps(run)]
+        for score in [results.scores[run, suite, f"step-{step}"]]
+    ]
+    return pd.DataFrame(rows, columns=["run", "suite", "role", "step", *_SCORE])
+
+
+def gains_frame(results: Results) -> pd.DataFrame:
+    """Per run and suite: accuracy of the base and the full run, and their paired difference."""
+    rows = []
+    for run in results.study.runs:
+        for suite, spec in results.study.suites.items():
+            base, full = _ends(results, run, suite)
+            gain = difference(full.correct_n, base.correct_n)
+            rows.append(
+                {
+                    **{"run": run, "suite": suite, "role": spec.role, "n": len(base.correct_n)},
+                    **{"last_step": results.plan.steps(run)[-1]},
+                    **{"base": base.accuracy, "base_stderr": base.stderr},
+                    **{"full": full.accuracy, "full_stderr": full.stderr},
+                    **{"gain": gain.value, "gain_se": gain.se},
+                    "defined": gain.value > 2 * gain.se,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def recovery_frame(results: Results) -> pd.DataFrame:
+    """Per run and test suite: base, rank-k variants, controls and the full run."""
+    rows = [
+        row
+        for run in results.study.runs
+        for suite in results.study.test_suites
+        for row in _recovery_rows(results, run, suite)
+    ]
+    columns = ["run", "suite", "variant", "kind", "rank", *_SCORE, *_ESTIMATES, *_DIFFERENCE]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _recovery_rows(results: Results, run: str, suite: str) -> list[dict[str, Any]]:
+    base, full = _ends(results, run, suite)
+    variants: list[tuple[str, str, int]] = [(base.variant, "base", 0)]
+    variants += [_kind(variant) for variant in results.plan.rank_variants(run)]
+    variants += [(full.variant, "full run", 0)]
+    rows = []
+    for name, kind, rank in variants:
+        score = results.scores[run, suite, name]
+        head = {"run": run, "suite": suite, "variant": name, "kind": kind, "rank": rank}
+        against_full = difference(score.correct_n, full.correct_n)
+        rows.append({**head, **_compared(score, base, full, against_full)})
+    return rows
+
+
+def _kind(variant: RankVariant) -> tuple[str, str, int]:
+    return variant.name, variant.kind, variant.rank
+
+
+def forecasts_frame(results: Results) -> pd.DataFrame:
+    """Per run, test suite and forecast: accuracy, what was kept, and what was saved.
+
+    `difference` is paired, against the window's last checkpoint: what `last` is by definition.
+    """
+    rows = [
+        _forecast_row(results, run, suite, forecast)
+        for run in results.study.runs
+        for suite in results.study.test_suites
+        for forecast in results.plan.forecasts(run)
+    ]
+    head = ["run", "suite", "window", "through", "target_step", "label", "method", "options"]
+    seconds = ["training", "factors", "gram", "validation", "forecast", "saved"]
+    tail = ["undefined", "norm_ratio", "steps_saved", *(f"seconds_{name}" for name in seconds)]
+    return pd.DataFrame(rows, columns=[*head, *_SCORE, *_ESTIMATES, *_DIFFERENCE, *tail])
+
+
+def _forecast_row(
+    results: Results, run: str, suite: str, forecast: ForecastVariant
+) -> dict[str, Any]:
+    base, full = _ends(results, run, suite)
+    last = results.scores[run, suite, f"step-{forecast.through}"]
+    score = results.scores[run, suite, forecast.name]
+    fitted = results.forecasts[run, forecast.name]
+    spent = balance(results, run, forecast)
+    defined = fitted["undefined"] is None
+    against_last = difference(score.correct_n, last.correct_n) if defined else UNDEFINED
+    return {
+        **{"run": run, "suite": suite, "window": forecast.window, "through": forecast.through},
+        **{"target_step": forecast.target_step, "label": forecast.label},
+        **{"method": forecast.options.method, "options": _options(forecast)},
+        **_compared(score, base, full, against_last),
+        **{"undefined": fitted["undefined"], "norm_ratio": fitted["norm_ratio"]},
+        "steps_saved": forecast.target_step - forecast.through,
+        **{f"seconds_{name}": seconds for name, seconds in asdict(spent).items()},
+        "seconds_saved": spent.saved if defined else float("nan"),
+    }
+
+
+def _options(forecast: ForecastVariant) -> str:
+    return json.dumps(forecast.options.model_dump(exclude={"method"}, exclude_none=True))
+
+
+def _ends(results: Results, run: str, suite: str) -> tuple[Score, Score]:
+    """Scores of the base and of the full run, which is the last checkpoint."""
+    last = results.plan.steps(run)[-1]
+    return results.scores[run, suite, "step-0"], results.scores[run, suite, f"step-{last}"]
+
+
+def _compared(score: Score, base: Score, full: Score, against: Estimate) -> dict[str, Any]:
+    """Score columns, retention and gain recovery, and a paired difference that was made already."""
+    kept = recovered = UNDEFINED
+    if score.correct_n.size:
+        kept = retention(score.correct_n, full.correct_n)
+        recovered = gain_recovery(score.correct_n, base.correct_n, full.correct_n)
+    ends = (against.value, against.se, against.low, against.high)
+    ratios = (kept.value, kept.se, recovered.value, recovered.se)
+    return {
+        **_score_columns(score),
+        **dict(zip(_ESTIMATES, ratios, strict=True)),
+        **dict(zip(_DIFFERENCE, ends, strict=True)),
+    }
+
+
+def _score_columns(score: Score) -> dict[str, Any]:
+    return {
+        "n": len(score.correct_n),
+        "accuracy": score.accuracy,
+        "stderr": score.stderr,
+        "truncated": score.raw["truncated"],
+    }

@@ -1,0 +1,251 @@
+"""The report's figures as SVG text: small multiples, one panel per run (and test suite).
+
+Drawn without pyplot, so that nothing global is touched; the same input gives the same bytes.
+Colours are Okabe and Ito's, told apart by colour-blind readers; no meaning rests on colour alone.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from alpharl.report.frames import groups
+from alpharl.report.linearity import KEEP_LAST
+from alpharl.report.statistics import Z95
+
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a8a8a"
+_WIDTH = 9.6
+_STYLE: Any = {
+    "font.size": 8.5,
+    "font.family": "DejaVu Sans",
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "errorbar.capsize": 2,
+    "svg.hashsalt": "alpharl",
+    "svg.fonttype": "path",
+}
+
+
+@contextmanager
+def _panels(
+    count: int, height: float, sharex: bool = False, sharey: bool = False
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure with so many panels, at most three abreast, in the report's style."""
+    columns = min(3, max(1, count))
+    rows = -(-max(1, count) // columns)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, height * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+        axes: list[Axes] = list(grid.flat)
+        for empty in axes[count:]:
+            empty.set_visible(False)
+        yield figure, axes[:count]
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    """One legend for all panels, below them."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)))
+
+
+def _svg(figure: Figure, name: str) -> str:
+    """SVG text without prolog, doctype and metadata, with ids that are unique to the figure."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
+
+
+def accuracy(frame: pd.DataFrame) -> str:
+    """Accuracy over steps, a line per suite with 95 % intervals."""
+    runs = list(frame["run"].unique())
+    with _panels(len(runs), 2.6, sharey=True) as (figure, panels):
+        for axes, run in zip(panels, runs, strict=True):
+            _accuracy_panel(axes, frame[frame["run"] == run])
+            axes.set(title=run, xlabel="step")
+        panels[0].set_ylabel("accuracy")
+        _legend(figure, panels[0])
+        return _svg(figure, "accuracy")
+
+
+def _accuracy_panel(axes: Axes, frame: pd.DataFrame) -> None:
+    tests = iter([BLUE, GREEN, PURPLE] * len(frame))
+    for (suite, role), group in groups(frame, ["suite", "role"]):
+        fitted = role == "validation"
+        axes.errorbar(
+            group["step"],
+            group["accuracy"],
+            Z95 * group["stderr"],
+            label=f"{suite} ({role})" if suite != role else str(suite),
+            color=ORANGE if fitted else next(tests),
+            linestyle="--" if fitted else "-",
+            marker="s" if fitted else "o",
+            markersize=3,
+            elinewidth=0.8,
+        )
+
+
+def training(frame: pd.DataFrame) -> str:
+    """Reward over steps, for the runs that logged one."""
+    frame = frame.dropna(subset=["reward"])
+    runs = list(frame["run"].unique())
+    with _panels(len(runs), 2.0, sharey=True) as (figure, panels):
+        for axes, run in zip(panels, runs, strict=True):
+            group = frame[frame["run"] == run]
+            axes.plot(group["step"], group["reward"], color=GREEN, linewidth=1)
+            axes.set(title=run, xlabel="step")
+        panels[0].set_ylabel("mean reward of the batch")
+        return _svg(figure, "training")
+
+
+def recovery(frame: pd.DataFrame, labels: dict[str, str]) -> str:
+    """Accuracy of the rank-k variants and controls, between the base and the full run."""
+    parts = list(groups(frame, ["run", "suite"]))
+    longest = max((len(group) for _, group in parts), default=1)
+    with _panels(len(parts), 0.9 + 0.2 * longest, sharex=True, sharey=True) as (figure, panels):
+        for axes, (key, group) in zip(panels, parts, strict=True):
+            _recovery_panel(axes, group, labels)
+            axes.set(title=_title(key), xlabel="accuracy")
+        _legend(figure, panels[0])
+        return _svg(figure, "recovery")
+
+
+def _recovery_panel(axes: Axes, group: pd.DataFrame, labels: dict[str, str]) -> None:
+    ends = group["kind"].isin(["base", "full run"])
+    base, full = group["accuracy"].iloc[0], group["accuracy"].iloc[-1]
+    axes.axvline(base, color=GREY, linestyle=":", label="base")
+    axes.axvline(full, color="black", linestyle="--", linewidth=1, label="full run")
+    between = group[~ends]
+    for words, control, colour, hatch in (
+        ("top k of the update", False, BLUE, ""),
+        ("control", True, "#c9c9c9", "////"),
+    ):
+        bars = between[between["kind"].isin(["rank", "unscaled"]) != control]
+        axes.barh(
+            [labels[variant] for variant in bars["variant"]],
+            bars["accuracy"],
+            xerr=Z95 * bars["stderr"],
+            color=colour,
+            hatch=hatch,
+            edgecolor="white" if not control else "#777777",
+            linewidth=0.4,
+            error_kw={"elinewidth": 0.8},
+            label=words,
+        )
+    axes.yaxis.set_inverted(True)
+    axes.grid(axis="y", visible=False)
+
+
+def spectrum(values: pd.DataFrame, norms: pd.DataFrame) -> str:
+    """Share of squared norm per singular value beside the Gaussian null; norms over steps."""
+    with _panels(2, 2.9) as (figure, (left, right)):
+        colours = _run_colours(list(values["run"].unique()))
+        for run, (colour, marker) in colours.items():
+            share, norm = values[values["run"] == run], norms[norms["run"] == run]
+            look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 3}
+            left.plot(share["index"], share["share"], label=run, **look)
+            right.plot(norm["step"], norm["norm"], label=run, **look)
+        null = values.groupby("index")["null"].mean()
+        left.plot(null.index, null, color=GREY, linestyle="--", label="Gaussian null")
+        left.set(title="Spectrum at the last step", yscale="log")
+        left.set(xlabel="index of the singular value", ylabel="share of squared norm")
+        right.set(title="Norm of the update", xlabel="step", ylabel="Frobenius norm")
+        right.set_ylim(bottom=0)
+        _legend(figure, left)
+        return _svg(figure, "spectrum")
+
+
+def forecasts(frame: pd.DataFrame) -> str:
+    """Paired difference to `last`, with 95 % intervals, per method and window."""
+    frame = frame[(frame["method"] != "last") & frame["difference"].notna()]
+    parts = list(groups(frame, ["run", "suite"]))
+    rows = frame.groupby(["run", "suite"])["label"].nunique().max() if parts else 1
+    with _panels(len(parts), 1.0 + 0.32 * rows, sharex=True, sharey=True) as (figure, panels):
+        for axes, (key, group) in zip(panels, parts, strict=True):
+            _forecast_panel(axes, group, list(frame["label"].unique()))
+            axes.set(title=_title(key), xlabel="accuracy − accuracy of last")
+        if panels:
+            _legend(figure, panels[0])
+        return _svg(figure, "forecasts")
+
+
+def _forecast_panel(axes: Axes, group: pd.DataFrame, labels: list[str]) -> None:
+    windows = list(group["window"].unique())
+    offsets = np.linspace(-0.25, 0.25, len(windows)) if len(windows) > 1 else [0.0]
+    looks = _run_colours(windows)
+    axes.axvline(0, color="black", linewidth=1)
+    for window, offset in zip(windows, offsets, strict=True):
+        rows = group[group["window"] == window]
+        colour, marker = looks[window]
+        axes.errorbar(
+            rows["difference"],
+            [labels.index(label) + offset for label in rows["label"]],
+            xerr=Z95 * rows["difference_se"],
+            color=colour,
+            marker=marker,
+            linestyle="none",
+            markersize=4,
+            elinewidth=1,
+            label=f"window {window}",
+        )
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+
+
+def linearity(frame: pd.DataFrame) -> str:
+    """Per measure: the values' 90 % range over modules, over the mean 90 % band of each null."""
+    frame = frame[frame["null"] != KEEP_LAST]
+    runs = list(frame["run"].unique())
+    rows = [f"{m} · {n}" for m, n in frame[["measure", "null"]].drop_duplicates().to_numpy()]
+    with _panels(len(runs), 0.9 + 0.28 * len(rows), sharex=True, sharey=True) as (figure, panels):
+        for axes, run in zip(panels, runs, strict=True):
+            _linearity_panel(axes, frame[frame["run"] == run], rows)
+            axes.set(title=run, xlabel="R² or share")
+        if panels:
+            _legend(figure, panels[0])
+        return _svg(figure, "linearity")
+
+
+def _linearity_panel(axes: Axes, group: pd.DataFrame, rows: list[str]) -> None:
+    at = [rows.index(f"{m} · {n}") for m, n in zip(group["measure"], group["null"], strict=True)]
+    band = group["null_q95"] - group["null_q05"]
+    axes.barh(at, band, left=group["null_q05"], height=0.5, color="#cfcfcf", label="null, 5–95 %")
+    axes.plot(group["null_q50"], at, "|", color="#555555", markersize=9, label="null, median")
+    axes.hlines(at, group["value_q05"], group["value_q95"], color=BLUE, linewidth=1)
+    axes.plot(group["value"], at, "o", color=BLUE, markersize=4, label="measured (mean, 5–95 %)")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+
+
+def _run_colours(names: list[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a marker per name."""
+    colours, markers = [BLUE, ORANGE, GREEN, PURPLE, "black", "#56B4E9", "#E69F00"], "osD^vPX"
+    return {name: (colours[i % 7], markers[i % 7]) for i, name in enumerate(names)}
+
+
+def _title(key: Any) -> str:
+    """Panel title of a run and a suite."""
+    run, suite = key
+    return f"{run} · {suite}"

@@ -1,0 +1,100 @@
+"""Spectra of the updates: shares of squared Frobenius norm, beside those of Gaussian matrices."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from alpharl.report.collect import Results
+from alpharl.report.frames import records
+
+TOPS = (1, 4, 8)
+"""The cumulative shares that the report states."""
+
+
+@lru_cache(maxsize=256)
+def _gaussian_shares(m: int, n: int) -> NDArray[np.float64]:
+    """Expected shares of squared norm per singular value of an i.i.d. Gaussian matrix (min(m, n),).
+
+    Marchenko-Pastur law: share i is its quantile at 1 − (i − 1)/min(m, n), so the first is the
+    law's upper edge, (√m + √n)²/(m n). Each is an upper bound within its quantile bin, so the null
+    is, if anything, too generous to noise; the shares sum to slightly more than 1.
+    """
+    short, ratio = min(m, n), min(m, n) / max(m, n)
+    low, high = (1 - np.sqrt(ratio)) ** 2, (1 + np.sqrt(ratio)) ** 2
+    # Substituting x = mid − half·cos(θ) removes the infinite slopes of the density at both edges.
+    theta = np.linspace(0, np.pi, 20_001)
+    x = (high + low) / 2 - (high - low) / 2 * np.cos(theta)
+    weight = np.sin(theta) ** 2 / np.maximum(x, 1e-12)
+    steps = (weight[1:] + weight[:-1]) / 2
+    cdf = np.concatenate([[0.0], np.cumsum(steps) / steps.sum()])
+    quantiles = np.interp(1 - np.arange(short) / short, cdf, x)
+    return np.asarray(np.minimum(1.0, quantiles / short), dtype=np.float64)
+
+
+def null_share(m: int, n: int, top: int) -> float:
+    """Share of squared norm that the top singular values of a Gaussian (m, n) matrix hold."""
+    return float(min(1.0, _gaussian_shares(m, n)[:top].sum()))
+
+
+def _top_share(shares_k: NDArray[np.float64], top: int, full_rank: int) -> float:
+    """Cumulative share of the top values; nan if fewer are stored than are asked for."""
+    stored = len(shares_k) >= min(top, full_rank)
+    return float(shares_k[:top].sum()) if stored else float("nan")
+
+
+def matrices_frame(results: Results) -> pd.DataFrame:
+    """Per run and matrix at the last step: shape, norm, cumulative shares and their nulls."""
+    rows = []
+    for row in records(_last_step(results)):
+        shares = {f"top_{k}": _top_share(row.shares, k, min(row.m, row.n)) for k in TOPS}
+        nulls = {f"null_{k}": null_share(row.m, row.n, k) for k in TOPS}
+        head = {"run": row.run, "step": row.step, "tensor": row.tensor, "m": row.m, "n": row.n}
+        rows.append({**head, "norm": row.norm, **shares, **nulls})
+    tops = [f"{name}_{k}" for name in ("top", "null") for k in TOPS]
+    return pd.DataFrame(rows, columns=["run", "step", "tensor", "m", "n", "norm", *tops])
+
+
+def spectrum_frame(results: Results) -> pd.DataFrame:
+    """Per run at the last step: mean over matrices of the cumulative shares and their nulls."""
+    matrices = matrices_frame(results)
+    tops = [f"{name}_{k}" for name in ("top", "null") for k in TOPS]
+    per_run = matrices.groupby(["run", "step"], sort=False)
+    means = per_run[tops].mean()
+    spread = per_run["top_1"].agg(matrices="size", top_1_min="min", top_1_max="max")
+    return spread.join(means).reset_index()
+
+
+def singular_values_frame(results: Results) -> pd.DataFrame:
+    """Per run and index of a singular value at the last step: mean share and its null."""
+    rows = [
+        {"run": row.run, "index": i + 1, "share": share, "null": _gaussian_shares(row.m, row.n)[i]}
+        for row in records(_last_step(results))
+        for i, share in enumerate(row.shares)
+    ]
+    frame = pd.DataFrame(rows, columns=["run", "index", "share", "null"])
+    return frame.groupby(["run", "index"], sort=False).mean().reset_index()
+
+
+def norms_frame(results: Results) -> pd.DataFrame:
+    """Per run and step: Frobenius norm of the whole update in scope, and the mean top-1 share."""
+    matrices = results.matrices
+    tidy = pd.DataFrame(
+        {
+            "run": matrices["run"],
+            "step": matrices["step"],
+            "squares": matrices["norm"] ** 2,
+            "top_1": [float(shares[0]) for shares in matrices["shares"]],
+        }
+    )
+    per_step = tidy.groupby(["run", "step"], sort=False)
+    frame = per_step.agg(squares=("squares", "sum"), top_1=("top_1", "mean")).reset_index()
+    return frame.assign(norm=np.sqrt(frame.pop("squares")))
+
+
+def _last_step(results: Results) -> pd.DataFrame:
+    last = results.matrices.groupby("run", sort=False)["step"].transform("max")
+    return results.matrices[results.matrices["step"] == last]

@@ -1,0 +1,163 @@
+"""Numbers as text, and the sentences that are computed from them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from alpharl.report.collect import Results
+from alpharl.report.frames import groups, records
+from alpharl.study.training import ModelShape
+
+DASH = "—"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A fixed number of decimals and a true minus sign; a dash where undefined."""
+    if value is None or math.isnan(value):
+        return DASH
+    return f"{value:,.{digits}f}".replace("-", "−").replace(",", " ")
+
+
+def plus_minus(value: float, se: float, digits: int = 3) -> str:
+    """A value and its standard error."""
+    if math.isnan(value):
+        return DASH
+    return f"{number(value, digits)} ± {number(se, digits)}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """As `number`, with a plus sign where not negative."""
+    return number(value, digits) if math.isnan(value) or value < 0 else f"+{number(value, digits)}"
+
+
+def interval(low: float, high: float) -> str:
+    """A 95 % interval."""
+    return DASH if math.isnan(low) else f"[{signed(low)}, {signed(high)}]"
+
+
+def verdict(low: float, high: float) -> str:
+    """Whether an interval excludes zero, as a sign that survives printing."""
+    if low > 0:
+        return "▲"
+    return "▼" if high < 0 else ""
+
+
+def variant_label(kind: str, rank: int) -> str:
+    """A rank-k variant, its controls or an end of the run, in words."""
+    return {
+        "base": "base",
+        "rank": f"rank-{rank}",
+        "unscaled": f"rank-{rank}, unscaled",
+        "random": f"random rank-{rank}",
+        "without": f"without its top {rank}",
+        "full-update": "full update in scope",
+        "full run": "full run",
+    }[kind]
+
+
+def recovered(row: Any) -> str:
+    """Gain recovery of a table row, or why there is none."""
+    if math.isnan(row.accuracy):
+        return DASH
+    if math.isnan(row.gain_recovery):
+        return "undefined (no gain)"
+    return plus_minus(row.gain_recovery, row.gain_recovery_se)
+
+
+def toy_notice(results: Results) -> str | None:
+    """The plain notice for a study whose bases are all pretrained in the workflow."""
+    specs = [base.pretrain for base in results.study.bases.values()]
+    sizes = [_parameters(spec.model) for spec in specs if spec is not None]
+    if len(sizes) < len(specs):
+        return None
+    size = f"{max(sizes) / 1e6:.1f}M"
+    return (
+        f"Every base here is a toy model of about {size} parameters, pretrained in this study. "
+        "It shows how the instrument works, not what large models do."
+    )
+
+
+def _parameters(shape: ModelShape) -> int:
+    """Weights of the layers' matrices; embeddings of a toy vocabulary add little."""
+    attention, mlp = 4 * shape.hidden_size**2, 3 * shape.hidden_size * shape.intermediate_size
+    return shape.num_hidden_layers * (attention + mlp)
+
+
+def summary(
+    gains: pd.DataFrame, recovery: pd.DataFrame, forecasts: pd.DataFrame
+) -> list[tuple[str, str]]:
+    """Per run and test suite: its name, and two or three sentences."""
+    found = []
+    tests = gains[gains["role"] == "test"]
+    for row in records(tests):
+        name = row.run if tests["suite"].nunique() == 1 else f"{row.run} ({row.suite})"
+        mine = [
+            frame[(frame["run"] == row.run) & (frame["suite"] == row.suite)]
+            for frame in (recovery, forecasts)
+        ]
+        parts = [_gain_sentence(row), _rank_sentence(mine[0]), _forecast_sentence(mine[1])]
+        found.append((str(name), " ".join(part for part in parts if part)))
+    return found
+
+
+def _gain_sentence(row: Any) -> str:
+    text = (
+        f"Accuracy on {row.suite} goes from {number(row.base)} (base) to {number(row.full)} "
+        f"(full run, step {row.last_step}), a gain of {plus_minus(row.gain, row.gain_se)}."
+    )
+    return text if row.defined else text + " That is no gain beyond error."
+
+
+def _rank_sentence(recovery: pd.DataFrame) -> str:
+    """What the smallest rank keeps, beside the random control of that rank."""
+    ranks = recovery[recovery["kind"] == "rank"].sort_values("rank")
+    if ranks.empty:
+        return ""
+    row = next(records(ranks))
+    text = f"Rank-{row.rank} has {_kept(row)}"
+    controls = recovery[(recovery["kind"] == "random") & (recovery["rank"] == row.rank)]
+    for control in records(controls):
+        text += f"; a random rank-{row.rank} update of the same norm has {_kept(control)}"
+    return text + "."
+
+
+def _kept(row: Any) -> str:
+    return f"gain recovery {recovered(row)} (retention {number(row.retention)})"
+
+
+def _forecast_sentence(forecasts: pd.DataFrame) -> str:
+    """Per window, which forecasts beat `last` beyond error."""
+    defined = forecasts[forecasts["difference"].notna()]
+    parts = [
+        f"at window {window}{_last_clause(group)}, {_winners(group[group['method'] != 'last'])}"
+        for window, group in groups(defined, "window")
+    ]
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:] + "." if text else ""
+
+
+def _last_clause(group: pd.DataFrame) -> str:
+    """What the window's last checkpoint has without any forecast."""
+    kept = [_kept(row) for row in records(group[group["method"] == "last"])]
+    return f", where last has {kept[0]}" if kept else ""
+
+
+def _winners(group: pd.DataFrame) -> str:
+    better = group[group["difference_low"] > 0].sort_values("difference", ascending=False)
+    names = [f"{row.label} ({signed(row.difference)})" for row in records(better)]
+    verb = "beat" if len(names) > 1 else "beats"
+    return f"{', '.join(names) or 'no forecast'} {verb} last beyond error"
+
+
+def comparisons(forecasts: pd.DataFrame) -> dict[str, Any]:
+    """How many forecasts were compared with `last`, and how many chance would single out."""
+    compared = forecasts[(forecasts["method"] != "last") & forecasts["difference"].notna()]
+    return {
+        "compared": len(compared),
+        "better": int((compared["difference_low"] > 0).sum()),
+        "worse": int((compared["difference_high"] < 0).sum()),
+        "chance": number(len(compared) / 20, 1),
+    }

@@ -1,0 +1,73 @@
+"""Writes the report: tables, figures, the resolved study and the page."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from alpharl.report import comparisons, cost, linearity, spectrum
+from alpharl.report.collect import Results, collect
+from alpharl.report.html import Page, draw, resolved
+from alpharl.study.config import Study
+from alpharl.study.paths import Paths
+
+
+def write_report(study: Study) -> Path:
+    """Read a study's results and write its report.
+
+    Writes `report/index.html` (one self-contained file), `report/tables/<name>.csv`,
+    `report/figures/<name>.svg` and `study.yaml`, each under a temporary name first. The same
+    results give the same bytes.
+
+    Args:
+        study: the validated study; its results lie under `<results>/<study>/`.
+
+    Returns:
+        The path of `index.html`, which is written last.
+
+    Raises:
+        EvaluationError: a file that the report needs is missing or unreadable, or two variants of
+            a run answered different questions. Nothing has been written then.
+    """
+    results = collect(study)
+    frames = compute(results)
+    drawn = draw(results, frames)
+    page = Page(results, frames, drawn).render()
+    paths = Paths(study)
+    index = Path(paths.report)
+    for name, frame in frames.items():
+        text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        _write(index.parent / "tables" / f"{name}.csv", text)
+    for name, svg in drawn.items():
+        _write(index.parent / "figures" / f"{name}.svg", svg)
+    _write(Path(paths.resolved), resolved(study))
+    _write(index, page)
+    return index
+
+
+def compute(results: Results) -> dict[str, pd.DataFrame]:
+    """All tables of the report, by file name."""
+    return {
+        "accuracy": comparisons.accuracy_frame(results),
+        "gains": comparisons.gains_frame(results),
+        "recovery": comparisons.recovery_frame(results),
+        "forecasts": comparisons.forecasts_frame(results),
+        "spectrum": spectrum.spectrum_frame(results),
+        "matrices": spectrum.matrices_frame(results),
+        "singular_values": spectrum.singular_values_frame(results),
+        "norms": spectrum.norms_frame(results),
+        "linearity": linearity.linearity_frame(results),
+        "cost_stages": cost.stages_frame(results),
+        "cost_runs": cost.runs_frame(results),
+        "checkpoints": results.checkpoints,
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

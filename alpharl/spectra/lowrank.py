@@ -1,0 +1,86 @@
+"""Low-rank matrices as factors, and where they are stored. Numpy only, no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+
+from alpharl.errors import CheckpointError
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """u (m, k), s (k,), v (n, k): the matrix u diag(s) v^T."""
+
+    u: Array
+    s: Array
+    v: Array
+
+    def dense(self) -> Array:
+        """The (m, n) matrix."""
+        product: Array = (self.u * self.s) @ self.v.T
+        return product
+
+    def top(self, k: int) -> LowRank:
+        """The leading k triplets."""
+        return LowRank(self.u[:, :k], self.s[:k], self.v[:, :k])
+
+    def scaled(self, factor: float) -> LowRank:
+        """The matrix times a number."""
+        return LowRank(self.u, self.s * factor, self.v)
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Top-k factors of one update, with the full update's Frobenius norm and the residuals."""
+
+    low: LowRank
+    norm: float
+    residual: Array
+
+    def rescale(self, k: int) -> float:
+        """alpha >= 1 with |alpha top-k| = |update| (AlphaRL, section 2.1); 0 for a zero update."""
+        kept = float(np.sqrt(np.sum(np.square(self.low.s[:k], dtype=np.float64))))
+        return self.norm / kept if kept > 0 else 0.0
+
+
+def read_factors(paths: Iterable[Path]) -> dict[str, Factors]:
+    """All tensors' factors of one checkpoint, from its shards.
+
+    Raises:
+        CheckpointError: a shard is missing or not a factor file.
+    """
+    found: dict[str, Factors] = {}
+    for path in paths:
+        arrays = read_arrays(path)
+        for name in dict.fromkeys(key.rpartition("/")[0] for key in arrays):
+            part = {key: arrays[f"{name}/{key}"] for key in ("u", "s", "v", "norm", "residual")}
+            low = LowRank(part["u"], part["s"], part["v"])
+            found[name] = Factors(low, float(part["norm"]), part["residual"])
+    return found
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """All arrays of a safetensors file.
+
+    Raises:
+        CheckpointError: no such file.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; make it first (factors or gram)")
+    with safe_open(str(path), framework="np") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def read_metadata(path: Path) -> dict[str, object]:
+    """What a factor or gram file says it was made from."""
+    with safe_open(str(path), framework="np") as file:
+        data: dict[str, object] = json.loads((file.metadata() or {}).get("alpharl", "{}"))
+    return data

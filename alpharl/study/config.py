@@ -1,0 +1,303 @@
+"""The study file as frozen models: every key has a type, a default and a line of explanation.
+
+Nothing here imports torch, reads a checkpoint or writes a file: the Snakefile imports it, and it
+runs again in every cluster job.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from alpharl.errors import StudyError
+from alpharl.study.base import Frozen, nearest
+from alpharl.study.methods import METHODS, MethodOptions
+from alpharl.study.training import PretrainSpec, TrainSpec
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+"""A name that is also a file name."""
+
+
+def _increasing(steps: list[int]) -> list[int]:
+    if steps != sorted(set(steps)) or (steps and steps[0] < 1):
+        raise ValueError("found steps that do not increase from 1 on; sort them, without repeats")
+    return steps
+
+
+class StepRange(Frozen):
+    """Checkpoints at regular steps."""
+
+    first: PositiveInt
+    """The first saved step."""
+    last: PositiveInt
+    """The last saved step."""
+    every: PositiveInt
+    """Steps between two checkpoints."""
+
+    def expand(self) -> list[int]:
+        """The steps from first to last."""
+        return list(range(self.first, self.last + 1, self.every))
+
+
+class Base(Frozen):
+    """The model before RL: a local folder, or one that the workflow pretrains."""
+
+    path: str | None = None
+    """Folder of a Hugging Face model with safetensors weights."""
+    pretrain: PretrainSpec | None = None
+    """Pretrain a small model in the workflow instead."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Base:
+        if (self.path is None) == (self.pretrain is None):
+            raise ValueError("expected exactly one of 'path' and 'pretrain'")
+        return self
+
+
+class Run(Frozen):
+    """One training trajectory: trained here, or checkpoints that exist already."""
+
+    base: Name
+    """Name of the base in `bases`."""
+    train: TrainSpec | None = None
+    """Train the run in the workflow."""
+    checkpoints: str | None = None
+    """Folder pattern of existing checkpoints, such as `runs/foo/checkpoint-{step}`."""
+    steps: Annotated[list[int], AfterValidator(_increasing)] | StepRange | None = None
+    """Optimizer steps of the existing checkpoints: a list, or first, last and every."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Run:
+        if (self.train is None) == (self.checkpoints is None):
+            raise ValueError("expected exactly one of 'train' and 'checkpoints'")
+        if (self.checkpoints is None) != (self.steps is None):
+            raise ValueError("'steps' goes with 'checkpoints': give both, or train the run")
+        if self.checkpoints is not None and "{step}" not in self.checkpoints:
+            raise ValueError(f"checkpoints '{self.checkpoints}' lacks '{{step}}'; put it in")
+        return self
+
+    def saved_steps(self) -> list[int]:
+        """The optimizer steps of all checkpoints, increasing, without the base."""
+        if self.train is not None:
+            return self.train.saved_steps()
+        return self.steps.expand() if isinstance(self.steps, StepRange) else list(self.steps or [])
+
+
+class Task(Frozen):
+    """One lm-eval task of a suite."""
+
+    task: str
+    """Name of a task that ships with alpharl, or one in `include_path`."""
+    split: Literal["validation", "test"] | None = None
+    """For generated problems: which of the disjoint splits."""
+    limit: PositiveInt | None = None
+    """Take only so many questions (in the data's own order)."""
+
+
+class Suite(Frozen):
+    """A named set of tasks with their decoding settings."""
+
+    role: Literal["validation", "test"]
+    """`validation` scores may be fitted on; `test` scores never."""
+    tasks: Annotated[list[Task], Field(min_length=1)]
+    """The tasks; a suite's accuracy is the mean over all its questions."""
+    include_path: str | None = None
+    """Folder with lm-eval task YAML files of your own."""
+    max_new_tokens: PositiveInt = 256
+    """Token budget of an answer; decoding is greedy."""
+
+
+class Spectra(Frozen):
+    """Which matrices are factored, and how deep."""
+
+    scope: Literal["paper", "all"] = "paper"
+    """`paper`: q, k, v, o, gate, up, down. `all`: every 2-D tensor."""
+    rank: PositiveInt = 16
+    """Singular triplets stored per matrix; raised to the largest ablation rank where needed."""
+    shards: PositiveInt = 1
+    """Parts, equal in bytes, that a checkpoint's tensors are divided into; one job each."""
+
+
+class Ablation(Frozen):
+    """Rank-k models of each run's last checkpoint, and their controls."""
+
+    ranks: list[PositiveInt] = Field(default=[1, 4])
+    """Keep the top k singular triplets, rescaled to the full update's Frobenius norm."""
+    unscaled: list[PositiveInt] = Field(default=[1])
+    """Keep the top k singular triplets as they are."""
+    random: list[PositiveInt] = Field(default=[1])
+    """Control: a random rank-k update of the full update's norm."""
+    without: list[PositiveInt] = Field(default=[1])
+    """Control: the update without its top k triplets, rescaled to the full norm."""
+    full_update: bool = True
+    """Control: the full update of the matrices in scope, the rest at base: the ceiling."""
+    seed: NonNegativeInt = 0
+    """Seed of the random controls."""
+
+    def stored_rank(self) -> int:
+        """The largest number of triplets that any of these variants reads."""
+        return max([0, *self.ranks, *self.unscaled, *self.without])
+
+
+class Dynamics(Frozen):
+    """Null models and hold-out of the trajectory fits."""
+
+    permutations: PositiveInt = 200
+    """Draws of each null model."""
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    """Forward hold-out: fit on this first share of the checkpoints, judge on the rest."""
+    seed: NonNegativeInt = 0
+    """Seed of the null models."""
+
+
+class Forecast(Frozen):
+    """Which forecasts are made, from which windows."""
+
+    windows: list[PositiveInt | Annotated[float, Field(gt=0, lt=1)]] = Field(default=[0.2, 0.4])
+    """Early checkpoints a method may see: a fraction of the run, or a last step."""
+    target_step: PositiveInt | None = None
+    """The step to forecast; default: the run's last."""
+    methods: dict[Name, MethodOptions] = Field(default={})
+    """Label to options; the label is the method's name unless `method` says otherwise."""
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _label_names_method(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        named = {}
+        for label, options in value.items():
+            options = {"method": label, **(options or {})}
+            if options["method"] not in METHODS:
+                hint = nearest(str(options["method"]), list(METHODS))
+                raise ValueError(f"unknown method '{options['method']}', {hint}")
+            named[label] = options
+        return named
+
+
+class Evaluation(Frozen):
+    """How variants are scored."""
+
+    engine: Literal["hf"] = "hf"
+    """The engine that generates answers."""
+    batch_size: PositiveInt = 64
+    """Prompts that are decoded at once."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision of the scored model."""
+
+
+class Study(Frozen):
+    """One study: everything under `<results>/<study>/`."""
+
+    study: Name
+    """Name of the study and of its results folder."""
+    results: str = "results"
+    """Folder that holds the results of all studies."""
+    bases: Annotated[dict[Name, Base], Field(min_length=1)]
+    """The models before RL."""
+    runs: Annotated[dict[Name, Run], Field(min_length=1)]
+    """The training trajectories."""
+    suites: Annotated[dict[Name, Suite], Field(min_length=1)]
+    """What variants are scored on: one validation suite, one or more test suites."""
+    spectra: Spectra = Spectra()
+    """Factors of the updates."""
+    ablation: Ablation = Ablation()
+    """Rank-k models and their controls."""
+    dynamics: Dynamics = Dynamics()
+    """Fits of the trajectories."""
+    forecast: Forecast = Forecast()
+    """Forecasts."""
+    evaluation: Evaluation = Evaluation()
+    """Scoring."""
+    gpus: NonNegativeInt = 0
+    """GPUs that each training, factoring and scoring job asks the scheduler for."""
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> Study:
+        for name, run in self.runs.items():
+            if run.base not in self.bases:
+                hint = nearest(run.base, list(self.bases))
+                raise ValueError(f"run '{name}' has unknown base '{run.base}', {hint}")
+        roles = [suite.role for suite in self.suites.values()]
+        if roles.count("validation") != 1 or "test" not in roles:
+            raise ValueError(
+                f"found suites with roles {roles}; expected one 'validation' and one or more 'test'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _suites_disjoint(self) -> Study:
+        """Refuse suites of both roles that name the same questions; contents are checked later."""
+        seen: dict[tuple[str, str | None], str] = {}
+        for name, suite in self.suites.items():
+            for task in suite.tasks:
+                other = seen.setdefault((task.task, task.split), name)
+                if self.suites[other].role != suite.role:
+                    raise ValueError(
+                        f"suites '{other}' and '{name}' overlap: both hold task '{task.task}' "
+                        f"split '{task.split}'; validation and test must be disjoint, change one split"
+                    )
+        return self
+
+    @property
+    def validation_suite(self) -> str:
+        """Name of the only suite that a fit may read."""
+        return next(name for name, suite in self.suites.items() if suite.role == "validation")
+
+    @property
+    def test_suites(self) -> list[str]:
+        """Names of the suites that only the report reads."""
+        return [name for name, suite in self.suites.items() if suite.role == "test"]
+
+
+def parse_study(data: Any, where: str = "study") -> Study:
+    """Validate a config mapping.
+
+    Raises:
+        StudyError: one line that names the key and what is wrong with it.
+    """
+    try:
+        return Study.model_validate(data)
+    except ValidationError as error:
+        raise StudyError(
+            f"{where}: " + "; ".join(describe_error(e) for e in error.errors())
+        ) from None
+
+
+def load_study(path: Path) -> Study:
+    """Read and validate a study file.
+
+    Raises:
+        StudyError: the file is missing, not YAML, or not a valid study.
+    """
+    try:
+        data = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise StudyError(f"{path}: no such study file; give the path of a YAML file") from None
+    except yaml.YAMLError as error:
+        line = re.sub(r"\s+", " ", str(error))
+        raise StudyError(f"{path}: not valid YAML: {line}") from None
+    return parse_study(data, str(path))
+
+
+def describe_error(error: Any) -> str:
+    """One line for one pydantic error: dotted key, message, and the value found."""
+    key = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    message = error["msg"].removeprefix("Value error, ")
+    found = error["input"]
+    plain = isinstance(found, str | int | float | bool)
+    tail = f" (found {found!r})" if plain and error["type"] != "value_error" else ""
+    return f"{key}: {message}{tail}" if key else f"{message}{tail}"

@@ -1,0 +1,115 @@
+"""The forecasting methods by name, with their options and what each needs. Torch-free.
+
+The algorithms themselves are in `alpharl.forecasting`; the names and options stand here, because
+the plan validates them and knows from `needs` which files a forecast depends on.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from alpharl.study.base import Frozen
+
+Need = Literal["factors", "gram", "scores"]
+
+
+class Method(Frozen):
+    """Options of one forecasting method; the class carries what is the same for all uses."""
+
+    source: ClassVar[str]
+    """The paper or repository that the method comes from."""
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    """Which small files a fit reads, besides the list of observed steps."""
+    cost: ClassVar[str]
+    """What one forecast costs beyond the files that it needs."""
+
+
+class Last(Method):
+    """The window's last checkpoint, unchanged: what you have without any forecast."""
+
+    source = "baseline"
+    cost = "nothing"
+    method: Literal["last"] = "last"
+
+
+class Expo(Method):
+    """Base + (1 + alpha) times the window's last update."""
+
+    source = "ExPO, arXiv 2404.16792"
+    cost = "nothing"
+    method: Literal["expo"] = "expo"
+    alpha: float = 0.5
+    """How far to go past the last checkpoint, in units of its own update."""
+
+
+class WeightExtrapolation(Method):
+    """A straight line through two checkpoints; norm layers stay those of the later one."""
+
+    source = "RLVR-Linearity, arXiv 2601.04537"
+    cost = "nothing"
+    method: Literal["weight-extrapolation"] = "weight-extrapolation"
+    first: PositiveInt | None = None
+    """The step of the earlier checkpoint; default: the saved step nearest half the window."""
+
+
+class _TemporalFit(Method):
+    needs = frozenset({"gram"})
+    cost = "one T x T eigenproblem per tensor"
+    rank: PositiveInt = 1
+    """Number of temporal directions kept per tensor."""
+    fit: Literal["linear", "quadratic", "saturating"] = "linear"
+    """Curve fitted to each direction's coefficient against the step."""
+
+
+class Relex(_TemporalFit):
+    """Temporal SVD per tensor, coefficients fitted against the step, read off at the target."""
+
+    source = "RELEX, arXiv 2605.21468, scripts/svd_extrapolation.py"
+    method: Literal["relex"] = "relex"
+
+
+class RelexPinned(_TemporalFit):
+    """As `relex`, but the fitted change is added to the window's last checkpoint."""
+
+    source = "RELEX, pinned as in its replications (see `relex`)"
+    method: Literal["relex-pinned"] = "relex-pinned"
+
+
+class AlphaRLPaper(Method):
+    """Norm-rescaled sigma_1 u_1 fitted against accuracy by PLS, added to the base."""
+
+    source = "AlphaRL, arXiv 2510.00553 v3, section 4.1"
+    needs = frozenset({"factors", "scores"})
+    cost = "one PLS fit per matrix, and the window's validation scores"
+    method: Literal["alpharl-paper"] = "alpharl-paper"
+    target_accuracy: PositiveFloat = 1.0
+    """The accuracy that the fitted line is inverted at; the paper says 1."""
+
+
+class AlphaRLRepo(Method):
+    """As AlphaRL's released code: sigma_1 u_1 unscaled, added to the window's last checkpoint."""
+
+    source = "AlphaRL, released code (AlphaPredVector.py, AlphaRLBuildPerdictModel.py)"
+    needs = frozenset({"factors", "scores"})
+    cost = "one PLS fit per matrix, and the window's validation scores"
+    method: Literal["alpharl-repo"] = "alpharl-repo"
+    target_accuracy: PositiveFloat = 1.0
+    """The accuracy that the fitted line is inverted at; the released script uses 1.7."""
+
+
+MethodOptions = Annotated[
+    Last | Expo | WeightExtrapolation | Relex | RelexPinned | AlphaRLPaper | AlphaRLRepo,
+    Field(discriminator="method"),
+]
+
+METHODS: dict[str, type[Method]] = {
+    "last": Last,
+    "expo": Expo,
+    "weight-extrapolation": WeightExtrapolation,
+    "relex": Relex,
+    "relex-pinned": RelexPinned,
+    "alpharl-paper": AlphaRLPaper,
+    "alpharl-repo": AlphaRLRepo,
+}

@@ -1,0 +1,114 @@
+"""Where everything lies under `<results>/<study>/`. The only module that knows file names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alpharl.study.config import Study
+
+
+@dataclass(frozen=True)
+class Paths:
+    """File names of one study. Arguments may be Snakemake wildcards such as `{run}`."""
+
+    study: Study
+
+    @property
+    def root(self) -> str:
+        """Folder of the study."""
+        return f"{self.study.results}/{self.study.study}"
+
+    def base_manifest(self, base: str) -> str:
+        """Manifest of a base; made before anything reads the base."""
+        return f"{self.root}/bases/{base}/manifest.json"
+
+    def base_model(self, base: str) -> str:
+        """Model folder of a base: the user's own, or the pretrained one."""
+        return self.study.bases[base].path or f"{self.root}/bases/{base}/model"
+
+    def run(self, run: str) -> str:
+        """Folder of a run."""
+        return f"{self.root}/runs/{run}"
+
+    def checkpoint_pattern(self, run: str) -> str:
+        """Folder pattern of a run's checkpoints, with `{step}` in it."""
+        return self.study.runs[run].checkpoints or f"{self.checkpoints_folder(run)}/step-{{step}}"
+
+    def checkpoint(self, run: str, step: int) -> str:
+        """Model folder of a checkpoint."""
+        return self.checkpoint_pattern(run).replace("{step}", str(step))
+
+    def checkpoint_manifest(self, run: str, step: int | str) -> str:
+        """Manifest of a checkpoint: says that it fits its base, with the digests of its files."""
+        return f"{self.run(run)}/manifests/step-{step}.json"
+
+    def checkpoints_folder(self, run: str) -> str:
+        """Folder of the checkpoints of a run that is trained here."""
+        return f"{self.run(run)}/checkpoints"
+
+    def training(self, run: str) -> str:
+        """Curves of a run that is trained here: step, loss, reward, seconds."""
+        return f"{self.checkpoints_folder(run)}/training.csv"
+
+    def checkpoints(self, run: str) -> str:
+        """The table of a run's checkpoints: steps, sources, digests."""
+        return f"{self.run(run)}/checkpoints.json"
+
+    def factors(self, run: str, step: int | str, shard: int | str) -> str:
+        """Factors of one checkpoint's shard."""
+        return f"{self.run(run)}/factors/step-{step}/shard-{shard}.safetensors"
+
+    def gram(self, run: str, shard: int | str) -> str:
+        """Gram matrices of one shard of a run."""
+        return f"{self.run(run)}/gram/shard-{shard}.safetensors"
+
+    def accuracy(self, run: str, suite: str) -> str:
+        """Accuracy of a run's checkpoints on a suite, step 0 among them: `step,accuracy,...`."""
+        return f"{self.run(run)}/scores/{suite}.csv"
+
+    def score(self, run: str, suite: str, variant: str) -> str:
+        """One variant's result on a suite."""
+        return f"{self.run(run)}/scores/{suite}/{variant}.json"
+
+    def scores(self, run: str, suite: str) -> str:
+        """Folder of a run's results on a suite."""
+        return f"{self.run(run)}/scores/{suite}"
+
+    def forecast(self, run: str, name: str) -> str:
+        """Folder of a forecast."""
+        return f"{self.run(run)}/forecasts/{name}"
+
+    def variant(self, run: str, name: str) -> str:
+        """Folder of a rank-k variant or control."""
+        return f"{self.run(run)}/variants/{name}"
+
+    def dynamics(self, run: str) -> str:
+        """Table of a run's trajectory fits, with a CSV twin."""
+        return f"{self.run(run)}/dynamics/modules.parquet"
+
+    def suite(self, suite: str) -> str:
+        """A suite with its questions' digests."""
+        return f"{self.root}/suites/{suite}/suite.json"
+
+    @property
+    def disjoint(self) -> str:
+        """The check that no question stands in both a validation and a test suite."""
+        return f"{self.root}/suites/disjoint.json"
+
+    @property
+    def report(self) -> str:
+        """The report."""
+        return f"{self.root}/report/index.html"
+
+    @property
+    def resolved(self) -> str:
+        """The validated study, complete with defaults."""
+        return f"{self.root}/study.yaml"
+
+    def log(self, name: str) -> str:
+        """Log of a rule; `name` may hold wildcards and slashes."""
+        return f"{self.root}/logs/{name}.log"
+
+    def benchmark(self, name: str) -> str:
+        """Benchmark table of a rule."""
+        return f"{self.root}/benchmarks/{name}.tsv"

@@ -1,0 +1,171 @@
+"""What a study makes: windows, variants and batches of scores. Torch-free, touches no file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from alpharl.errors import StudyError
+from alpharl.study.config import Study
+from alpharl.study.methods import METHODS, MethodOptions, Need
+from alpharl.study.paths import Paths
+
+RankKind = Literal["rank", "unscaled", "random", "without", "full-update"]
+
+
+@dataclass(frozen=True)
+class RankVariant:
+    """A variant made from one checkpoint's factors."""
+
+    name: str
+    kind: RankKind
+    rank: int
+    step: int
+
+
+@dataclass(frozen=True)
+class ForecastVariant:
+    """One method's forecast from one window."""
+
+    name: str
+    label: str
+    window: str
+    through: int
+    target_step: int
+    options: MethodOptions
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Which small files the fit reads."""
+        return METHODS[self.options.method].needs
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Variants of one run that one process scores on one suite."""
+
+    run: str
+    suite: str
+    group: Literal["checkpoints", "variants"]
+    variants: tuple[str, ...]
+
+
+def window_label(window: float) -> str:
+    """The window as it stands in file names: a fraction `0.4`, or a step `48`."""
+    return f"{window:g}"
+
+
+def window_end(steps: list[int], window: float) -> int:
+    """Last saved step that a window holds.
+
+    Args:
+        steps: the run's saved steps, increasing.
+        window: a fraction of the last step when below 1, else a last step.
+
+    Raises:
+        StudyError: fewer than two checkpoints lie in the window.
+    """
+    limit = window * steps[-1] if isinstance(window, float) and window < 1 else window
+    inside = [step for step in steps if step <= limit + 1e-9]
+    if len(inside) < 2:
+        raise StudyError(
+            f"window {window_label(window)} ends at step {limit:g} and holds {len(inside)} of the "
+            f"checkpoints {steps[0]}..{steps[-1]}; expected at least 2, widen the window"
+        )
+    return inside[-1]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All job targets of a study."""
+
+    study: Study
+
+    def __post_init__(self) -> None:
+        for run in self.study.runs:
+            self.forecasts(run)
+
+    @property
+    def paths(self) -> Paths:
+        """File names of the study."""
+        return Paths(self.study)
+
+    def steps(self, run: str) -> list[int]:
+        """Saved steps of a run, without the base."""
+        return self.study.runs[run].saved_steps()
+
+    @property
+    def stored_rank(self) -> int:
+        """Singular triplets stored per matrix: what spectra or the deepest ablation asks for."""
+        return max(self.study.spectra.rank, self.study.ablation.stored_rank())
+
+    @property
+    def shards(self) -> range:
+        """Indices of the shards of a checkpoint."""
+        return range(self.study.spectra.shards)
+
+    def rank_variants(self, run: str) -> list[RankVariant]:
+        """Rank-k models and controls of a run's last checkpoint."""
+        ablation, step = self.study.ablation, self.steps(run)[-1]
+        ranks: list[tuple[RankKind, str, list[int]]] = [
+            ("rank", "rank-{k}", ablation.ranks),
+            ("unscaled", "rank-{k}-unscaled", ablation.unscaled),
+            ("random", "random-{k}", ablation.random),
+            ("without", "without-{k}", ablation.without),
+            ("full-update", "full-update", [0] if ablation.full_update else []),
+        ]
+        return [
+            RankVariant(f"{form.format(k=k)}@{step}", kind, k, step)
+            for kind, form, ks in ranks
+            for k in sorted(set(ks))
+        ]
+
+    def forecasts(self, run: str) -> list[ForecastVariant]:
+        """Every method from every window.
+
+        Raises:
+            StudyError: a window is too short, or reaches the step that it should forecast.
+        """
+        steps, settings = self.steps(run), self.study.forecast
+        target = settings.target_step or steps[-1]
+        found = []
+        for window in settings.windows if settings.methods else []:
+            try:
+                through = window_end(steps, window)
+            except StudyError as error:
+                raise StudyError(f"forecast.windows: run '{run}': {error}") from None
+            if through >= target:
+                raise StudyError(
+                    f"forecast.windows: run '{run}': window {window_label(window)} reaches step "
+                    f"{through}, the target is step {target}; a fit may not see its target"
+                )
+            label = window_label(window)
+            found += [
+                ForecastVariant(f"{name}@{label}", name, label, through, target, options)
+                for name, options in settings.methods.items()
+            ]
+        return found
+
+    def batches(self) -> list[Batch]:
+        """Score jobs: a run's checkpoints on every suite, its variants on the test suites."""
+        found = []
+        for run in self.study.runs:
+            checkpoints = tuple(f"step-{step}" for step in [0, *self.steps(run)])
+            made = [*self.rank_variants(run), *self.forecasts(run)]
+            variants = tuple(variant.name for variant in made)
+            found += [Batch(run, suite, "checkpoints", checkpoints) for suite in self.study.suites]
+            if variants:
+                found += [
+                    Batch(run, suite, "variants", variants) for suite in self.study.test_suites
+                ]
+        return found
+
+    def folder(self, run: str, variant: str) -> str:
+        """Folder of a variant by its name: a model, or an adapter or blend."""
+        if variant.startswith("step-"):
+            step = int(variant.removeprefix("step-"))
+            base = self.paths.base_model(self.study.runs[run].base)
+            return self.paths.checkpoint(run, step) if step else base
+        if any(variant == rank.name for rank in self.rank_variants(run)):
+            return self.paths.variant(run, variant)
+        return self.paths.forecast(run, variant)

@@ -1,0 +1,153 @@
+"""A variant on disk: a small folder that says how to make a model from a base.
+
+    variant.json   what it is: kind, base, checkpoints, and how it was made
+    blend.json     per tensor, the weight of each observed update        (optional)
+    adapter/       low-rank updates as a PEFT LoRA adapter, scaling 1    (optional)
+
+The model is base + blend + adapter. Torch-free.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alpharl.checkpoints.files import write_arrays, write_json
+from alpharl.checkpoints.manifest import digest_file, digest_json
+from alpharl.errors import CheckpointError
+from alpharl.forecasting.contract import Blend
+from alpharl.spectra.lowrank import LowRank, read_arrays
+
+VERSION = 1
+_PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A variant as read from its folder."""
+
+    folder: Path
+    base: Path
+    checkpoints: dict[int, Path]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def adapter(self) -> Path | None:
+        """Folder of the PEFT adapter, if there is one."""
+        path = self.folder / "adapter"
+        return path if path.is_dir() else None
+
+    @property
+    def blend(self) -> Blend:
+        """Per tensor, the weight of each observed step; empty for a pure adapter."""
+        path = self.folder / "blend.json"
+        data = json.loads(path.read_text()) if path.is_file() else {}
+        return {name: {int(s): w for s, w in row.items()} for name, row in data.items()}
+
+    def digest(self, known: Mapping[str, str]) -> str:
+        """Digest of everything that the model depends on.
+
+        Args:
+            known: digests of model folders by absolute path, as manifests hold them.
+        """
+        own = [self.folder / "blend.json", *sorted(self.folder.glob("adapter/*"))]
+        files = {path.name: digest_file(path) for path in own if path.is_file()}
+        used = {step for row in self.blend.values() for step in row}
+        parents = [self.base, *(self.checkpoints[step] for step in sorted(used))]
+        return digest_json([files, [known[os.path.abspath(path)] for path in parents]])
+
+
+def write_variant(
+    out: Path,
+    base: Path,
+    checkpoints: Mapping[int, Path],
+    meta: Mapping[str, Any],
+    blend: Blend | None = None,
+    adapter: Mapping[str, LowRank] | None = None,
+) -> None:
+    """Write a variant in place of an old one; a folder that has `variant.json` is complete.
+
+    Args:
+        out: the variant's folder.
+        base: model folder of step 0.
+        checkpoints: model folders that the blend may name.
+        meta: how the variant was made; goes into `variant.json` as it is.
+        blend: weights of observed updates per tensor.
+        adapter: low-rank updates per matrix name.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    if blend:
+        write_json(out / "blend.json", blend)
+    if adapter:
+        write_adapter(out / "adapter", base, adapter)
+    paths = {str(step): _relative(path, out) for step, path in checkpoints.items()}
+    head = {"version": VERSION, "base": _relative(base, out), "checkpoints": paths}
+    write_json(out / "variant.json", head | dict(meta))
+
+
+def read_variant(folder: Path) -> Variant:
+    """Read a variant's folder.
+
+    Raises:
+        CheckpointError: there is no complete variant.
+    """
+    path = folder / "variant.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: found no variant.json, expected an adapter or a blend")
+    meta = json.loads(path.read_text())
+    checkpoints = {int(step): _resolve(p, folder) for step, p in meta["checkpoints"].items()}
+    return Variant(folder, _resolve(meta["base"], folder), checkpoints, meta)
+
+
+def write_adapter(out: Path, base: Path, adapter: Mapping[str, LowRank]) -> None:
+    """Write low-rank updates as a PEFT LoRA adapter with scaling 1 and one rank for all.
+
+    W + B A with B = u sqrt|s| (signed), A = sqrt|s| v^T; matrices of lower rank are padded with
+    zeros. Names must be those of `nn.Linear` weights.
+    """
+    rank = max(len(low.s) for low in adapter.values())
+    tensors = {}
+    for name, low in adapter.items():
+        module, root = name.removesuffix(".weight"), np.sqrt(np.abs(low.s))
+        pad = ((0, 0), (0, rank - len(low.s)))
+        a_rn = np.pad(low.v * root, pad).T.astype(np.float32)
+        b_mr = np.pad(low.u * (root * np.sign(low.s)), pad).astype(np.float32)
+        tensors[f"{_PREFIX}{module}.lora_A.weight"] = a_rn
+        tensors[f"{_PREFIX}{module}.lora_B.weight"] = b_mr
+    write_arrays(out / "adapter_model.safetensors", tensors)
+    modules = sorted({name.removesuffix(".weight").rpartition(".")[2] for name in adapter})
+    config = {
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "inference_mode": True,
+        "base_model_name_or_path": str(base), "r": rank, "lora_alpha": rank, "lora_dropout": 0.0,
+        "bias": "none", "target_modules": modules, "fan_in_fan_out": False,
+    }  # fmt: skip
+    write_json(out / "adapter_config.json", config)
+
+
+def read_adapter(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Per matrix name, B (m, r) and A (r, n) of an adapter that `write_adapter` made."""
+    arrays = read_arrays(folder / "adapter_model.safetensors")
+    names = [key.removesuffix(".lora_A.weight") for key in arrays if key.endswith("lora_A.weight")]
+    return {
+        f"{name.removeprefix(_PREFIX)}.weight": (
+            arrays[f"{name}.lora_B.weight"],
+            arrays[f"{name}.lora_A.weight"],
+        )
+        for name in names
+    }
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """A relative path is kept relative to the variant, so that a study can be moved as a whole."""
+    return str(path) if path.is_absolute() else os.path.relpath(path, folder)
+
+
+def _resolve(path: str, folder: Path) -> Path:
+    return Path(os.path.normpath(folder / path))

@@ -1,0 +1,384 @@
+"""The report's numbers against hand formulas, on a small results tree that is written here."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from alpharl.errors import EvaluationError
+from alpharl.report import write_report
+from alpharl.report.collect import named_in
+from alpharl.report.spectrum import null_share
+from alpharl.report.statistics import difference, gain_recovery, retention
+from alpharl.study.config import Study, parse_study
+from alpharl.study.plan import Plan
+from safetensors.numpy import save_file
+
+QUESTIONS = 200
+LAST = 60
+CONFIG = {
+    "study": "toy",
+    "bases": {"base": {"pretrain": {"problem": "addition"}}},
+    "runs": {
+        "grpo": {"base": "base", "train": {"steps": LAST, "save_every": 6}},
+        "grpo-own": {
+            "base": "base",
+            "checkpoints": "elsewhere/step-{step}",
+            "steps": {"first": 6, "last": LAST, "every": 6},
+        },
+    },
+    "suites": {
+        "validation": {
+            "role": "validation",
+            "tasks": [{"task": "addition", "split": "validation"}],
+        },
+        "test": {"role": "test", "tasks": [{"task": "addition", "split": "test"}]},
+    },
+    "ablation": {"ranks": [1, 4], "unscaled": [1], "random": [1], "without": [1]},
+    "forecast": {
+        "windows": [0.2, 0.5],
+        "methods": {"last": {}, "expo": {}, "relex": {}, "alpharl-paper": {}},
+    },
+}
+MEASURES = [
+    ("pls_r2", "permutation", 0.97, 0.93, 0.04),
+    ("pls_r2", "random-walk", 0.97, 0.96, 0.4),
+    ("line_r2", "random-walk", 0.95, 0.96, 0.6),
+    ("temporal_share", "noise", 0.85, 0.2, 0.001),
+    ("holdout_pls_mae", "keep-last", 0.08, 0.05, None),
+    ("holdout_line_ratio", "keep-last", 0.7, 1.0, None),
+]
+SECONDS = {
+    "pretrain/base": 130.0,
+    "train/grpo": 300.0,
+    "gram/grpo-0": 20.0,
+    "score/grpo/validation-checkpoints": 44.0,
+    "score/grpo/test-checkpoints": 50.0,
+    "gram/grpo-own-0": 21.0,
+}
+UNDEFINED = "alpharl-paper@0.2"
+REASON = "accuracy does not change inside the window"
+
+
+class Tree:
+    """A results tree with made-up but consistent numbers."""
+
+    def __init__(self, folder: Path, no_gain: str | None = None) -> None:
+        self.study: Study = parse_study({**CONFIG, "results": str(folder)})
+        self.plan = Plan(self.study)
+        self.no_gain = no_gain
+        self.rng = np.random.default_rng(0)
+        self.correct: dict[tuple[str, str, str], np.ndarray] = {}
+        for run in self.study.runs:
+            self._run(run)
+        self._scores()
+        self._benchmarks()
+
+    @property
+    def root(self) -> Path:
+        return Path(self.plan.paths.root)
+
+    def table(self, name: str) -> pd.DataFrame:
+        return pd.read_csv(self.root / "report" / "tables" / f"{name}.csv")
+
+    def write(self, path: str | Path, content: object) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(content if isinstance(content, str) else json.dumps(content))
+
+    def _run(self, run: str) -> None:
+        steps = self.plan.steps(run)
+        for step in steps:
+            self._factors(run, step)
+        self._dynamics(run)
+        points = [{"step": s, "path": f"step-{s}", "digest": f"d{s}"} for s in steps]
+        table = {"run": run, "base": "base", "steps": steps, "checkpoints": points}
+        self.write(self.plan.paths.checkpoints(run), table)
+        for forecast in self.plan.forecasts(run):
+            undefined = REASON if forecast.name == UNDEFINED else None
+            variant: dict[str, object] = {
+                "kind": "forecast",
+                "undefined": undefined,
+                "norm_ratio": 1.5,
+                "fit": {},
+            }
+            variant |= {"window_steps": [s for s in steps if s <= forecast.through]}
+            self.write(f"{self.plan.paths.forecast(run, forecast.name)}/variant.json", variant)
+        if self.study.runs[run].train:
+            log = pd.DataFrame({"step": range(1, 61), "reward": np.linspace(0.2, 0.9, 60)})
+            self.write(f"{self.plan.paths.run(run)}/training.csv", log.to_csv(index=False))
+
+    def _factors(self, run: str, step: int) -> None:
+        tensors: dict[str, np.ndarray] = {}
+        for layer in range(2):
+            s = (0.01 * step * 0.6 ** np.arange(8)).astype(np.float32)
+            name = f"model.layers.{layer}.self_attn.q_proj.weight"
+            tensors |= {f"{name}/u": np.zeros((32, 8), np.float32), f"{name}/s": s}
+            tensors |= {f"{name}/v": np.zeros((48, 8), np.float32)}
+            tensors |= {f"{name}/norm": np.array(1.1 * np.linalg.norm(s), np.float32)}
+            tensors |= {f"{name}/residual": np.zeros((), np.float32)}
+        path = Path(self.plan.paths.factors(run, step, 0))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, path)
+
+    def _dynamics(self, run: str) -> None:
+        rows = [
+            {
+                **{"tensor": f"layers.{i}.q_proj", "layer": i, "module": "q_proj"},
+                **{"measure": measure, "null": null, "p": p},
+                "value": value + 0.01 * (i - 1.5),
+                **{"null_q05": median - 0.1, "null_q50": median, "null_q95": median + 0.02},
+            }
+            for measure, null, value, median, p in MEASURES
+            for i in range(4)
+        ]
+        path = Path(self.plan.paths.dynamics(run))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(rows).to_parquet(path)
+
+    def _scores(self) -> None:
+        for batch in self.plan.batches():
+            hardness = np.random.default_rng(len(batch.suite)).random(QUESTIONS)
+            for variant in batch.variants:
+                self._score(batch.run, batch.suite, variant, hardness)
+
+    def _score(self, run: str, suite: str, variant: str, hardness: np.ndarray) -> None:
+        level = self._level(run, variant) + self.rng.normal(0, 0.1, QUESTIONS)
+        correct = (hardness < level).astype(int)
+        if run == self.no_gain:
+            correct = (self.rng.random(QUESTIONS) < 0.5).astype(int)
+        self.correct[run, suite, variant] = correct.astype(float)
+        defined = variant != UNDEFINED
+        stderr = float(correct.std(ddof=1) / np.sqrt(QUESTIONS))
+        score = {
+            **{"variant": variant, "run": run, "suite": suite, "role": suite},
+            **{"n": QUESTIONS, "accuracy": float(correct.mean()) if defined else None},
+            **{"stderr": stderr if defined else None, "truncated": 0.01 if defined else None},
+            **{"question_ids": [f"q{i}" for i in range(QUESTIONS)] if defined else []},
+            **{"correct": correct.tolist() if defined else [], "model_digest": "m"},
+            **{"suite_digest": "abc", "engine": "hf", "dtype": "float32", "seconds": 3.0},
+            "merged": False,
+        }
+        self.write(self.plan.paths.score(run, suite, variant), score)
+
+    def _level(self, run: str, variant: str) -> float:
+        """A made-up chance of a right answer."""
+        name, _, where = variant.partition("@")
+        levels = {"rank-1": 0.7, "rank-4": 0.92, "random-1": 0.4, "without-1": 0.8, "relex": 0.3}
+        if name.startswith("step-"):
+            return 0.4 + 0.55 * (1 - math.exp(-int(name.removeprefix("step-")) / 15))
+        if name in levels:
+            return levels[name]
+        end = 12 if where == "0.2" else 30
+        return 0.4 + 0.55 * (1 - math.exp(-end / 15)) + (0.1 if name == "expo" else 0)
+
+    def _benchmarks(self) -> None:
+        seconds = dict(SECONDS)
+        for run in self.study.runs:
+            seconds |= {f"factors/{run}/step-{s}-0": 2.0 for s in self.plan.steps(run)}
+            seconds |= {f"forecast/{run}/{f.name}": 1.5 for f in self.plan.forecasts(run)}
+        for name, value in seconds.items():
+            head = "s\th:m:s\tmax_rss\tmax_vms\tmean_load\tcpu_time"
+            row = f"{value}\t0:00:02\t512.5\t900\t-\t{2 * value}"
+            self.write(self.plan.paths.benchmark(name), f"{head}\n{row}\n")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    made = Tree(tmp_path_factory.mktemp("results"))
+    assert write_report(made.study) == made.root / "report" / "index.html"
+    return made
+
+
+def row_of(frame: pd.DataFrame, **values: object) -> pd.Series:
+    for column, value in values.items():
+        frame = frame[frame[column] == value]
+    assert len(frame) == 1
+    return frame.iloc[0]
+
+
+def test_recovery_follows_the_definitions(tree: Tree) -> None:
+    row = row_of(tree.table("recovery"), run="grpo", variant=f"rank-1@{LAST}")
+    base, full = (tree.correct["grpo", "test", f"step-{s}"] for s in (0, LAST))
+    rank = tree.correct["grpo", "test", f"rank-1@{LAST}"]
+    gain = full.mean() - base.mean()
+    recovered = (rank.mean() - base.mean()) / gain
+    assert row.accuracy == pytest.approx(rank.mean())
+    assert row.retention == pytest.approx(rank.mean() / full.mean(), rel=1e-5)
+    assert row.gain_recovery == pytest.approx(recovered, rel=1e-5)
+    # Delta method on the paired outcomes: var(N/D) = (vN − 2 r cov(N, D) + r² vD) / D².
+    cov = np.cov(rank - base, full - base) / QUESTIONS
+    variance = cov[0, 0] - 2 * recovered * cov[0, 1] + recovered**2 * cov[1, 1]
+    assert row.gain_recovery_se == pytest.approx(np.sqrt(variance) / gain, rel=1e-5)
+    delta = rank - full
+    assert row.difference == pytest.approx(delta.mean(), rel=1e-5)
+    assert row.difference_se == pytest.approx(delta.std(ddof=1) / np.sqrt(QUESTIONS), rel=1e-5)
+    assert row.difference_high == pytest.approx(row.difference + 1.96 * row.difference_se, rel=1e-4)
+
+
+def test_forecasts_are_compared_with_the_window_s_last_checkpoint(tree: Tree) -> None:
+    row = row_of(tree.table("forecasts"), run="grpo", label="expo", window=0.5)
+    delta = tree.correct["grpo", "test", "expo@0.5"] - tree.correct["grpo", "test", "step-30"]
+    assert (row.through, row.target_step, row.steps_saved) == (30, LAST, 30)
+    assert row.difference == pytest.approx(delta.mean(), rel=1e-5)
+    assert row.difference_se == pytest.approx(delta.std(ddof=1) / np.sqrt(QUESTIONS), rel=1e-5)
+
+
+def test_standard_error_of_gain_recovery_matches_a_bootstrap() -> None:
+    rng = np.random.default_rng(1)
+    hard = rng.random(500)
+    base, variant, full = ((hard < level).astype(float) for level in (0.4, 0.7, 0.95))
+    flips = rng.random((3, 500)) < 0.1
+    base, variant, full = (
+        np.where(f, 1 - x, x) for f, x in zip(flips, (base, variant, full), strict=True)
+    )
+    draws = []
+    for _ in range(4000):
+        i = rng.integers(0, 500, 500)
+        draws.append((variant[i].mean() - base[i].mean()) / (full[i].mean() - base[i].mean()))
+    assert gain_recovery(variant, base, full).se == pytest.approx(np.std(draws), rel=0.08)
+
+
+def test_ratios_to_nothing_are_undefined() -> None:
+    nothing, some = np.zeros(50), np.tile([0.0, 1.0], 25)
+    assert np.isnan(retention(some, nothing).value)
+    assert np.isnan(gain_recovery(some, some, some).value)
+    assert difference(some, some).low == 0
+
+
+def test_seconds_saved_count_what_the_method_needs(tree: Tree) -> None:
+    frame = tree.table("forecasts")
+    saved = {
+        label: row_of(frame, run="grpo", label=label, window=0.5).seconds_saved
+        for label in ("last", "relex", "alpharl-paper")
+    }
+    training = 300 * 30 / 60
+    assert saved["last"] == pytest.approx(training - 1.5)
+    assert saved["relex"] == pytest.approx(training - 20 * 5 / 10 - 1.5)
+    factors, validation = 10 * 2.0 * 5 / 10, 44 * 6 / 11
+    assert saved["alpharl-paper"] == pytest.approx(training - factors - validation - 1.5)
+    own = frame[frame["run"] == "grpo-own"]
+    assert own["seconds_saved"].isna().all()
+
+
+def test_spectrum_stands_beside_its_null(tree: Tree) -> None:
+    row = row_of(tree.table("spectrum"), run="grpo")
+    s = 0.6 ** np.arange(8)
+    shares = s**2 / (1.1**2 * (s**2).sum())
+    assert row.top_1 == pytest.approx(shares[0], rel=1e-4)
+    assert row.top_4 == pytest.approx(shares[:4].sum(), rel=1e-4)
+    assert row.null_1 == pytest.approx((np.sqrt(32) + np.sqrt(48)) ** 2 / (32 * 48), rel=1e-4)
+    norms = tree.table("norms")
+    step = row_of(norms, run="grpo", step=12)
+    assert step.norm == pytest.approx(np.sqrt(2) * 1.1 * 0.12 * np.sqrt((s**2).sum()), rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (96, 384)])
+def test_gaussian_null_matches_simulation(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    squares = [np.linalg.svd(rng.normal(size=shape), compute_uv=False) ** 2 for _ in range(10)]
+    for top in (1, 4, 8):
+        simulated = np.mean([s[:top].sum() / s.sum() for s in squares])
+        assert simulated <= null_share(*shape, top) <= 1.12 * simulated
+
+
+def test_linearity_shows_nulls_and_counts_modules(tree: Tree) -> None:
+    frame = tree.table("linearity")
+    row = row_of(frame, run="grpo", measure="pls_r2", null="permutation")
+    assert (row.modules, row.beyond) == (4, 1.0)
+    assert (row.value, row.null_q50, row.null_q95) == pytest.approx((0.97, 0.93, 0.95))
+    chance = row_of(frame, run="grpo", measure="line_r2", null="random-walk")
+    assert "no more than chance" in chance.reading
+    holdout = row_of(frame, run="grpo", measure="holdout_pls_mae", null="keep-last")
+    assert holdout.beyond == 0
+    assert "worse than keeping the last" in holdout.reading
+
+
+def test_cost_is_summed_per_stage(tree: Tree) -> None:
+    row = row_of(tree.table("cost_stages"), stage="factors")
+    assert (row.jobs, row.seconds, row.cpu_seconds, row.memory_mb) == (20, 40, 80, 512.5)
+    shared = tree.table("cost_runs")
+    assert row_of(shared[shared["run"].isna()], stage="pretrain").seconds == 130
+    assert named_in("grpo-own/step-6-0", ["grpo", "grpo-own"]) == "grpo-own"
+
+
+def test_page_is_self_contained(tree: Tree) -> None:
+    page = (tree.root / "report" / "index.html").read_text()
+    assert not re.search(r"""(?:src|href|action)\s*=\s*["']?\s*(?:https?:)?//""", page)
+    assert not re.search(r"""url\(\s*["']?\s*(?:https?:)?//|@import|<script""", page)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert {reference for reference in re.findall(r'href="#([^"]+)"', page)} <= set(ids)
+
+
+def test_page_says_what_matters(tree: Tree) -> None:
+    page = (tree.root / "report" / "index.html").read_text()
+    assert "not what large models do" in page
+    assert f"undefined: {REASON}" in page
+    assert page.count("retention ± se") == page.count("gain recovery ± se")
+    assert "14 forecasts" not in page and "10 forecasts were compared" in page
+
+
+def test_study_is_written_complete_and_reads_back(tree: Tree) -> None:
+    text = (tree.root / "study.yaml").read_text()
+    assert "batch_size: 64" in text
+    assert parse_study(yaml.safe_load(text)) == tree.study
+
+
+def test_same_input_gives_the_same_bytes(tree: Tree) -> None:
+    files = [p for p in (tree.root / "report").rglob("*") if p.is_file()]
+    assert not [p for p in files if p.name.startswith(".")]
+    before = {path: path.read_bytes() for path in files}
+    write_report(tree.study)
+    assert {path: path.read_bytes() for path in files} == before
+
+
+def test_no_gain_leaves_gain_recovery_undefined(tmp_path: Path) -> None:
+    flat = Tree(tmp_path, no_gain="grpo")
+    page = write_report(flat.study).read_text()
+    frame = flat.table("recovery")
+    assert frame[frame["run"] == "grpo"]["gain_recovery"].isna().all()
+    assert "undefined (no gain)" in page and "no gain beyond error" in page
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "runs/grpo/scores/test/rank-1@60.json",
+        "runs/grpo/factors/step-6/shard-0.safetensors",
+        "runs/grpo-own/dynamics/modules.parquet",
+        "runs/grpo/forecasts/relex@0.5/variant.json",
+    ],
+)
+def test_a_missing_file_is_one_line_that_names_it(tmp_path: Path, name: str) -> None:
+    broken = Tree(tmp_path)
+    (broken.root / name).unlink()
+    with pytest.raises(EvaluationError) as caught:
+        write_report(broken.study)
+    assert name in str(caught.value) and "\n" not in str(caught.value)
+    assert not (broken.root / "report").exists()
+
+
+def test_other_questions_are_refused(tmp_path: Path) -> None:
+    broken = Tree(tmp_path)
+    path = Path(broken.plan.paths.score("grpo", "test", "expo@0.5"))
+    score = json.loads(path.read_text())
+    broken.write(path, {**score, "question_ids": score["question_ids"][::-1]})
+    with pytest.raises(EvaluationError, match="its questions differ from those of step-0"):
+        write_report(broken.study)
+
+
+def test_without_forecasts_or_benchmarks_the_report_still_stands(tmp_path: Path) -> None:
+    made = Tree(tmp_path)
+    for path in (made.root / "benchmarks").rglob("*.tsv"):
+        path.unlink()
+    study = made.study.model_copy(
+        update={"forecast": made.study.forecast.model_copy(update={"methods": {}})}
+    )
+    page = write_report(study).read_text()
+    assert "makes no forecasts" in page and "Nothing was measured" in page
