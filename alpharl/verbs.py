@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from alpharl.spectra.gram import Gram
     from alpharl.spectra.lowrank import Factors, LowRank
     from alpharl.study.methods import MethodOptions
-
-FACTORS_VERSION = GRAM_VERSION = 1
 
 
 def log(line: str) -> None:
@@ -114,6 +113,7 @@ def checkpoints(args: Namespace) -> None:
 
 def factors(args: Namespace) -> None:
     """Factor a checkpoint's update, or one shard of it."""
+    from alpharl.spectra import FACTORS_VERSION
     from alpharl.spectra.factors import factor_checkpoint, write_factors
 
     part = (args.shard, args.shards)
@@ -125,6 +125,7 @@ def factors(args: Namespace) -> None:
 
 def gram(args: Namespace) -> None:
     """Make the gram of a run, or of one shard of it."""
+    from alpharl.spectra import GRAM_VERSION
     from alpharl.spectra.gram import gram_run, write_gram
 
     part = (args.shard, args.shards)
@@ -152,26 +153,22 @@ def dynamics(args: Namespace) -> None:
 
 def rank(args: Namespace) -> None:
     """Make a rank-k model of an update, or one of its controls."""
-    from alpharl.spectra.factors import factor_checkpoint
-    from alpharl.spectra.lowrank import read_factors
-    from alpharl.variants.ranks import VERSION, rank_parts
+    from alpharl.variants import RANK_VERSION
+    from alpharl.variants.ranks import rank_parts
 
     step = step_of(args.checkpoint) if args.step is None else args.step
     depth = 1 if args.kind in ("random", "full-update") else args.rank
-    found = (
-        read_factors(args.factors)
-        if args.factors
-        else factor_checkpoint(args.base, args.checkpoint, depth, progress=log)
-    )
+    found = _factors_at(args.factors, args.base, args.checkpoint, depth)
     blend, adapter = rank_parts(args.kind, args.rank, step, found, args.seed)
     how = {"kind": args.kind, "rank": args.rank, "step": step, "seed": args.seed}
-    _write(args, {step: args.checkpoint}, how | {"algorithm": VERSION}, blend, adapter)
+    _write(args, {step: args.checkpoint}, how | {"algorithm": RANK_VERSION}, blend, adapter)
 
 
 def forecast(args: Namespace) -> None:
     """Forecast a later model from an early window, and print what was fitted."""
     from alpharl.checkpoints.index import read_index
-    from alpharl.forecasting.contract import VERSION, Prediction, Window, norm_ratio
+    from alpharl.forecasting import VERSION
+    from alpharl.forecasting.contract import Prediction, Window, norm_ratio
     from alpharl.forecasting.registry import predict
 
     folders = {s: path for s, path in _folders(args).items() if s <= args.through}
@@ -235,6 +232,9 @@ def disjoint(args: Namespace) -> None:
 
 def evaluate(args: Namespace) -> None:
     """Score variants that have no result yet; one file each."""
+    # No model hub is asked for anything, and a line per variant replaces a bar per batch. Both are
+    # read when the libraries are imported.
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     from alpharl.evaluation.runner import score_variants
     from alpharl.evaluation.suites import read_suite
 
@@ -267,10 +267,8 @@ def _folders(args: Namespace) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def _accuracy(path: Path | None) -> dict[int, float] | None:
-    """A table `step,accuracy` as a mapping; None without a path."""
-    if path is None:
-        return None
+def _accuracy(path: Path) -> dict[int, float]:
+    """A table `step,accuracy` as a mapping."""
     try:
         with path.open(newline="") as file:
             return {int(row["step"]): float(row["accuracy"]) for row in csv.DictReader(file)}
@@ -283,19 +281,26 @@ def _accuracy(path: Path | None) -> dict[int, float] | None:
 def _factors_of(
     args: Namespace, folders: Mapping[int, Path], rank: int
 ) -> dict[int, dict[str, Factors]]:
-    """Factors of each step: read where they were made before, else made now."""
-    from alpharl.spectra.lowrank import read_factors
-
-    if args.factors:
-        files = {s: _shards(args.factors.replace("{step}", str(s)), args.shards) for s in folders}
-        return {step: read_factors(paths) for step, paths in files.items()}
-    from alpharl.spectra.factors import factor_checkpoint
-
+    """Factors of each step."""
     found = {}
     for step, folder in folders.items():
-        log(f"factors of step {step}")
-        found[step] = factor_checkpoint(args.base, folder, rank)
+        made = args.factors and _shards(args.factors.replace("{step}", str(step)), args.shards)
+        found[step] = _factors_at(made, args.base, folder, rank)
     return found
+
+
+def _factors_at(
+    made: list[Path] | None, base: Path, checkpoint: Path, rank: int
+) -> dict[str, Factors]:
+    """Factors of one checkpoint: read where they were made before, else made now."""
+    from alpharl.spectra.lowrank import read_factors
+
+    if made:
+        return read_factors(made)
+    from alpharl.spectra.factors import factor_checkpoint
+
+    log(f"factors of {checkpoint}")
+    return factor_checkpoint(base, checkpoint, rank)
 
 
 def _gram_of(args: Namespace, folders: Mapping[int, Path]) -> Gram:
@@ -318,7 +323,7 @@ def _inputs(args: Namespace, folders: Mapping[int, Path], options: MethodOptions
     return {
         "gram": _gram_of(args, folders) if "gram" in needs or args.gram else None,
         "factors": _factors_of(args, folders, 1) if "factors" in needs else None,
-        "accuracy": _accuracy(args.scores),
+        "accuracy": _accuracy(args.scores) if args.scores else None,
     }
 
 

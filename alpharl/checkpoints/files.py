@@ -41,6 +41,6 @@ def write_json(path: Path, data: Any) -> None:
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Any = None) -> None:
     """Write numpy arrays as safetensors atomically; `metadata` goes in as one JSON string."""
-    packed = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    packed = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     extra = None if metadata is None else {"alpharl": json.dumps(metadata)}
     write_atomic(path, lambda partial: save_file(packed, partial, metadata=extra))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
 from safetensors import safe_open
@@ -22,7 +22,7 @@ class ModelReader:
         self.index: ModelIndex = read_index(folder)
         self._device = device
         self._name = ""
-        self._open: safe_open | None = None
+        self._open: Any = None
 
     def __enter__(self) -> Self:
         return self
@@ -41,7 +41,7 @@ class ModelReader:
             self._open.__exit__(None, None, None)
             self._open, self._name = None, ""
 
-    def _file(self, name: str) -> safe_open:
+    def _file(self, name: str) -> Any:
         """The file that holds a tensor; another open file is closed first."""
         file = self.index.tensors[name].file
         if file != self._name:
@@ -50,7 +50,6 @@ class ModelReader:
                 str(self.index.folder / file), framework="pt", device=self._device
             ).__enter__()
             self._name = file
-        assert self._open is not None
         return self._open
 
     def stored(self, name: str) -> Tensor:

@@ -1,0 +1,2 @@
+VERSION = 1
+"""Algorithm version of the dynamics table; raised when its numbers would change."""

@@ -54,7 +54,8 @@ def step_lengths(gram_tt: np.ndarray) -> np.ndarray:
     padded = np.pad(gram_tt, ((1, 0), (1, 0)))
     d = np.diag(padded)
     square = d[1:] + d[:-1] - 2 * np.diag(padded, 1)
-    return np.sqrt(np.clip(square, 0, None))
+    lengths: np.ndarray = np.sqrt(np.clip(square, 0, None))
+    return lengths
 
 
 def walk_grams(gram_tt: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:

@@ -18,7 +18,6 @@ from alpharl.spectra.gram import Gram
 from alpharl.spectra.lowrank import Factors
 from alpharl.spectra.scope import layer_of, module_of
 
-VERSION = 1
 Row = dict[str, object]
 
 

@@ -1,0 +1,4 @@
+SUITE_VERSION = 1
+"""Version of a suite's file; raised when its questions would change."""
+SCORE_VERSION = 1
+"""Version of scoring; raised when its numbers would change."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("TQDM_DISABLE", "1")  # one line per variant instead of a bar per batch
-
 import torch
+from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
@@ -25,6 +22,15 @@ from alpharl.variants.store import Variant
 hf_logging.set_verbosity_error()
 hf_logging.disable_progress_bar()
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
+
+
+class _QuietLM(HFLM):
+    """HFLM without its bar, which no environment variable turns off."""
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
+        """Generate as HFLM does."""
+        answers: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
+        return answers
 
 
 class HfEngine:
@@ -76,4 +82,4 @@ class HfEngine:
         return model.to(best_device()).eval()
 
     def _wrap(self, model: PreTrainedModel) -> HFLM:
-        return HFLM(pretrained=model, tokenizer=self._tokenizer, batch_size=self._batch_size)
+        return _QuietLM(pretrained=model, tokenizer=self._tokenizer, batch_size=self._batch_size)

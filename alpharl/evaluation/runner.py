@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -13,11 +12,10 @@ from typing import Any
 
 from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.manifest import digest_json
+from alpharl.evaluation import SCORE_VERSION
 from alpharl.evaluation.statistics import accuracy
 from alpharl.evaluation.suites import SuiteFiles
 from alpharl.variants.store import Variant, read_variant
-
-VERSION = 1
 
 
 def score_variants(
@@ -46,7 +44,7 @@ def score_variants(
     for name, folder in variants.items():
         source = read_variant(folder) if (folder / "variant.json").is_file() else folder
         model = _model_digest(source, digests)
-        key = digest_json([VERSION, model, suite.digest, settings["engine"], settings["dtype"]])
+        key = digest_json([SCORE_VERSION, model, suite.digest, settings["engine"], settings["dtype"]])
         if not _is_current(out / f"{name}.json", key):
             pending[name] = (source, {"model_digest": model, "key": key})
     progress(f"{len(variants) - len(pending)} of {len(variants)} variants are scored already")
@@ -146,8 +144,3 @@ class _Scorer:
             bootstrap_iters=0,
         )
         return sorted(found["samples"][name], key=lambda sample: sample["doc_id"])
-
-
-def log(line: str) -> None:
-    """Print a progress line to standard error at once."""
-    print(line, file=sys.stderr, flush=True)

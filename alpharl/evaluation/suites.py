@@ -15,10 +15,9 @@ from typing import Any
 from alpharl.checkpoints.files import write_json, write_text
 from alpharl.checkpoints.manifest import digest_json
 from alpharl.errors import EvaluationError
+from alpharl.evaluation import SUITE_VERSION
 from alpharl.problems import PROBLEMS
 from alpharl.study.config import Suite, Task
-
-VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def write_suite(name: str, suite: Suite, out: Path) -> None:
         EvaluationError: a task is unknown, or has no question.
     """
     tasks = [_task_entry(task, suite, out.parent) for task in suite.tasks]
-    head = {"version": VERSION, "name": name, "role": suite.role}
+    head = {"version": SUITE_VERSION, "name": name, "role": suite.role}
     body = {"max_new_tokens": suite.max_new_tokens, "include_path": suite.include_path}
     data = head | body | {"tasks": tasks}
     write_json(out, data | {"digest": digest_json(data)})
@@ -80,7 +79,7 @@ def require_disjoint(suites: list[SuiteFiles]) -> dict[str, int]:
             if shared:
                 raise EvaluationError(
                     f"suites '{fitted.name}' (validation) and '{tested.name}' (test) overlap: "
-                    f"found {len(shared)} questions in both, expected none; change a split or a task"
+                    f"found {len(shared)} questions in both, expected none; change a split"
                 )
     return {suite.name: len(suite.questions) for suite in suites}
 

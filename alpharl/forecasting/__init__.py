@@ -1,0 +1,2 @@
+VERSION = 1
+"""Algorithm version of the forecasts; raised when their numbers would change."""

@@ -16,8 +16,6 @@ from alpharl.errors import MethodError
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.lowrank import Factors, LowRank
 
-VERSION = 1
-
 Blend = dict[str, dict[int, float]]
 """Per tensor, the weight of each observed step's update; a tensor left out stays at base."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +38,7 @@ class Results:
     """All that a report is made from.
 
     Frames: `matrices` has run, step, tensor, m, n, norm, shares (k,); `dynamics` the table of
-    `alpharl dynamics` with run in front; `jobs` has stage, run, job, seconds, cpu_seconds,
+    `alpharl dynamics` and run; `jobs` has stage, run, job, seconds, cpu_seconds,
     memory_mb; `checkpoints` has run, step, path, digest; `training` what each run logged.
     """
 
@@ -94,7 +93,7 @@ def _present(path: str | Path) -> Path:
 
 def _read_json(path: str) -> dict[str, Any]:
     try:
-        return cast(dict[str, Any], json.loads(_present(path).read_text()))
+        return cast(dict[str, Any], json.loads(_present(path).read_text("utf-8")))
     except json.JSONDecodeError as error:
         raise EvaluationError(
             f"{path}: not valid JSON ({error}); delete it and run the workflow again"
@@ -180,7 +179,8 @@ def _dynamics(plan: Plan) -> pd.DataFrame:
         pd.read_parquet(_present(plan.paths.dynamics(run))).assign(run=run)
         for run in plan.study.runs
     ]
-    return pd.concat(tables, ignore_index=True)
+    columns = ["run", "tensor", "measure", "null", "value", "null_q05", "null_q50", "null_q95", "p"]
+    return pd.concat(tables, ignore_index=True).reindex(columns=columns)
 
 
 def _checkpoints(plan: Plan) -> pd.DataFrame:
@@ -195,7 +195,7 @@ def _checkpoints(plan: Plan) -> pd.DataFrame:
 def _training(plan: Plan) -> pd.DataFrame:
     """The training logs of the runs that were trained here; columns differ between trainers."""
     tables = [
-        pd.read_csv(_present(f"{plan.paths.run(run)}/training.csv")).assign(run=run)
+        pd.read_csv(_present(plan.paths.training(run))).assign(run=run)
         for run, spec in plan.study.runs.items()
         if spec.train is not None
     ]
@@ -203,32 +203,31 @@ def _training(plan: Plan) -> pd.DataFrame:
 
 
 def _jobs(plan: Plan) -> pd.DataFrame:
-    """Snakemake's benchmark files; none where the tree was made without the workflow."""
+    """Snakemake's benchmark files; none where the tree was made without the workflow.
+
+    The report's own is left out: it would change the report at each rerun.
+    """
     folder = Path(plan.paths.root) / "benchmarks"
     tables = [
         _job(path, path.relative_to(folder).with_suffix("").as_posix(), list(plan.study.runs))
         for path in sorted(folder.rglob("*.tsv"))
+        if path != Path(plan.paths.benchmark("report"))
     ]
     columns = ["stage", "run", "job", "seconds", "cpu_seconds", "memory_mb"]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
 def _job(path: Path, job: str, runs: list[str]) -> pd.DataFrame:
+    """A job's benchmark; its name is `stage/run/...`, or `stage/...` where runs share the job."""
     table = pd.read_csv(path, sep="\t")
     numbers = {"seconds": "s", "cpu_seconds": "cpu_time", "memory_mb": "max_rss"}
-    stage, _, rest = job.partition("/")
+    stage, run = [*job.split("/"), ""][:2]
     return pd.DataFrame(
         {
             "stage": stage,
-            "run": named_in(rest, runs),
+            "run": run if run in runs else "",
             "job": job,
             # Snakemake writes "-" or "NA" for what it had no time to measure.
             **{name: pd.to_numeric(table[column], "coerce") for name, column in numbers.items()},
         }
     )
-
-
-def named_in(job: str, names: list[str]) -> str:
-    """The longest of the names that stands in a job's path as a whole word, or ''."""
-    found = [name for name in names if re.search(rf"(^|[/-]){re.escape(name)}($|[/-])", job)]
-    return max(found, key=len, default="")

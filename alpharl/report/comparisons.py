@@ -111,14 +111,14 @@ def _forecast_row(
     score = results.scores[run, suite, forecast.name]
     fitted = results.forecasts[run, forecast.name]
     spent = balance(results, run, forecast)
-    defined = fitted["undefined"] is None
+    defined = not fitted["undefined"]
     against_last = difference(score.correct_n, last.correct_n) if defined else UNDEFINED
     return {
         **{"run": run, "suite": suite, "window": forecast.window, "through": forecast.through},
         **{"target_step": forecast.target_step, "label": forecast.label},
         **{"method": forecast.options.method, "options": _options(forecast)},
         **_compared(score, base, full, against_last),
-        **{"undefined": fitted["undefined"], "norm_ratio": fitted["norm_ratio"]},
+        **{"undefined": fitted["undefined"] or "", "norm_ratio": fitted["norm_ratio"]},
         "steps_saved": forecast.target_step - forecast.through,
         **{f"seconds_{name}": seconds for name, seconds in asdict(spent).items()},
         "seconds_saved": spent.saved if defined else float("nan"),

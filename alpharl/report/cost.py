@@ -6,23 +6,30 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from alpharl.report.collect import Results, named_in
+from alpharl.report.collect import Results
 from alpharl.study.plan import ForecastVariant
 
 
 def stages_frame(results: Results) -> pd.DataFrame:
-    """Per stage: jobs, seconds and CPU seconds (summed), memory (peak of any job, MB)."""
-    return _totals(results, ["stage"])
+    """Per stage: jobs, seconds and CPU seconds (summed), memory (peak of any job, MB).
+
+    The dearest stage comes first.
+    """
+    return _totals(results, ["stage"]).sort_values("seconds", ascending=False, kind="stable")
 
 
 def runs_frame(results: Results) -> pd.DataFrame:
     """As `stages_frame`, per run and stage; the run is empty where runs share the work."""
-    return _totals(results, ["run", "stage"])
+    frame = _totals(results, ["run", "stage"])
+    order = ["", *results.study.runs]
+    return frame.sort_values(
+        ["run", "seconds"],
+        key=lambda column: column.map(order.index) if column.name == "run" else -column,
+    )
 
 
 def _totals(results: Results, keys: list[str]) -> pd.DataFrame:
-    groups = results.jobs.groupby(keys)
-    frame = groups.agg(
+    frame = results.jobs.groupby(keys).agg(
         jobs=("job", "size"),
         seconds=("seconds", "sum"),
         cpu_seconds=("cpu_seconds", "sum"),
@@ -56,20 +63,19 @@ def balance(results: Results, run: str, forecast: ForecastVariant) -> Balance:
     # Validation scores the base as well, on both sides of the share.
     scored = (seen + 1) / (len(steps) + 1)
     skipped = (forecast.target_step - forecast.through) / steps[-1]
-    suite = results.study.validation_suite
+    validation = f"score/{run}/{results.study.validation_suite}-checkpoints"
     needs = forecast.needs
     return Balance(
-        training=_seconds(results, "train", run) * skipped,
-        factors=_seconds(results, "factors", run) * window if "factors" in needs else 0.0,
-        gram=_seconds(results, "gram", run) * window if "gram" in needs else 0.0,
-        validation=_seconds(results, "score", run, suite) * scored if "scores" in needs else 0.0,
-        forecast=_seconds(results, "forecast", run, forecast.name),
+        training=_seconds(results, f"train/{run}") * skipped,
+        factors=_seconds(results, f"factors/{run}/") * window if "factors" in needs else 0.0,
+        gram=_seconds(results, f"gram/{run}/") * window if "gram" in needs else 0.0,
+        validation=_seconds(results, validation) * scored if "scores" in needs else 0.0,
+        forecast=_seconds(results, f"forecast/{run}/{forecast.name}"),
     )
 
 
-def _seconds(results: Results, stage: str, run: str, name: str | None = None) -> float:
-    """Seconds of a run's jobs in a stage, or of those that carry a name; nan if there are none."""
-    jobs = results.jobs[(results.jobs["stage"] == stage) & (results.jobs["run"] == run)]
-    if name is not None:
-        jobs = jobs[jobs["job"].map(lambda job: named_in(job, [name]) == name).astype(bool)]
-    return float(jobs["seconds"].sum(min_count=1))
+def _seconds(results: Results, name: str) -> float:
+    """Seconds of a job, or of all jobs in a folder when the name ends so; nan without any."""
+    jobs = results.jobs["job"].astype(str)
+    named = jobs.str.startswith(name) if name.endswith("/") else jobs == name
+    return float(results.jobs.loc[named, "seconds"].sum(min_count=1))

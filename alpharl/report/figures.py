@@ -135,8 +135,8 @@ def recovery(frame: pd.DataFrame, labels: dict[str, str]) -> str:
 def _recovery_panel(axes: Axes, group: pd.DataFrame, labels: dict[str, str]) -> None:
     ends = group["kind"].isin(["base", "full run"])
     base, full = group["accuracy"].iloc[0], group["accuracy"].iloc[-1]
-    axes.axvline(base, color=GREY, linestyle=":", label="base")
-    axes.axvline(full, color="black", linestyle="--", linewidth=1, label="full run")
+    axes.axvline(base, color="black", linestyle=":", linewidth=1, zorder=3, label="base")
+    axes.axvline(full, color="black", linestyle="--", linewidth=1, zorder=3, label="full run")
     between = group[~ends]
     for words, control, colour, hatch in (
         ("top k of the update", False, BLUE, ""),
@@ -179,15 +179,17 @@ def spectrum(values: pd.DataFrame, norms: pd.DataFrame) -> str:
 
 def forecasts(frame: pd.DataFrame) -> str:
     """Paired difference to `last`, with 95 % intervals, per method and window."""
-    frame = frame[(frame["method"] != "last") & frame["difference"].notna()]
+    frame = frame[frame["method"] != "last"]
+    labels = list(frame["label"].unique())
     parts = list(groups(frame, ["run", "suite"]))
-    rows = frame.groupby(["run", "suite"])["label"].nunique().max() if parts else 1
-    with _panels(len(parts), 1.0 + 0.32 * rows, sharex=True, sharey=True) as (figure, panels):
+    with _panels(len(parts), 1.0 + 0.32 * len(labels), sharex=True, sharey=True) as (
+        figure,
+        panels,
+    ):
         for axes, (key, group) in zip(panels, parts, strict=True):
-            _forecast_panel(axes, group, list(frame["label"].unique()))
+            _forecast_panel(axes, group, labels)
             axes.set(title=_title(key), xlabel="accuracy − accuracy of last")
-        if panels:
-            _legend(figure, panels[0])
+        _legend(figure, panels[0])
         return _svg(figure, "forecasts")
 
 

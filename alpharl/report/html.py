@@ -119,12 +119,12 @@ def _suites(results: Results) -> tables.Table:
             }
         )
     columns = [
-        tables.Column("suite", lambda r: r.suite, words=True),
-        tables.Column("role", lambda r: r.role, words=True),
-        tables.Column("tasks", lambda r: r.tasks, words=True),
+        tables.Column("suite", lambda r: r.suite, kind="word"),
+        tables.Column("role", lambda r: r.role, kind="word"),
+        tables.Column("tasks", lambda r: r.tasks, kind="word"),
         tables.Column("questions", lambda r: str(r.n)),
-        tables.Column("engine", lambda r: f"{r.engine}, {r.dtype}", words=True),
-        tables.Column("digest", lambda r: r.suite_digest, words=True),
+        tables.Column("engine", lambda r: f"{r.engine}, {r.dtype}", kind="word"),
+        tables.Column("digest", lambda r: r.suite_digest[:16], kind="word"),
     ]
     return tables.table(pd.DataFrame(rows), columns)
 
@@ -149,11 +149,11 @@ def _sources(results: Results) -> tables.Table:
             }
         )
     columns = [
-        tables.Column("run", lambda r: r.run, words=True),
-        tables.Column("base", lambda r: r.base, words=True),
-        tables.Column("source", lambda r: r.source, words=True),
+        tables.Column("run", lambda r: r.run, kind="word"),
+        tables.Column("base", lambda r: r.base, kind="word"),
+        tables.Column("source", lambda r: r.source, kind="word"),
         tables.Column("checkpoints", lambda r: str(r.checkpoints)),
         tables.Column("steps", lambda r: r.steps),
-        tables.Column("digest of the last", lambda r: r.digest, words=True),
+        tables.Column("digest of the last", lambda r: r.digest[:16], kind="word"),
     ]
     return tables.table(pd.DataFrame(rows), columns)

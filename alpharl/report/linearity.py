@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,29 +20,19 @@ CHANCE = 0.05
 _MEANS = ["value", "null_q05", "null_q50", "null_q95"]
 
 
-@dataclass(frozen=True)
-class Measure:
-    """What a measure is, in words."""
-
-    words: str
-    holdout: bool = False
-
-
 MEASURES = {
-    "pls_r2": Measure("PLS R² of u₁ on accuracy, in sample"),
-    "line_r2": Measure("R² of a straight line through the temporal rank-1 coefficient, in sample"),
-    "temporal_share": Measure("share of energy in the first temporal direction"),
-    "holdout_pls_mae": Measure("forward hold-out: mean absolute error of predicted accuracy", True),
-    "holdout_line_ratio": Measure(
-        "forward hold-out: error of the line over the error of keeping the last weights", True
-    ),
+    "pls_r2": "PLS R² of u₁ on accuracy, in sample",
+    "line_r2": "R² of a straight line through the temporal rank-1 coefficient, in sample",
+    "temporal_share": "share of energy in the first temporal direction",
+    "holdout_pls_mae": "forward hold-out: mean absolute error of the predicted accuracy",
+    "holdout_line_ratio": "forward hold-out: error of the line over that of keeping the weights",
 }
 
 NULLS = {
-    "permutation": "accuracies permuted over the steps",
-    "random-walk": "random walk with the same step norms",
-    "noise": "independent noise instead of the update",
-    KEEP_LAST: "no fit: keep the last fitted checkpoint",
+    "permutation": "the accuracies (or the steps) shuffled",
+    "noise": "independent Gaussian vectors instead of the trajectory",
+    "random-walk": "a walk without drift, with the trajectory's step lengths",
+    KEEP_LAST: "no fit, keep the last fitted checkpoint",
 }
 
 
@@ -65,7 +54,8 @@ def linearity_frame(results: Results) -> pd.DataFrame:
                 "beyond": beyond[judged].mean() if judged.any() else np.nan,
             }
         )
-    frame = pd.DataFrame(rows)
+    columns = ["run", "measure", "null", "modules", *_MEANS, "value_q05", "value_q95", "beyond"]
+    frame = pd.DataFrame(rows, columns=columns)
     return frame.assign(reading=[_reading(row) for row in records(frame)])
 
 
@@ -76,13 +66,13 @@ def _reading(row: Any) -> str:
     if row.null == KEEP_LAST:
         return _reading_holdout(row)
     if row.beyond <= 2 * CHANCE:
-        return f"no more than chance: the null alone gives {row.null_q50:.2f}"
+        return f"no more than chance; the null alone gives {row.null_q50:.2f}"
     amount = "most" if row.beyond > 0.5 else "some"
-    return f"{amount} modules exceed their null, which alone gives {row.null_q50:.2f}"
+    return f"{amount} modules exceed their null; it alone gives {row.null_q50:.2f}"
 
 
 def _reading_holdout(row: Any) -> str:
-    if row.value < row.null_q50:
-        return f"forward in time the fit beats keeping the last ({row.beyond:.0%} of modules)"
-    worse = 1 - row.beyond
-    return f"forward in time the fit is worse than keeping the last ({worse:.0%} of modules)"
+    better = row.value < row.null_q50
+    percent = 100 * (row.beyond if better else 1 - row.beyond)
+    verb = "beats" if better else "is worse than"
+    return f"forward in time the fit {verb} keeping the last ({percent:.0f} % of modules)"

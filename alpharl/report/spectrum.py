@@ -64,7 +64,9 @@ def spectrum_frame(results: Results) -> pd.DataFrame:
     tops = [f"{name}_{k}" for name in ("top", "null") for k in TOPS]
     per_run = matrices.groupby(["run", "step"], sort=False)
     means = per_run[tops].mean()
-    spread = per_run["top_1"].agg(matrices="size", top_1_min="min", top_1_max="max")
+    spread = per_run.agg(
+        matrices=("tensor", "size"), top_1_min=("top_1", "min"), top_1_max=("top_1", "max")
+    )
     return spread.join(means).reset_index()
 
 
@@ -82,17 +84,10 @@ def singular_values_frame(results: Results) -> pd.DataFrame:
 def norms_frame(results: Results) -> pd.DataFrame:
     """Per run and step: Frobenius norm of the whole update in scope, and the mean top-1 share."""
     matrices = results.matrices
-    tidy = pd.DataFrame(
-        {
-            "run": matrices["run"],
-            "step": matrices["step"],
-            "squares": matrices["norm"] ** 2,
-            "top_1": [float(shares[0]) for shares in matrices["shares"]],
-        }
-    )
-    per_step = tidy.groupby(["run", "step"], sort=False)
-    frame = per_step.agg(squares=("squares", "sum"), top_1=("top_1", "mean")).reset_index()
-    return frame.assign(norm=np.sqrt(frame.pop("squares")))
+    top_1 = [float(shares[0]) for shares in matrices["shares"]]
+    per_step = matrices.assign(top_1=top_1).groupby(["run", "step"], sort=False)
+    frame = per_step.agg(norm=("norm", np.linalg.norm), top_1=("top_1", "mean"))
+    return frame.reset_index()
 
 
 def _last_step(results: Results) -> pd.DataFrame:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import pandas as pd
 
 from alpharl.report.frames import groups, records
-from alpharl.report.linearity import KEEP_LAST, MEASURES, NULLS, Measure
+from alpharl.report.linearity import KEEP_LAST, MEASURES, NULLS
 from alpharl.report.spectrum import TOPS
 from alpharl.report.words import (
     DASH,
@@ -35,33 +36,43 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading, how a row is shown in it, and whether it holds words."""
+    """A column: its heading, how a row is shown in it, and how it is set."""
 
     heading: str
     show: Callable[[Any], str | Cell]
-    words: bool = False
+    kind: Literal["number", "word", "text"] = "number"
+    """Numbers stand right; words stand left on one line; text wraps."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as the page shows it; `breaks` are rows that start a new group."""
+    """A table as the page shows it.
+
+    In a grouped table `spans` says at which rows a group starts and how many rows it has; the first
+    column's cell spans them, and the other rows have no such cell. `notes` go below the table.
+    """
 
     title: str
     columns: list[Column]
     rows: list[list[Cell]]
-    breaks: frozenset[int] = field(default_factory=frozenset)
+    spans: dict[int, int]
+    notes: tuple[str, ...] = ()
 
 
 def table(
     frame: pd.DataFrame, columns: list[Column], title: str = "", group: str | None = None
 ) -> Table:
-    """Lay out a frame; a line separates rows whose `group` column changes."""
+    """Lay out a frame; adjacent rows of one `group` share the first column's cell."""
     rows = [[_cell(column.show(row)) for column in columns] for row in records(frame)]
-    breaks: frozenset[int] = frozenset()
-    if group is not None:
-        values = frame[group].tolist()
-        breaks = frozenset(i for i in range(1, len(values)) if values[i] != values[i - 1])
-    return Table(title, columns, rows, breaks)
+    spans = _spans(frame[group].tolist()) if group is not None else {}
+    return Table(title, columns, rows, spans)
+
+
+def _spans(values: list[Any]) -> dict[int, int]:
+    """Start and length of each stretch of equal values."""
+    lengths = [len(list(same)) for _, same in itertools.groupby(values)]
+    starts = itertools.accumulate(lengths, initial=0)
+    return dict(zip(starts, lengths, strict=False))
 
 
 def _cell(shown: str | Cell) -> Cell:
@@ -76,17 +87,17 @@ def by_run(frame: pd.DataFrame, columns: list[Column], group: str | None = None)
     ]
 
 
-_ACCURACY = Column("accuracy ± se", lambda r: plus_minus(r.accuracy, r.stderr))
-_RETENTION = Column("retention ± se", lambda r: plus_minus(r.retention, r.retention_se))
-_RECOVERY = Column("gain recovery ± se", recovered)
+_ACCURACY = Column("accuracy ± se", lambda r: plus_minus(r.accuracy, r.stderr))
+_RETENTION = Column("retention ± se", lambda r: plus_minus(r.retention, r.retention_se))
+_RECOVERY = Column("gain recovery ± se", recovered)
 _TRUNCATED = Column("cut off", lambda r: number(r.truncated, 2))
 
 
 def gains(frame: pd.DataFrame) -> Table:
     """Base, full run and gain, per run and suite."""
     columns = [
-        Column("run", lambda r: r.run, words=True),
-        Column("suite", lambda r: Cell(r.suite, "" if r.suite == r.role else r.role), words=True),
+        Column("run", lambda r: r.run, kind="word"),
+        Column("suite", lambda r: Cell(r.suite, "" if r.suite == r.role else r.role), kind="word"),
         Column("questions", lambda r: str(r.n)),
         Column("base ± se", lambda r: plus_minus(r.base, r.base_stderr)),
         Column("full run ± se", lambda r: plus_minus(r.full, r.full_stderr)),
@@ -99,13 +110,12 @@ def gains(frame: pd.DataFrame) -> Table:
 def recovery(frame: pd.DataFrame) -> list[Table]:
     """Rank-k variants and controls, per run and test suite."""
     columns = [
-        Column("variant", lambda r: variant_label(r.kind, r.rank), words=True),
-        Column("role", _recovery_role, words=True),
+        Column("variant", lambda r: variant_label(r.kind, r.rank), kind="word"),
+        Column("role", _recovery_role, kind="word"),
         _ACCURACY,
         _RETENTION,
         _RECOVERY,
-        Column("difference to full run", lambda r: _difference(r, r.kind == "full run")),
-        Column("95 % interval", lambda r: _interval(r, r.kind == "full run")),
+        Column("difference to full run [95 %]", lambda r: _difference(r, r.kind == "full run")),
         _TRUNCATED,
     ]
     return by_run(frame, columns)
@@ -119,13 +129,12 @@ def _recovery_role(row: Any) -> str:
 def forecasts(frame: pd.DataFrame) -> list[Table]:
     """Forecasts per run and test suite, `last` first in each window."""
     columns = [
-        Column("window", lambda r: Cell(r.window, f"to step {r.through}"), words=True),
-        Column("method", _method, words=True),
+        Column("window", lambda r: f"{r.window} (to {r.through})", kind="word"),
+        Column("method", _method, kind="word"),
         _ACCURACY,
         _RETENTION,
         _RECOVERY,
-        Column("difference to last", lambda r: _difference(r, r.method == "last")),
-        Column("95 % interval", lambda r: _interval(r, r.method == "last")),
+        Column("difference to last [95 %]", lambda r: _difference(r, r.method == "last")),
         Column("norm ratio", lambda r: number(r.norm_ratio, 2)),
         _TRUNCATED,
         Column("steps saved", lambda r: str(r.steps_saved)),
@@ -137,75 +146,97 @@ def forecasts(frame: pd.DataFrame) -> list[Table]:
         part.sort_values("method", key=lambda method: method != "last", kind="stable")
         for _, part in groups(frame, part_key)
     ]
-    return by_run(pd.concat(ordered), columns, group="window") if ordered else []
+    if not ordered:
+        return []
+    return [
+        replace(made, notes=tuple(_undefined(part)))
+        for made, (_, part) in zip(
+            by_run(pd.concat(ordered), columns, group="window"),
+            groups(frame, ["run", "suite"]),
+            strict=True,
+        )
+    ]
+
+
+def _undefined(frame: pd.DataFrame) -> list[str]:
+    """Why methods are undefined, a line each."""
+    return [
+        f"{row.label} at window {row.window} is undefined: "
+        f"{row.undefined.removeprefix(f'{row.method}: ')}."
+        for row in records(frame[frame["undefined"] != ""])
+    ]
 
 
 def _method(row: Any) -> Cell:
-    """Label, with its options, or the reason why the method is undefined here."""
-    if row.undefined is not None:
-        return Cell(row.label, f"undefined: {row.undefined}")
-    options = json.loads(row.options)
-    words = [f"{key} {value}" for key, value in options.items()]
+    """Label and options; the reason why a method is undefined stands below the table."""
+    if row.undefined:
+        return Cell(row.label, "undefined, see below")
+    words = [f"{key} {value}" for key, value in json.loads(row.options).items()]
     if row.label != row.method:
         words.insert(0, row.method)
     return Cell(row.label, ", ".join(words))
 
 
 def _difference(row: Any, reference: bool) -> str:
+    """A paired difference with its 95 % interval, and a sign where that excludes 0."""
     if reference or math.isnan(row.difference):
         return DASH
-    return f"{verdict(row.difference_low, row.difference_high)} {signed(row.difference)}".strip()
-
-
-def _interval(row: Any, reference: bool) -> str:
-    return DASH if reference else interval(row.difference_low, row.difference_high)
+    low, high = row.difference_low, row.difference_high
+    return f"{verdict(low, high)} {signed(row.difference)} {interval(low, high)}".strip()
 
 
 def spectrum(frame: pd.DataFrame) -> Table:
     """Cumulative shares of squared norm, each beside its null."""
     columns = [
-        Column("run", lambda r: r.run, words=True),
+        Column("run", lambda r: r.run, kind="word"),
         Column("step", lambda r: str(r.step)),
         Column("matrices", lambda r: str(r.matrices)),
-        Column("range of top-1", lambda r: f"{number(r.top_1_min)} – {number(r.top_1_max)}"),
     ]
     for k in TOPS:
         columns += [_share(f"top-{k} share", f"top_{k}"), _share("Gaussian null", f"null_{k}")]
-    return table(frame, columns)
+    span = Column("top-1, lowest to highest", _span)
+    return table(frame, [*columns, span])
+
+
+def _span(row: Any) -> str:
+    return f"{number(row.top_1_min)} to {number(row.top_1_max)}"
 
 
 def _share(heading: str, name: str) -> Column:
     return Column(heading, lambda row: number(getattr(row, name)))
 
 
-def linearity(frame: pd.DataFrame) -> list[Table]:
-    """Trajectory fits beside their nulls, per run."""
+def linearity(frame: pd.DataFrame) -> Table:
+    """Trajectory fits beside their nulls; the runs of one measure and null stand together."""
     columns = [
-        Column("measure", lambda r: Cell(r.measure, _measure(r.measure).words), words=True),
+        Column("measure", _measure, kind="text"),
+        Column("run", lambda r: r.run, kind="word"),
         Column("mean", lambda r: number(r.value)),
-        Column("null", lambda r: Cell(r.null, NULLS.get(r.null, "")), words=True),
         Column("null median", lambda r: number(r.null_q50)),
         Column("null 95 %", lambda r: DASH if r.null == KEEP_LAST else number(r.null_q95)),
         Column("modules", lambda r: str(r.modules)),
         Column("beyond null", lambda r: number(r.beyond, 2)),
-        Column("reading", lambda r: r.reading, words=True),
+        Column("reading", lambda r: r.reading, kind="text"),
     ]
-    return [table(part, columns, run, group="measure") for run, part in groups(frame, "run")]
+    key, _ = pd.factorize(frame["measure"] + " " + frame["null"])
+    return table(frame.assign(key=key).sort_values("key", kind="stable"), columns, group="key")
 
 
-def _measure(name: str) -> Measure:
-    return MEASURES.get(name, Measure(""))
+def _measure(row: Any) -> Cell:
+    words = [MEASURES[row.measure]] if row.measure in MEASURES else []
+    words += [f"null: {NULLS[row.null]}"] if row.null in NULLS else []
+    return Cell(f"{row.measure}, {row.null}", "; ".join(words))
 
 
 def stages(frame: pd.DataFrame) -> Table:
     """Cost per stage."""
-    return table(frame, [Column("stage", lambda r: r.stage, words=True), *_COST])
+    return table(frame, [Column("stage", lambda r: r.stage, kind="word"), *_COST])
 
 
 def runs(frame: pd.DataFrame) -> Table:
     """Cost per run and stage."""
-    run = Column("run", lambda r: r.run or "shared by the runs", words=True)
-    stage = Column("stage", lambda r: r.stage, words=True)
+    run = Column("run", lambda r: r.run or "shared by the runs", kind="word")
+    stage = Column("stage", lambda r: r.stage, kind="word")
     return table(frame, [run, stage, *_COST], group="run")
 
 
@@ -218,10 +249,10 @@ _COST = [
 
 
 def savings(frame: pd.DataFrame) -> list[Table]:
-    """What makes up each forecast's seconds saved, per run."""
+    """What makes up each forecast's seconds saved, per run whose training was measured."""
     columns = [
-        Column("window", lambda r: r.window, words=True),
-        Column("method", lambda r: r.label, words=True),
+        Column("window", lambda r: r.window, kind="word"),
+        Column("method", lambda r: r.label, kind="word"),
         Column("training saved", lambda r: number(r.seconds_training, 1)),
         Column("factors", lambda r: _spent(r.seconds_factors)),
         Column("gram", lambda r: _spent(r.seconds_gram)),
@@ -229,7 +260,8 @@ def savings(frame: pd.DataFrame) -> list[Table]:
         Column("forecast", lambda r: _spent(r.seconds_forecast)),
         Column("seconds saved", lambda r: number(r.seconds_saved, 1)),
     ]
-    once = frame.drop_duplicates(["run", "window", "label"])
+    measured = frame[frame["seconds_training"].notna()]
+    once = measured.drop_duplicates(["run", "window", "label"])
     return [table(part, columns, run, group="window") for run, part in groups(once, "run")]
 
 

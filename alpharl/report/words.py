@@ -22,9 +22,9 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def plus_minus(value: float, se: float, digits: int = 3) -> str:
-    """A value and its standard error."""
-    if math.isnan(value):
-        return DASH
+    """A value and its standard error, which is left out where it is 0 by definition."""
+    if math.isnan(value) or se == 0:
+        return number(value, digits)
     return f"{number(value, digits)} ± {number(se, digits)}"
 
 
@@ -58,13 +58,13 @@ def variant_label(kind: str, rank: int) -> str:
     }[kind]
 
 
-def recovered(row: Any) -> str:
+def recovered(row: Any, digits: int = 3) -> str:
     """Gain recovery of a table row, or why there is none."""
     if math.isnan(row.accuracy):
         return DASH
     if math.isnan(row.gain_recovery):
         return "undefined (no gain)"
-    return plus_minus(row.gain_recovery, row.gain_recovery_se)
+    return plus_minus(row.gain_recovery, row.gain_recovery_se, digits)
 
 
 def toy_notice(results: Results) -> str | None:
@@ -73,7 +73,7 @@ def toy_notice(results: Results) -> str | None:
     sizes = [_parameters(spec.model) for spec in specs if spec is not None]
     if len(sizes) < len(specs):
         return None
-    size = f"{max(sizes) / 1e6:.1f}M"
+    size = f"{max(sizes) / 1e6:.2g}M"
     return (
         f"Every base here is a toy model of about {size} parameters, pretrained in this study. "
         "It shows how the instrument works, not what large models do."
@@ -125,7 +125,7 @@ def _rank_sentence(recovery: pd.DataFrame) -> str:
 
 
 def _kept(row: Any) -> str:
-    return f"gain recovery {recovered(row)} (retention {number(row.retention)})"
+    return f"gain recovery {recovered(row, 2)} (retention {number(row.retention, 2)})"
 
 
 def _forecast_sentence(forecasts: pd.DataFrame) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
 
+from alpharl.checkpoints.files import write_text
 from alpharl.report import comparisons, cost, linearity, spectrum
 from alpharl.report.collect import Results, collect
 from alpharl.report.html import Page, draw, resolved
@@ -39,11 +39,11 @@ def write_report(study: Study) -> Path:
     index = Path(paths.report)
     for name, frame in frames.items():
         text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        _write(index.parent / "tables" / f"{name}.csv", text)
+        write_text(index.parent / "tables" / f"{name}.csv", text)
     for name, svg in drawn.items():
-        _write(index.parent / "figures" / f"{name}.svg", svg)
-    _write(Path(paths.resolved), resolved(study))
-    _write(index, page)
+        write_text(index.parent / "figures" / f"{name}.svg", svg)
+    write_text(Path(paths.resolved), resolved(study))
+    write_text(index, page)
     return index
 
 
@@ -63,11 +63,3 @@ def compute(results: Results) -> dict[str, pd.DataFrame]:
         "cost_runs": cost.runs_frame(results),
         "checkpoints": results.checkpoints,
     }
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

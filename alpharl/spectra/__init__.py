@@ -1,0 +1,4 @@
+FACTORS_VERSION = 1
+"""Algorithm version of factor files; raised when their numbers would change."""
+GRAM_VERSION = 1
+"""Algorithm version of gram files; raised when their numbers would change."""

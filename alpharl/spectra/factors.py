@@ -57,7 +57,7 @@ def factor_checkpoint(
 
 def write_factors(factors: dict[str, Factors], out: Path, metadata: object) -> None:
     """Write a factor file: `<name>/u`, `/s`, `/v`, `/norm`, `/residual`, float32."""
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, found in factors.items():
         low = found.low
         parts = {"u": low.u, "s": low.s, "v": low.v, "residual": found.residual}

@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from alpharl.checkpoints.files import write_arrays
 from alpharl.checkpoints.index import require_same_tensors
-from alpharl.checkpoints.reader import ModelReader, best_device
 from alpharl.spectra.lowrank import read_arrays
 from alpharl.spectra.scope import shard
+
+if TYPE_CHECKING:
+    from alpharl.checkpoints.reader import ModelReader
 
 CHUNK_BYTES = 256 << 20
 """Float32 bytes of all checkpoints' rows that are held at a time."""
@@ -55,6 +57,9 @@ def gram_run(
     Raises:
         CheckpointError: a missing folder, other tensors than the base, or a value not finite.
     """
+    # Torch only here: forecasts read grams and must start fast.
+    from alpharl.checkpoints.reader import ModelReader, best_device
+
     steps, device = sorted(checkpoints), best_device()
     with ExitStack() as stack:
         before = stack.enter_context(ModelReader(base, device))
@@ -70,6 +75,8 @@ def gram_run(
 
 
 def _gram_tensor(base: ModelReader, runs: list[ModelReader], name: str) -> np.ndarray:
+    import torch
+
     shape = base.index.tensors[name].shape
     per_row = 4 * len(runs) * max(1, int(np.prod(shape[1:])))
     rows = max(1, CHUNK_BYTES // per_row)
@@ -80,7 +87,8 @@ def _gram_tensor(base: ModelReader, runs: list[ModelReader], name: str) -> np.nd
         delta_td = torch.stack([(r.float32(name, chunk) - origin).flatten() for r in runs]).double()
         total += (delta_td @ delta_td.T).cpu()
     array: np.ndarray = total.numpy()
-    return (array + array.T) / 2
+    symmetric: np.ndarray = (array + array.T) / 2
+    return symmetric
 
 
 def write_gram(gram: Gram, out: Path, metadata: object) -> None:

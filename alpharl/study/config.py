@@ -248,7 +248,7 @@ class Study(Frozen):
                 if self.suites[other].role != suite.role:
                     raise ValueError(
                         f"suites '{other}' and '{name}' overlap: both hold task '{task.task}' "
-                        f"split '{task.split}'; validation and test must be disjoint, change one split"
+                        f"split '{task.split}'; validation and test must differ, change one"
                     )
         return self
 

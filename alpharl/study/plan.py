@@ -39,6 +39,12 @@ class ForecastVariant:
         """Which small files the fit reads."""
         return METHODS[self.options.method].needs
 
+    @property
+    def option_pairs(self) -> list[str]:
+        """Options that are set, as the command line takes them: `key=value`."""
+        given = self.options.model_dump(mode="json", exclude={"method"}, exclude_none=True)
+        return [f"{key}={value}" for key, value in given.items()]
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -151,8 +157,8 @@ class Plan:
         found = []
         for run in self.study.runs:
             checkpoints = tuple(f"step-{step}" for step in [0, *self.steps(run)])
-            made = [*self.rank_variants(run), *self.forecasts(run)]
-            variants = tuple(variant.name for variant in made)
+            ranks = [variant.name for variant in self.rank_variants(run)]
+            variants = (*ranks, *(forecast.name for forecast in self.forecasts(run)))
             found += [Batch(run, suite, "checkpoints", checkpoints) for suite in self.study.suites]
             if variants:
                 found += [

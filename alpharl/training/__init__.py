@@ -1,0 +1,1 @@
+"""Makes bases and runs: pretraining, supervised fine-tuning and RL with a verifiable reward."""

@@ -1,0 +1,2 @@
+RANK_VERSION = 1
+"""Algorithm version of rank-k models and controls; raised when their numbers would change."""

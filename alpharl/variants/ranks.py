@@ -18,7 +18,6 @@ from alpharl.spectra.lowrank import Factors, LowRank
 from alpharl.spectra.scope import in_paper_scope
 from alpharl.study.plan import RankKind
 
-VERSION = 1
 Parts = tuple[Blend, dict[str, LowRank]]
 
 

@@ -1,0 +1,56 @@
+"""Checkpoints of a run: weights only, each folder there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+)
+
+
+def write_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
+    """Write weights, configs and tokenizer as a model folder, in place of what stood there."""
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    # Weights come out readable by their owner alone, which a shared cluster cannot use.
+    partial.chmod(0o755)
+    for path in partial.iterdir():
+        path.chmod(0o644)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    shutil.rmtree(out, ignore_errors=True)
+    partial.rename(out)
+
+
+class SaveCheckpoints(TrainerCallback):  # type: ignore[misc]
+    """Writes `step-<step>` folders, and asks the trainer to store where it stands.
+
+    The trainer's own state is stored only at multiples of `period` steps. In between, the trainer
+    holds completions that it has generated but not yet used up, and its state would not say so.
+    """
+
+    def __init__(
+        self, steps: list[int], period: int, tokenizer: PreTrainedTokenizerBase, out: Path
+    ) -> None:
+        self._steps, self._period = set(steps), period
+        self._tokenizer, self._out = tokenizer, out
+
+    def on_step_end(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Save after an optimizer step that is among the steps to save."""
+        step = state.global_step
+        if step in self._steps:
+            write_model(kwargs["model"], self._tokenizer, self._out / f"step-{step}")
+            control.should_save = step % self._period == 0 and step < state.max_steps

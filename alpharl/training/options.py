@@ -1,0 +1,89 @@
+"""From a run's recipe to its trainer's config, with the options checked by name."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from alpharl.errors import StudyError
+from alpharl.study.base import nearest
+from alpharl.study.training import TrainSpec
+
+# Settings of the runs that the package was tuned on; `args` overrides them.
+_DEFAULTS: dict[str, Any] = {
+    "lr_scheduler_type": "constant_with_warmup",
+    "warmup_steps": 10,
+    "adam_beta2": 0.99,
+    "weight_decay": 0.0,
+    "max_grad_norm": 1.0,
+    "bf16": False,
+    "gradient_checkpointing": False,
+}
+_OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "adamw": {"optim": "adamw_torch_fused"},
+    "sgd": {"optim": "sgd", "optim_args": "momentum=0.9"},
+}
+# Where a recipe says what a trainer's option of another name would.
+_SAID_BY = {
+    "max_steps": "steps",
+    "num_train_epochs": "steps",
+    "save_steps": "save_every",
+    "optim": "optimizer",
+}
+
+
+def trainer_config(
+    config_class: Any, spec: TrainSpec, defaults: dict[str, Any], folder: Path
+) -> Any:
+    """The config of a TRL trainer that stores its state under `folder`.
+
+    What the recipe itself says comes first, then its `args`, then `defaults`.
+
+    Raises:
+        StudyError: `args` has an unknown option, one that the recipe says itself, or a bad value.
+    """
+    owned = _owned(spec, folder)
+    _check_names(config_class, spec.args, owned)
+    try:
+        return config_class(**{**_DEFAULTS, **defaults, **spec.args, **owned})
+    except (TypeError, ValueError) as error:
+        line = " ".join(str(error).split())
+        raise StudyError(f"args: {config_class.__name__} refuses them: {line}") from error
+
+
+def _owned(spec: TrainSpec, folder: Path) -> dict[str, Any]:
+    """Options that follow from the recipe, or that saving and resuming rest on."""
+    return {
+        "output_dir": str(folder),
+        "max_steps": spec.steps,
+        "num_train_epochs": 1,
+        "learning_rate": spec.learning_rate,
+        "seed": spec.seed,
+        **_OPTIMIZERS[spec.optimizer],
+        "shuffle_dataset": False,
+        "save_strategy": "no",  # SaveCheckpoints decides when
+        "save_steps": spec.save_every,
+        "save_total_limit": 1,
+        "save_only_model": False,
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "push_to_hub": False,
+        "trust_remote_code": False,
+    }
+
+
+def _check_names(config_class: Any, args: dict[str, Any], owned: dict[str, Any]) -> None:
+    valid = sorted({field.name for field in dataclasses.fields(config_class)} - set(owned))
+    for name in args:
+        if name in owned:
+            said_by = _SAID_BY.get(name, name)
+            use = f"use '{said_by}' of the run" if said_by in TrainSpec.model_fields else "leave it"
+            raise StudyError(f"args: found '{name}', which the run sets itself; {use}")
+        if name not in valid:
+            raise StudyError(
+                f"args: unknown option '{name}' of {config_class.__name__}, {nearest(name, valid)}"
+            )

@@ -1,0 +1,79 @@
+"""How a run is going: a line now and then, and `training.csv` with a row per optimizer step."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState
+
+from alpharl.checkpoints.files import write_text
+
+TABLE = "training.csv"
+# Column of the table, and the trainer's name for it. An algorithm without one leaves it empty.
+_COLUMNS = {
+    "step": "step",
+    "loss": "loss",
+    "reward": "reward",
+    "entropy": "entropy",
+    "completion_length": "completions/mean_length",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "seconds": "seconds",
+}
+_LINES = 20
+
+
+class Progress(TrainerCallback):  # type: ignore[misc]
+    """Keeps the table and prints about twenty lines to standard error.
+
+    `seconds` is the wall time spent training up to the end of that step. Time that a killed attempt
+    spent on steps that are trained again is not counted.
+    """
+
+    def __init__(self, name: str, out: Path) -> None:
+        self._name, self._table = name, out / TABLE
+        self._began = 0.0
+
+    def on_train_begin(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start the table with the rows that a stored state brings along."""
+        rows = [entry for entry in state.log_history if "loss" in entry]
+        write_text(self._table, _lines([list(_COLUMNS), *map(_row, rows)]))
+        self._began = time.monotonic() - (rows[-1]["seconds"] if rows else 0.0)
+
+    def on_log(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Append the row of the step that just ended."""
+        entry = state.log_history[-1]
+        if "loss" not in entry:  # the summary at the end
+            return
+        entry["seconds"] = round(time.monotonic() - self._began, 3)
+        with self._table.open("a", newline="") as file:
+            file.write(_lines([_row(entry)]))
+        if state.global_step % max(1, state.max_steps // _LINES) == 0:
+            self._print(entry, state.global_step, state.max_steps)
+
+    def _print(self, entry: dict[str, Any], step: int, steps: int) -> None:
+        measure = "reward" if "reward" in entry else "loss"
+        left = entry["seconds"] * (steps - step) / step
+        print(
+            f"{self._name}: step {step}/{steps}, {measure} {entry[measure]:.3f}, {left:.0f} s left",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+
+
+def _row(entry: dict[str, Any]) -> list[Any]:
+    return [entry.get(key, "") for key in _COLUMNS.values()]
+
+
+def _lines(rows: list[list[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

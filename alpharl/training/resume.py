@@ -1,0 +1,56 @@
+"""What lets a killed run go on: the trainer's state, tied to the recipe and the base it fits."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from alpharl.checkpoints.files import write_json
+
+FOLDER = ".resume"
+_STAMP = "stamp.json"
+_STEP_FOLDER = re.compile(r"\.?step-\d+(\.partial)?")
+
+
+def find_state(out: Path, stamp: dict[str, Any]) -> Path | None:
+    """The trainer state in `out` to go on from, or None after clearing `out` for a new start.
+
+    A state counts only if it was made under an equal `stamp`; after another recipe or base, its
+    checkpoints are of no use either and go too. Files that are not a run's own are left alone.
+    """
+    if _read_json(out / FOLDER / _STAMP) == stamp:
+        states = sorted((out / FOLDER).glob("checkpoint-*"), key=_step, reverse=True)
+        # The trainer writes this file last: a state without it was cut short.
+        complete = [path for path in states if _read_json(path / "trainer_state.json")]
+        if complete:
+            return complete[0]
+    _clear(out)
+    write_json(out / FOLDER / _STAMP, stamp)
+    return None
+
+
+def remove_state(out: Path) -> None:
+    """Remove the trainer's state from a finished run."""
+    shutil.rmtree(out / FOLDER)
+
+
+def _step(state: Path) -> int:
+    return int(state.name.rpartition("-")[2])
+
+
+def _clear(out: Path) -> None:
+    shutil.rmtree(out / FOLDER, ignore_errors=True)
+    (out / "training.csv").unlink(missing_ok=True)
+    for path in out.glob("*step-*"):
+        if _STEP_FOLDER.fullmatch(path.name):
+            shutil.rmtree(path)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None

@@ -1,0 +1,104 @@
+"""RL with a verifiable reward: the GRPO family, as TRL implements it."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl import GRPOConfig, GRPOTrainer
+
+from alpharl.problems import PROBLEMS, Problem, Question
+from alpharl.study.training import TrainSpec
+from alpharl.training.options import trainer_config
+
+# What each published algorithm changes. While a batch of completions serves a single optimizer
+# step, the policy ratio is one and nothing is clipped: then `gspo` is `grpo`, and `dapo` differs
+# in its token average alone. Set `steps_per_generation` or `num_iterations` to go off-policy.
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    # DeepSeekMath, arXiv 2402.03300: mean over each completion, then over completions.
+    "grpo": {"loss_type": "grpo", "scale_rewards": "group"},
+    # Dr. GRPO, arXiv 2503.20783: neither the length nor the group's deviation divides.
+    "dr-grpo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
+    # DAPO, arXiv 2503.14476: mean over all tokens, a higher upper clip. Its dynamic sampling of
+    # questions and its penalty on long answers are not part of the trainer.
+    "dapo": {"loss_type": "dapo", "scale_rewards": "group", "epsilon_high": 0.28},
+    # GSPO, arXiv 2507.18071: one ratio per completion, with the paper's narrow clip.
+    "gspo": {
+        "loss_type": "grpo",
+        "scale_rewards": "group",
+        "importance_sampling_level": "sequence",
+        "epsilon": 3e-4,
+        "epsilon_high": 4e-4,
+    },
+}
+
+
+def rl_trainer(
+    spec: TrainSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
+) -> tuple[GRPOTrainer, int]:
+    """A trainer that rewards right answers with 1 and others with 0.
+
+    Returns:
+        The trainer, and the optimizer steps from one moment at which all generated completions are
+        used up to the next.
+
+    Raises:
+        StudyError: `args` holds what GRPOConfig does not take.
+    """
+    problem = PROBLEMS[spec.problem]
+    defaults = {
+        "per_device_train_batch_size": 512,
+        "num_generations": 16,
+        "max_completion_length": problem.MAX_NEW_TOKENS,
+        "temperature": 1.0,
+        "beta": 0.0,
+        **ALGORITHMS[spec.algorithm],
+    }
+    config = trainer_config(GRPOConfig, spec, defaults, folder)
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=_reward(problem),
+        args=config,
+        train_dataset=Dataset.from_list(_questions(problem, spec, config)),
+        processing_class=tokenizer,
+    )
+    return trainer, _period(config)
+
+
+def _reward(problem: Problem) -> Callable[..., list[float]]:
+    def right_answer(completions: list[str], answer: list[str], **_: Any) -> list[float]:
+        return [float(problem.is_correct(*pair)) for pair in zip(completions, answer, strict=True)]
+
+    return right_answer
+
+
+def _questions(problem: Problem, spec: TrainSpec, config: GRPOConfig) -> list[dict[str, str]]:
+    """Exactly the questions that the run will use, in order.
+
+    The trainer's own shuffling starts over when it resumes in a second pass over the data; a single
+    pass over a list as long as the run cannot.
+    """
+    batches = spec.steps * config.gradient_accumulation_steps
+    generations = math.ceil(batches / (config.steps_per_generation * config.num_iterations))
+    count = generations * config.generation_batch_size // config.num_generations
+    stream = _shuffled(problem.questions("train"), spec.seed)
+    return [{"prompt": q["prompt"], "answer": q["answer"]} for q in islice(stream, count)]
+
+
+def _shuffled(questions: list[Question], seed: int) -> Iterator[Question]:
+    """All questions in a random order, again and again, each time in another."""
+    rng = random.Random(seed)
+    while True:
+        yield from rng.sample(questions, len(questions))
+
+
+def _period(config: GRPOConfig) -> int:
+    batches: int = config.steps_per_generation * config.num_iterations
+    steps: int = config.gradient_accumulation_steps
+    return math.lcm(batches, steps) // steps

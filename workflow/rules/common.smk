@@ -1,0 +1,56 @@
+# Helpers that several topics share: wildcards, inputs that depend on a run's plan, resources.
+
+
+def one_of(names):
+    """Wildcard constraint for a fixed set of names; matches nothing if there is none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+wildcard_constraints:
+    run=one_of(study.runs),
+    base=one_of(study.bases),
+    suite=one_of(study.suites),
+    step=r"\d+",
+    shard=r"\d+",
+
+
+def literal(value):
+    """A param as it is: Snakemake expands braces in strings, but not in what a function returns."""
+    return lambda wildcards: value
+
+
+def base_of(run):
+    return study.runs[run].base
+
+
+def base_model(wildcards):
+    return paths.base_model(base_of(wildcards.run))
+
+
+def base_manifest(wildcards):
+    return paths.base_manifest(base_of(wildcards.run))
+
+
+def manifests(wildcards):
+    return [
+        paths.checkpoint_manifest(wildcards.run, step)
+        for step in plan.steps(wildcards.run)
+    ]
+
+
+def factor_files(run, steps):
+    return [paths.factors(run, step, shard) for step in steps for shard in plan.shards]
+
+
+def gram_files(run):
+    return [paths.gram(run, shard) for shard in plan.shards]
+
+
+def hours(wanted):
+    """Minutes, growing with each attempt that a profile's `retries` allows."""
+    return lambda wildcards, attempt: int(60 * wanted * attempt)
+
+
+def gigabytes(wanted):
+    """Megabytes, growing with each attempt that a profile's `retries` allows."""
+    return lambda wildcards, attempt: int(1024 * wanted * attempt)

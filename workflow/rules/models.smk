@@ -1,0 +1,125 @@
+# Bases and checkpoints: made here, or the user's own; each with a manifest that stands for it.
+PRETRAINED = [name for name, base in study.bases.items() if base.pretrain]
+TRAINED = [name for name, run in study.runs.items() if run.train]
+
+
+rule pretrain:
+    output:
+        manifest=paths.base_manifest("{base}"),
+    log:
+        paths.log("pretrain/{base}"),
+    benchmark:
+        paths.benchmark("pretrain/{base}")
+    wildcard_constraints:
+        base=one_of(PRETRAINED),
+    threads: 2
+    resources:
+        mem_mb=gigabytes(4),
+        runtime=hours(1),
+        gpu=study.gpus,
+    params:
+        spec=lambda w: study.bases[w.base].pretrain.model_dump_json(),
+        model=lambda w: paths.base_model(w.base),
+    message:
+        "Pretraining base {wildcards.base}"
+    shell:
+        "alpharl pretrain --spec {params.spec:q} --out {params.model:q} --manifest {output.manifest:q}"
+        " 2>&1 | tee {log:q} >&2"
+
+
+rule base_manifest:
+    output:
+        manifest=paths.base_manifest("{base}"),
+    log:
+        paths.log("manifest/{base}"),
+    benchmark:
+        paths.benchmark("manifest/{base}")
+    wildcard_constraints:
+        base=one_of(name for name in study.bases if name not in PRETRAINED),
+    resources:
+        mem_mb=gigabytes(1),
+        runtime=hours(1),
+    params:
+        model=lambda w: paths.base_model(w.base),
+        version=manifest.VERSION,
+    message:
+        "Indexing base {wildcards.base}"
+    shell:
+        "alpharl manifest --checkpoint {params.model:q} --step 0 --out {output.manifest:q} 2> {log:q}"
+
+
+# One rule per trained run, since the number of its checkpoints is its own.
+for _run in TRAINED:
+
+    rule:
+        name:
+            f"train_{_run}"
+        input:
+            base=paths.base_manifest(base_of(_run)),
+        output:
+            manifests=[
+                paths.checkpoint_manifest(_run, step) for step in plan.steps(_run)
+            ],
+        log:
+            paths.log(f"train/{_run}"),
+        benchmark:
+            paths.benchmark(f"train/{_run}")
+        priority: 10
+        resources:
+            mem_mb=gigabytes(4),
+            runtime=hours(2),
+            gpu=study.gpus,
+        params:
+            spec=literal(study.runs[_run].train.model_dump_json()),
+            model=paths.base_model(base_of(_run)),
+            out=paths.checkpoints_folder(_run),
+            pattern=literal(paths.checkpoint_manifest(_run, "{step}")),
+        message:
+            f"Training run {_run}"
+        shell:
+            "alpharl train --spec {params.spec:q} --base {params.model:q} --out {params.out:q}"
+            " --manifests {params.pattern:q} 2>&1 | tee {log:q} >&2"
+
+
+rule checkpoint_manifest:
+    input:
+        base=base_manifest,
+    output:
+        manifest=paths.checkpoint_manifest("{run}", "{step}"),
+    log:
+        paths.log("manifest/{run}/step-{step}"),
+    benchmark:
+        paths.benchmark("manifest/{run}/step-{step}")
+    wildcard_constraints:
+        run=one_of(name for name in study.runs if name not in TRAINED),
+    resources:
+        mem_mb=gigabytes(1),
+        runtime=hours(1),
+    params:
+        base=base_model,
+        model=lambda w: paths.checkpoint(w.run, int(w.step)),
+        version=manifest.VERSION,
+    message:
+        "Indexing {wildcards.run} step {wildcards.step}"
+    shell:
+        "alpharl manifest --checkpoint {params.model:q} --step {wildcards.step} --base {params.base:q}"
+        " --out {output.manifest:q} 2> {log:q}"
+
+
+rule checkpoints:
+    input:
+        manifests=manifests,
+    output:
+        table=paths.checkpoints("{run}"),
+    log:
+        paths.log("checkpoints/{run}"),
+    benchmark:
+        paths.benchmark("checkpoints/{run}")
+    localrule: True
+    params:
+        base=lambda w: base_of(w.run),
+    message:
+        "Listing the checkpoints of {wildcards.run}"
+    shell:
+        "alpharl checkpoints --run {wildcards.run} --base {params.base:q}"
+        " --manifests {input.manifests:q} --out {output.table:q} 2> {log:q}"

@@ -1,0 +1,103 @@
+# Suites, and scores of everything on them: one process per batch, one result file per variant.
+from alpharl.evaluation import SCORE_VERSION, SUITE_VERSION
+
+
+rule suite:
+    output:
+        suite=paths.suite("{suite}"),
+    log:
+        paths.log("suite/{suite}"),
+    benchmark:
+        paths.benchmark("suite/{suite}")
+    priority: 100
+    localrule: True
+    params:
+        spec=lambda w: study.suites[w.suite].model_dump_json(),
+        version=SUITE_VERSION,
+    message:
+        "Fixing the questions of suite {wildcards.suite}"
+    shell:
+        "alpharl suite --name {wildcards.suite} --spec {params.spec:q} --out {output.suite:q} 2> {log:q}"
+
+
+rule disjoint:
+    input:
+        suites=[paths.suite(suite) for suite in study.suites],
+    output:
+        checked=paths.disjoint,
+    log:
+        paths.log("disjoint"),
+    benchmark:
+        paths.benchmark("disjoint")
+    priority: 100
+    localrule: True
+    message:
+        "Checking that no question is both fitted and tested on"
+    shell:
+        "alpharl disjoint --suites {input.suites:q} --out {output.checked:q} 2> {log:q}"
+
+
+# One rule per batch, since the number of its variants is its own. Results that are there are kept
+# (`update`): the verb scores only what has none for exactly this model, suite and setting.
+for _batch in plan.batches():
+    _run, _suite, _group = _batch.run, _batch.suite, _batch.group
+    _made = [plan.folder(_run, v) for v in _batch.variants]
+
+    rule:
+        name:
+            f"score_{_run}_{_suite}_{_group}"
+        input:
+            suite=paths.suite(_suite),
+            # Only test scores wait for the check: nothing that is fitted reads a test suite.
+            checked=paths.disjoint if study.suites[_suite].role == "test" else [],
+            manifests=[
+                paths.base_manifest(base_of(_run)),
+                *(paths.checkpoint_manifest(_run, step) for step in plan.steps(_run)),
+            ],
+            variants=(
+                [f"{m}/variant.json" for m in _made] if _group == "variants" else []
+            ),
+        output:
+            scores=[update(paths.score(_run, _suite, v)) for v in _batch.variants],
+        log:
+            paths.log(f"score/{_run}/{_suite}-{_group}"),
+        benchmark:
+            paths.benchmark(f"score/{_run}/{_suite}-{_group}")
+        resources:
+            mem_mb=gigabytes(6),
+            runtime=hours(4),
+            gpu=study.gpus,
+        params:
+            base=paths.base_model(base_of(_run)),
+            run=_run,
+            variants=[f"--variant={v}={m}" for v, m in zip(_batch.variants, _made)],
+            folder=paths.scores(_run, _suite),
+            engine=study.evaluation.engine,
+            dtype=study.evaluation.dtype,
+            batch_size=study.evaluation.batch_size,
+            version=SCORE_VERSION,
+        message:
+            f"Scoring the {_group} of {_run} on {_suite}"
+        shell:
+            "alpharl evaluate --suite {input.suite:q} --base {params.base:q} --run {params.run:q}"
+            " {params.variants:q} --manifests {input.manifests:q} --engine {params.engine}"
+            " --dtype {params.dtype} --batch-size {params.batch_size} --out {params.folder:q}"
+            " 2>&1 | tee {log:q} >&2"
+
+
+rule accuracy:
+    input:
+        scores=lambda w: [
+            paths.score(w.run, w.suite, f"step-{s}") for s in [0, *plan.steps(w.run)]
+        ],
+    output:
+        table=paths.accuracy("{run}", "{suite}"),
+    log:
+        paths.log("accuracy/{run}/{suite}"),
+    benchmark:
+        paths.benchmark("accuracy/{run}/{suite}")
+    localrule: True
+    message:
+        "Accuracy over steps of {wildcards.run} on {wildcards.suite}"
+    shell:
+        "alpharl accuracy --scores {input.scores:q} --out {output.table:q} 2> {log:q}"

@@ -1,0 +1,94 @@
+# Factors per checkpoint and shard, gram per run and shard, and the fits made from both.
+from alpharl.dynamics import VERSION as DYNAMICS_VERSION
+from alpharl.spectra import FACTORS_VERSION, GRAM_VERSION
+
+
+rule factors:
+    input:
+        base=base_manifest,
+        checkpoint=paths.checkpoint_manifest("{run}", "{step}"),
+    output:
+        factors=paths.factors("{run}", "{step}", "{shard}"),
+    log:
+        paths.log("factors/{run}/step-{step}-{shard}"),
+    benchmark:
+        paths.benchmark("factors/{run}/step-{step}-{shard}")
+    resources:
+        mem_mb=gigabytes(4),
+        runtime=hours(1),
+        gpu=study.gpus,
+    params:
+        base=base_model,
+        model=lambda w: paths.checkpoint(w.run, int(w.step)),
+        rank=plan.stored_rank,
+        scope=study.spectra.scope,
+        shards=study.spectra.shards,
+        version=FACTORS_VERSION,
+    message:
+        "Factoring {wildcards.run} step {wildcards.step}, shard {wildcards.shard}"
+    shell:
+        "alpharl factors --base {params.base:q} --checkpoint {params.model:q} --rank {params.rank}"
+        " --scope {params.scope} --shard {wildcards.shard} --shards {params.shards}"
+        " --out {output.factors:q} 2> {log:q}"
+
+
+rule gram:
+    input:
+        base=base_manifest,
+        checkpoints=manifests,
+    output:
+        gram=paths.gram("{run}", "{shard}"),
+    log:
+        paths.log("gram/{run}/{shard}"),
+    benchmark:
+        paths.benchmark("gram/{run}/{shard}")
+    resources:
+        mem_mb=gigabytes(4),
+        runtime=hours(2),
+        gpu=study.gpus,
+    params:
+        base=base_model,
+        pattern=lambda w: paths.checkpoint_pattern(w.run),
+        steps=lambda w: plan.steps(w.run),
+        shards=study.spectra.shards,
+        version=GRAM_VERSION,
+    message:
+        "Gram of {wildcards.run}, shard {wildcards.shard}"
+    shell:
+        "alpharl gram --base {params.base:q} --checkpoints {params.pattern:q} --steps {params.steps}"
+        " --shard {wildcards.shard} --shards {params.shards} --out {output.gram:q} 2> {log:q}"
+
+
+rule dynamics:
+    input:
+        factors=lambda w: factor_files(w.run, plan.steps(w.run)),
+        gram=lambda w: gram_files(w.run),
+        scores=lambda w: paths.accuracy(w.run, study.validation_suite),
+    output:
+        table=paths.dynamics("{run}"),
+        csv=paths.dynamics("{run}").replace(".parquet", ".csv"),
+    log:
+        paths.log("dynamics/{run}"),
+    benchmark:
+        paths.benchmark("dynamics/{run}")
+    resources:
+        mem_mb=gigabytes(4),
+        runtime=hours(1),
+    params:
+        base=base_model,
+        pattern=lambda w: paths.checkpoint_pattern(w.run),
+        steps=lambda w: plan.steps(w.run),
+        factors=lambda w: paths.factors(w.run, "{step}", "{shard}"),
+        gram=lambda w: paths.gram(w.run, "{shard}"),
+        shards=study.spectra.shards,
+        permutations=study.dynamics.permutations,
+        holdout=study.dynamics.holdout,
+        seed=study.dynamics.seed,
+        version=DYNAMICS_VERSION,
+    message:
+        "Fitting the trajectories of {wildcards.run}"
+    shell:
+        "alpharl dynamics --base {params.base:q} --checkpoints {params.pattern:q} --steps {params.steps}"
+        " --factors {params.factors:q} --gram {params.gram:q} --shards {params.shards}"
+        " --scores {input.scores:q} --permutations {params.permutations} --holdout {params.holdout}"
+        " --seed {params.seed} --out {output.table:q} > {log:q} 2>&1"
