@@ -46,10 +46,9 @@ class ModelReader:
         file = self.index.tensors[name].file
         if file != self._name:
             self.close()
-            self._open = safe_open(
-                str(self.index.folder / file), framework="pt", device=self._device
-            ).__enter__()
-            self._name = file
+            path = str(self.index.folder / file)
+            opened: Any = safe_open(path, framework="pt", device=self._device)
+            self._open, self._name = opened.__enter__(), file
         return self._open
 
     def stored(self, name: str) -> Tensor:

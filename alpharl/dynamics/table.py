@@ -19,6 +19,9 @@ from alpharl.spectra.lowrank import Factors
 from alpharl.spectra.scope import layer_of, module_of
 
 Row = dict[str, object]
+COLUMNS = [
+    "tensor", "layer", "module", "measure", "value", "null", "null_q05", "null_q50", "null_q95", "p",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def dynamics_table(
             for m in measured
         ]
         progress(f"{name} done")
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:

@@ -17,13 +17,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from alpharl.report.frames import groups
 from alpharl.report.linearity import KEEP_LAST
 from alpharl.report.statistics import Z95
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a8a8a"
-_WIDTH = 9.6
+_WIDTHS = (5.6, 8.6, 12.0)
+"""Inches for one, two and three panels abreast."""
 _STYLE: Any = {
     "font.size": 8.5,
     "font.family": "DejaVu Sans",
@@ -53,7 +55,7 @@ def _panels(
     columns = min(3, max(1, count))
     rows = -(-max(1, count) // columns)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, height * rows), layout="constrained")
+        figure = Figure(figsize=(_WIDTHS[columns - 1], height * rows), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
         axes: list[Axes] = list(grid.flat)
         for empty in axes[count:]:
@@ -132,27 +134,32 @@ def recovery(frame: pd.DataFrame, labels: dict[str, str]) -> str:
         return _svg(figure, "recovery")
 
 
+_BARS: list[tuple[list[str], str, dict[str, Any]]] = [
+    (["rank", "unscaled"], "top k of the update", {"color": BLUE}),
+    (
+        ["random", "without"],
+        "control",
+        {"color": "#d4d4d4", "hatch": "////", "edgecolor": "#777777"},
+    ),
+    (["full-update"], "ceiling", {"color": "white", "edgecolor": "black"}),
+]
+"""Kinds of variants, their words in the legend, and how their bars look."""
+
+
 def _recovery_panel(axes: Axes, group: pd.DataFrame, labels: dict[str, str]) -> None:
-    ends = group["kind"].isin(["base", "full run"])
     base, full = group["accuracy"].iloc[0], group["accuracy"].iloc[-1]
     axes.axvline(base, color="black", linestyle=":", linewidth=1, zorder=3, label="base")
     axes.axvline(full, color="black", linestyle="--", linewidth=1, zorder=3, label="full run")
-    between = group[~ends]
-    for words, control, colour, hatch in (
-        ("top k of the update", False, BLUE, ""),
-        ("control", True, "#c9c9c9", "////"),
-    ):
-        bars = between[between["kind"].isin(["rank", "unscaled"]) != control]
+    for kinds, words, look in _BARS:
+        bars = group[group["kind"].isin(kinds)]
         axes.barh(
             [labels[variant] for variant in bars["variant"]],
             bars["accuracy"],
             xerr=Z95 * bars["stderr"],
-            color=colour,
-            hatch=hatch,
-            edgecolor="white" if not control else "#777777",
-            linewidth=0.4,
+            linewidth=0.5,
             error_kw={"elinewidth": 0.8},
             label=words,
+            **look,
         )
     axes.yaxis.set_inverted(True)
     axes.grid(axis="y", visible=False)
@@ -170,6 +177,9 @@ def spectrum(values: pd.DataFrame, norms: pd.DataFrame) -> str:
         null = values.groupby("index")["null"].mean()
         left.plot(null.index, null, color=GREY, linestyle="--", label="Gaussian null")
         left.set(title="Spectrum at the last step", yscale="log")
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        left.yaxis.set_major_formatter("{x:g}")
+        left.yaxis.set_minor_formatter(NullFormatter())
         left.set(xlabel="index of the singular value", ylabel="share of squared norm")
         right.set(title="Norm of the update", xlabel="step", ylabel="Frobenius norm")
         right.set_ylim(bottom=0)

@@ -16,7 +16,6 @@ from alpharl.report import figures, tables, words
 from alpharl.report.collect import Results
 from alpharl.report.frames import records
 from alpharl.study.config import Study
-from alpharl.study.plan import Plan
 
 _HERE = Path(__file__).parent
 _SOFTWARE = ("alpharl", "torch", "transformers", "lm-eval")
@@ -46,7 +45,7 @@ class Page:
         frames, study = self.frames, self.results.study
         return {
             "study": study.study,
-            "style": (_HERE / "style.css").read_text(),
+            "style": (_HERE / "style.css").read_text("utf-8"),
             "figures": self.figures,
             "notice": words.toy_notice(self.results),
             "summary": words.summary(frames["gains"], frames["recovery"], frames["forecasts"]),
@@ -137,7 +136,7 @@ def _sources(results: Results) -> tables.Table:
     """Where each run's base and checkpoints came from."""
     rows = []
     for name, spec in results.study.runs.items():
-        steps = Plan(results.study).steps(name)
+        steps = results.plan.steps(name)
         saved = results.checkpoints[results.checkpoints["run"] == name]
         rows.append(
             {

@@ -44,7 +44,7 @@ def linearity_frame(results: Results) -> pd.DataFrame:
     rows = []
     for (run, measure, null), group in groups(results.dynamics, ["run", "measure", "null"]):
         beyond = group["value"] < group["null_q50"] if null == KEEP_LAST else group["p"] < CHANCE
-        judged = group["null_q50"].notna() if null == KEEP_LAST else group["p"].notna()
+        judged = group["value"].notna() if null == KEEP_LAST else group["p"].notna()
         rows.append(
             {
                 **{"run": run, "measure": measure, "null": null, "modules": len(group)},

@@ -89,7 +89,7 @@ def by_run(frame: pd.DataFrame, columns: list[Column], group: str | None = None)
 
 _ACCURACY = Column("accuracy ± se", lambda r: plus_minus(r.accuracy, r.stderr))
 _RETENTION = Column("retention ± se", lambda r: plus_minus(r.retention, r.retention_se))
-_RECOVERY = Column("gain recovery ± se", recovered)
+_RECOVERY = Column("gain recovery ± se", recovered)
 _TRUNCATED = Column("cut off", lambda r: number(r.truncated, 2))
 
 
@@ -242,8 +242,8 @@ def runs(frame: pd.DataFrame) -> Table:
 
 _COST = [
     Column("jobs", lambda r: str(r.jobs)),
-    Column("seconds", lambda r: number(r.seconds, 0)),
-    Column("CPU seconds", lambda r: number(r.cpu_seconds, 0)),
+    Column("seconds", lambda r: number(r.seconds, 1)),
+    Column("CPU seconds", lambda r: number(r.cpu_seconds, 1)),
     Column("peak memory, MB", lambda r: number(r.memory_mb, 0)),
 ]
 

@@ -112,16 +112,20 @@ def _gain_sentence(row: Any) -> str:
 
 
 def _rank_sentence(recovery: pd.DataFrame) -> str:
-    """What the smallest rank keeps, beside the random control of that rank."""
+    """What the smallest rank keeps, beside the controls of that rank."""
     ranks = recovery[recovery["kind"] == "rank"].sort_values("rank")
     if ranks.empty:
         return ""
-    row = next(records(ranks))
-    text = f"Rank-{row.rank} has {_kept(row)}"
-    controls = recovery[(recovery["kind"] == "random") & (recovery["rank"] == row.rank)]
-    for control in records(controls):
-        text += f"; a random rank-{row.rank} update of the same norm has {_kept(control)}"
-    return text + "."
+    k = ranks["rank"].iloc[0]
+    parts = [f"Rank-{k} has {_kept(next(records(ranks)))}"]
+    controls = {
+        "random": f"a random rank-{k} update of the same norm",
+        "without": f"the update without its top {k}",
+    }
+    for row in records(recovery[recovery["rank"] == k]):
+        if row.kind in controls:
+            parts.append(f"{controls[row.kind]} has {_kept(row)}")
+    return "; ".join(parts) + "."
 
 
 def _kept(row: Any) -> str:

@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from alpharl.errors import StudyError
 from alpharl.study.base import nearest
 from alpharl.study.training import TrainSpec
@@ -19,6 +21,8 @@ _DEFAULTS: dict[str, Any] = {
     "max_grad_norm": 1.0,
     "bf16": False,
     "gradient_checkpointing": False,
+    "use_cache": True,  # generating without it takes five times as long
+    "dataloader_pin_memory": torch.cuda.is_available(),
 }
 _OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adamw": {"optim": "adamw_torch_fused"},

@@ -28,8 +28,8 @@ def sft_trainer(
     batch = config.train_batch_size * config.gradient_accumulation_steps * config.world_size
     # One pass over a list as long as the run, so that resuming needs no shuffling to be redone.
     examples = PROBLEMS[spec.problem].examples(spec.seed, direct_share=0.0, corrupted_share=0.0)
-    encoded = [encode(example, tokenizer) for example in islice(examples, spec.steps * batch)]
-    rows = [{"input_ids": text.ids, "labels": text.labels} for text in encoded]
+    texts = encode(list(islice(examples, spec.steps * batch)), tokenizer)
+    rows = [{"input_ids": text.ids, "labels": text.labels} for text in texts]
     return SFTTrainer(
         model=model,
         args=config,

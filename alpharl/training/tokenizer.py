@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -40,9 +41,14 @@ def character_tokenizer() -> PreTrainedTokenizerFast:
     )  # fmt: skip
 
 
-def encode(example: Example, tokenizer: PreTrainedTokenizerBase) -> Encoded:
-    """An example as one sequence that ends with the end-of-sequence token."""
-    prompt = tokenizer.encode(example["prompt"], add_special_tokens=False)
-    completion = tokenizer.encode(example["completion"], add_special_tokens=False)
-    completion.append(tokenizer.eos_token_id)
-    return Encoded(prompt + completion, [IGNORED] * len(prompt) + completion)
+def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> list[Encoded]:
+    """Each example as one sequence that ends with the end-of-sequence token."""
+    prompts, completions = (
+        tokenizer([e[part] for e in examples], add_special_tokens=False)["input_ids"]
+        for part in ("prompt", "completion")
+    )
+    end = [tokenizer.eos_token_id]
+    return [
+        Encoded(prompt + completion + end, [IGNORED] * len(prompt) + completion + end)
+        for prompt, completion in zip(prompts, completions, strict=True)
+    ]

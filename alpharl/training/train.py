@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 # TRL reports its use over the network otherwise; the libraries below read this when imported.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+import datasets
 import torch
+import transformers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -46,6 +49,7 @@ def train(spec: TrainSpec, base: Path, out: Path) -> None:
         "spec": spec.model_dump(mode="json"),
         "base": describe_model(read_index(base), step=0)["digest"],
     }
+    _quiet()
     tokenizer = AutoTokenizer.from_pretrained(base)
     # Steps of an RL run are smaller than the spacing of bfloat16 numbers near the weights.
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, use_safetensors=True)
@@ -69,3 +73,11 @@ def _make_trainer(
     from alpharl.training.rl import rl_trainer
 
     return rl_trainer(spec, model, tokenizer, folder)
+
+
+def _quiet() -> None:
+    """Leave standard error to the lines of Progress."""
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    # The libraries' own use of their deprecated names: nothing that a user can act on.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl)\.")

@@ -320,7 +320,8 @@ def test_page_says_what_matters(tree: Tree) -> None:
     assert "not what large models do" in page
     assert f"alpharl-paper at window 0.2 is undefined: {REASON}." in page
     assert "nan" not in re.findall(r">([^<]*)<", page)
-    assert page.count("retention\u00a0±") == page.count("gain recovery\u00a0±") == 4
+    assert page.count("retention\u00a0±") == page.count("gain\u00a0recovery\u00a0±") == 4
+    assert "a random rank-1 update of the same norm has gain recovery" in page
     # 2 runs, 2 windows, 3 methods beside `last`; one of them is undefined at one window.
     assert "10 forecasts were compared" in page
 
@@ -374,12 +375,13 @@ def test_other_questions_are_refused(tmp_path: Path) -> None:
         write_report(broken.study)
 
 
-def test_without_forecasts_or_benchmarks_the_report_still_stands(tmp_path: Path) -> None:
+def test_a_bare_study_still_has_a_report(tmp_path: Path) -> None:
     made = Tree(tmp_path)
     for path in (made.root / "benchmarks").rglob("*.tsv"):
         path.unlink()
-    study = made.study.model_copy(
-        update={"forecast": made.study.forecast.model_copy(update={"methods": {}})}
-    )
-    page = write_report(study).read_text()
+    for run in made.study.runs:
+        pd.DataFrame().to_parquet(made.plan.paths.dynamics(run))
+    nothing = {"ranks": [], "unscaled": [], "random": [], "without": [], "full_update": False}
+    bare = {**CONFIG, "results": str(tmp_path), "forecast": {}, "ablation": nothing}
+    page = write_report(parse_study(bare)).read_text()
     assert "makes no forecasts" in page and "Nothing was measured" in page

@@ -12,7 +12,7 @@ rule pretrain:
         paths.benchmark("pretrain/{base}")
     wildcard_constraints:
         base=one_of(PRETRAINED),
-    threads: 2
+    threads: 1
     resources:
         mem_mb=gigabytes(4),
         runtime=hours(1),

@@ -1,0 +1,53 @@
+# Main commands: make demo, make test, make lint, make setup.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null)
+
+# pip reads PIP_FIND_LINKS itself; uv has to be told, one option per folder.
+ifdef UV
+INSTALL := uv pip install --python $(BIN)/python $(addprefix --find-links ,$(PIP_FIND_LINKS))
+else
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
+endif
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: setup demo test test-faults lint format schema clean
+
+setup: $(VENV)/.installed
+
+# The constraints pin what the ranges in pyproject.toml leave open.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit(f"error: found Python {v[0]}.{v[1]}, expected 3.11 or newer; set PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+demo: setup
+	snakemake
+	@echo "report: $(CURDIR)/results/demo/report/index.html"
+
+test: setup
+	pytest tests/unit tests/workflow
+
+test-faults: setup
+	pytest tests/faults
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check workflow
+
+format: setup
+	ruff check --fix .
+	ruff format .
+	snakefmt workflow
+
+# The JSON schema of study files follows the config models; a test keeps it in sync.
+schema: setup
+	python -m alpharl.study.schema workflow/schemas/config.schema.json
+
+clean:
+	rm -rf $(VENV) results .snakemake

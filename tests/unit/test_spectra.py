@@ -1,0 +1,449 @@
+"""Factors and grams against dense float64 computation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from alpharl.checkpoints.index import ModelIndex, TensorInfo, read_index
+from alpharl.errors import CheckpointError
+from alpharl.spectra import gram as gram_module
+from alpharl.spectra import svd
+from alpharl.spectra.factors import factor_checkpoint, factor_update, write_factors
+from alpharl.spectra.gram import Gram, gram_run, read_gram, write_gram
+from alpharl.spectra.lowrank import Factors, LowRank, read_factors, read_metadata
+from alpharl.spectra.scope import in_paper_scope, layer_of, matrices, module_of, shard
+from alpharl.spectra.svd import top_k
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+SIGMA = 1e-5
+"""Accepted error of a singular value, in units of the largest (golden README, "use")."""
+
+
+def planted(shape: tuple[int, int], sigma: np.ndarray, seed: int = 0) -> torch.Tensor:
+    """A float32 matrix with given singular values and random singular vectors."""
+    rng, r = np.random.default_rng(seed), min(shape)
+    u, _ = np.linalg.qr(rng.standard_normal((shape[0], r)))
+    v, _ = np.linalg.qr(rng.standard_normal((shape[1], r)))
+    return torch.from_numpy(((u * sigma) @ v.T).astype(np.float32))
+
+
+def spectrum(name: str, r: int) -> np.ndarray:
+    """Singular values, decreasing, by name."""
+    i = np.arange(r, dtype=np.float64)
+    return {
+        "steep": 0.5**i,
+        "power": 1 / (1 + i),
+        "slow": 1 - 0.5 * i / r,
+        "flat": np.ones(r),
+        "repeated": np.array([1.0, 1.0, 0.5, 0.5, 0.5])[np.minimum(i.astype(int) // 2, 4)] * 0.99**i,
+        "rank-deficient": np.where(i < 3, 0.7**i, 0.0),
+        "zero": np.zeros(r),
+        "tiny": 1e-8 * 0.8**i,
+        # A rank-1 update over the noise of rounding: what AlphaRL's claim 1 looks like.
+        "spike-over-bulk": np.where(i < 1, 1.0, 1e-3 * (1 - i / r)),
+        "near-cluster": np.where(i < 8, 1.0, 1 - 1e-4),
+    }[name]
+
+
+DENSE = [(30, 7), (7, 30), (16, 16), (1, 9), (9, 1), (1, 1)]
+RANDOMIZED = [(60, 40), (17, 300), (100, 100)]
+SPECTRA = ["steep", "power", "slow", "flat", "repeated", "rank-deficient", "zero", "tiny"]
+HARD = ["spike-over-bulk", "near-cluster"]
+
+
+def compare(matrix: torch.Tensor, k: int, angle: float) -> None:
+    """Compare `top_k` with numpy's dense SVD in float64.
+
+    Args:
+        matrix: float32.
+        k: triplets asked for.
+        angle: the spans' angle may be this over the relative gap (Davis and Kahan).
+    """
+    u, s, v, residual = (x.double().numpy() for x in top_k(matrix, k))
+    dense = matrix.double().numpy()
+    ru, rs, rvt = np.linalg.svd(dense, full_matrices=False)
+    k = min(k, len(rs))
+    one = rs[0] or 1.0
+    assert u.shape == (len(dense), k)
+    assert v.shape == (dense.shape[1], k)
+    assert s.shape == residual.shape == (k,)
+    assert (np.diff(s) <= 0).all()
+
+    assert np.abs(s - rs[:k]).max() / one <= SIGMA
+    real = rs[:k] > 1e-5 * one
+    np.testing.assert_allclose((u.T @ u)[real][:, real], np.eye(real.sum()), atol=1e-5)
+    np.testing.assert_allclose((v.T @ v)[real][:, real], np.eye(real.sum()), atol=1e-5)
+    best = np.sqrt(np.sum(rs[k:] ** 2))
+    assert np.linalg.norm(dense - (u * s) @ v.T) <= best + SIGMA * np.linalg.norm(dense)
+    for j in range(1, k + 1):
+        gap = (rs[j - 1] - (rs[j] if j < len(rs) else 0.0)) / one
+        if gap > 1e-3:
+            for found, true in ((u[:, :j], ru[:, :j]), (v[:, :j], rvt[:j].T)):
+                sine = np.linalg.norm(found - true @ (true.T @ found), 2)
+                assert sine <= angle / gap, f"rank {j}: sine {sine:.2e}, gap {gap:.2e}"
+
+    error = np.linalg.norm(dense @ v - u * s, axis=0)
+    expected = np.divide(error, s, out=np.zeros_like(s), where=s > 0)
+    assert (np.abs(residual - expected)[real] <= 3e-6 * one / rs[:k][real]).all()
+    assert (residual[s == 0] == 0).all()
+    if k:
+        assert (u[np.abs(u).argmax(0), range(k)] > 0).all()
+
+
+@pytest.mark.parametrize("name", SPECTRA + HARD)
+@pytest.mark.parametrize("shape", DENSE, ids=str)
+def test_top_k_dense(shape, name):
+    for k in (1, 4, 99):
+        compare(planted(shape, spectrum(name, min(shape))), k, angle=5e-6)
+
+
+@pytest.mark.parametrize("name", SPECTRA + HARD)
+@pytest.mark.parametrize("shape", RANDOMIZED, ids=str)
+def test_top_k_randomized(shape, name, monkeypatch):
+    monkeypatch.setattr(svd, "DENSE_LIMIT", 8)
+    for seed in range(3):
+        compare(planted(shape, spectrum(name, min(shape)), seed), 8, angle=2 * svd.TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["steep", "slow", "rank-deficient", *HARD])
+@pytest.mark.parametrize("shape", [(520, 640), (700, 516)], ids=str)
+def test_top_k_above_the_dense_limit(shape, name):
+    assert min(shape) > svd.DENSE_LIMIT
+    compare(planted(shape, spectrum(name, min(shape))), 8, angle=2 * svd.TOLERANCE)
+
+
+def test_large_matrix_is_not_decomposed_whole(monkeypatch):
+    """The randomized path is the one that runs, and it is enough for a decaying spectrum."""
+    monkeypatch.setattr(svd, "_dense", None)
+    compare(planted((520, 530), spectrum("steep", 520)), 8, angle=2 * svd.TOLERANCE)
+
+
+def test_matrix_on_which_iteration_stalls_gets_the_dense_svd(monkeypatch):
+    calls = []
+    dense = svd._dense
+    monkeypatch.setattr(svd, "_dense", lambda a, k: calls.append(k) or dense(a, k))
+    compare(torch.randn(530, 520, generator=torch.Generator().manual_seed(0)), 8, angle=5e-6)
+    assert calls == [8]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    k=st.integers(1, 30),
+    scale=st.sampled_from([1e-12, 1e-6, 1e-2, 1.0, 1e6]),
+    seed=st.integers(0, 10**6),
+)
+def test_top_k_of_gaussian_matrices(shape, k, scale, seed):
+    rng = np.random.default_rng(seed)
+    compare(torch.from_numpy((scale * rng.standard_normal(shape)).astype(np.float32)), k, 5e-6)
+
+
+def test_top_k_is_deterministic_and_leaves_its_input_alone():
+    matrix = planted((520, 530), spectrum("power", 520))
+    before = matrix.clone()
+    first, second = top_k(matrix, 4), top_k(matrix, 4)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert torch.equal(matrix, before)
+
+
+# --- low-rank objects ---
+
+
+def test_lowrank_algebra():
+    rng = np.random.default_rng(0)
+    low = LowRank(rng.standard_normal((5, 3)), np.array([3.0, 2.0, 0.5]), rng.standard_normal((4, 3)))
+    full = low.u @ np.diag(low.s) @ low.v.T
+    np.testing.assert_allclose(low.dense(), full, rtol=1e-12)
+    np.testing.assert_allclose(low.scaled(-2.5).dense(), -2.5 * full, rtol=1e-12)
+    two = low.u[:, :2] @ np.diag(low.s[:2]) @ low.v[:, :2].T
+    np.testing.assert_allclose(low.top(2).dense(), two, rtol=1e-12)
+    assert low.top(9).s.tolist() == [3.0, 2.0, 0.5]
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_rescale_restores_the_frobenius_norm(k):
+    found = factor_update(planted((9, 6), spectrum("power", 6)), 4)
+    full = np.sqrt(np.sum(spectrum("power", 6) ** 2))
+    assert found.norm == pytest.approx(full, rel=1e-6)
+    kept = found.low.top(k).scaled(found.rescale(k)).dense()
+    assert np.linalg.norm(kept) == pytest.approx(full, rel=1e-5)
+    assert found.rescale(k) > 1
+
+
+def test_rescale_of_a_zero_update_is_zero():
+    found = factor_update(torch.zeros(4, 3), 2)
+    assert found.norm == 0
+    assert found.rescale(1) == 0
+
+
+def test_norm_is_summed_in_float64():
+    """A float32 sum over three million squares is off in the seventh digit."""
+    matrix = torch.full((1, 3_000_000), 1e-4)
+    expected = float(np.float32(1e-4)) * 3e6**0.5
+    assert factor_update(matrix, 1).norm == pytest.approx(expected, rel=1e-9)
+
+
+# --- scope and shards ---
+
+
+@pytest.mark.parametrize(
+    ("name", "inside"),
+    [
+        *((f"model.layers.3.self_attn.{p}_proj.weight", True) for p in "qkvo"),
+        *((f"model.layers.11.mlp.{p}_proj.weight", True) for p in ("gate", "up", "down")),
+        ("layers.0.mlp.up_proj.weight", True),
+        ("model.language_model.layers.0.mlp.up_proj.weight", True),
+        ("model.layers.0.self_attn.q_proj.bias", False),
+        ("model.layers.0.input_layernorm.weight", False),
+        ("model.embed_tokens.weight", False),
+        ("lm_head.weight", False),
+        ("model.layers.0.mlp.experts.3.up_proj.weight", False),
+        ("model.layers.0.self_attn.q_proj.weight_scale", False),
+        ("model.mylayers.0.mlp.up_proj.weight", False),
+    ],
+)
+def test_paper_scope(name, inside):
+    assert in_paper_scope(name) is inside
+
+
+def test_scope_all_is_every_matrix_and_nothing_else(trajectory):
+    index = read_index(trajectory.base)
+    assert set(matrices(index, "paper")) == set(trajectory.matrices())
+    expected = {n for n, t in trajectory.weights[0].items() if t.ndim == 2}
+    assert set(matrices(index, "all")) == expected
+    assert "model.embed_tokens.weight" in expected
+
+
+def test_model_without_a_matrix_in_scope_is_refused(tmp_path, write_model):
+    index = read_index(write_model(tmp_path / "gpt2", {"h.0.c_attn.weight": torch.ones(2, 2)}))
+    with pytest.raises(CheckpointError, match="no matrix in scope 'paper' among 1 tensors") as error:
+        matrices(index, "paper")
+    assert "\n" not in str(error.value)
+
+
+def test_layer_and_module_names():
+    name = "model.layers.12.self_attn.q_proj"
+    assert layer_of(f"{name}.weight") == 12
+    assert layer_of("lm_head.weight") == -1
+    assert module_of(f"{name}.weight") == module_of(f"{name}.bias") == "q_proj"
+
+
+@settings(max_examples=100, deadline=None)
+@given(sizes=st.lists(st.integers(1, 10**6), min_size=1, max_size=40), parts=st.integers(1, 12))
+def test_shards_partition_the_tensors(sizes, parts):
+    ends = np.cumsum(sizes).tolist()
+    index = ModelIndex(
+        Path("m"),
+        {
+            f"t{i}": TensorInfo(f"t{i}", "f", "U8", (size,), end - size, end)
+            for i, (size, end) in enumerate(zip(sizes, ends, strict=True))
+        },
+    )
+    names = list(index.tensors)
+    found = [shard(index, names, part, parts) for part in range(parts)]
+    assert [name for part in found for name in part] == names, "every tensor once, in order"
+    for part in found:
+        held = sum(index.tensors[name].nbytes for name in part)
+        assert held <= sum(sizes) / parts + max(sizes), "about equal bytes"
+
+
+# --- factor files ---
+
+
+@pytest.mark.parametrize("scope", ["paper", "all"])
+def test_factor_file_holds_what_the_design_says(trajectory, tmp_path, cli, scope):
+    out = tmp_path / "F.safetensors"
+    step, rank = trajectory.steps[-1], 3
+    found = cli("factors", "--base", trajectory.base, "--checkpoint", trajectory.folders[step],
+                "--rank", rank, "--scope", scope, "--out", out)  # fmt: skip
+    assert found.status == 0
+    arrays = load_file(out)
+    names = {n for n, t in trajectory.weights[0].items() if t.ndim == 2}
+    names = names if scope == "all" else set(trajectory.matrices())
+    assert set(arrays) == {f"{n}/{key}" for n in names for key in ("u", "s", "v", "norm", "residual")}
+    assert {a.dtype for a in arrays.values()} == {np.dtype(np.float32)}
+    for name in names:
+        delta = trajectory.update(step, name)
+        u, s, vt = np.linalg.svd(delta, full_matrices=False)
+        part = {key: arrays[f"{name}/{key}"] for key in ("u", "s", "v", "norm", "residual")}
+        assert part["u"].shape == (delta.shape[0], rank)
+        assert part["v"].shape == (delta.shape[1], rank)
+        assert part["norm"].shape == ()
+        np.testing.assert_allclose(part["s"], s[:rank], atol=1e-5 * s[0])
+        np.testing.assert_allclose(part["norm"], np.linalg.norm(delta), rtol=1e-6)
+        top = (u[:, :rank] * s[:rank]) @ vt[:rank]
+        gap = s[rank - 1] - s[rank]
+        rebuilt = (part["u"] * part["s"]) @ part["v"].T
+        assert np.linalg.norm(rebuilt - top) <= 1e-5 * s[0] ** 2 / gap
+        assert part["residual"].max() < 1e-4
+    with safe_open(out, framework="np") as file:
+        meta = json.loads(file.metadata()["alpharl"])
+    assert meta == read_metadata(out)
+    assert meta["base"] == str(trajectory.base)
+    assert meta["checkpoint"] == str(trajectory.folders[step])
+    assert meta["rank"] == rank
+    assert isinstance(meta["version"], int)
+
+
+def test_rank_above_the_size_of_a_matrix_is_cut(trajectory):
+    step = trajectory.steps[0]
+    found = factor_checkpoint(trajectory.base, trajectory.folders[step], 99)
+    for name, factors in found.items():
+        delta = trajectory.update(step, name)
+        assert len(factors.low.s) == min(delta.shape)
+        np.testing.assert_allclose(factors.low.dense(), delta, atol=1e-5 * np.linalg.norm(delta))
+
+
+@pytest.mark.parametrize("shards", [1, 3, 50])
+def test_sharded_factors_are_the_whole(trajectory, tmp_path, shards):
+    step = trajectory.steps[2]
+    whole = factor_checkpoint(trajectory.base, trajectory.folders[step], 2)
+    files = []
+    for part in range(shards):
+        found = factor_checkpoint(
+            trajectory.base, trajectory.folders[step], 2, part=(part, shards)
+        )
+        files.append(tmp_path / f"shard-{part}.safetensors")
+        write_factors(found, files[-1], {"shard": part})
+    joined = read_factors(files)
+    assert set(joined) == set(whole)
+    for name, factors in joined.items():
+        for key in ("u", "s", "v"):
+            assert np.array_equal(getattr(factors.low, key), getattr(whole[name].low, key))
+        assert factors.norm == np.float32(whole[name].norm)
+        assert np.array_equal(factors.residual, whole[name].residual)
+
+
+def test_factors_of_bf16_weights_are_subtracted_in_float32(make_trajectory):
+    run = make_trajectory(dtype=torch.bfloat16, files=3)
+    step = run.steps[-1]
+    for name, factors in factor_checkpoint(run.base, run.folders[step], 2).items():
+        delta = run.update(step, name)
+        sigma = np.linalg.svd(delta, compute_uv=False)
+        np.testing.assert_allclose(factors.low.s, sigma[:2], atol=1e-5 * sigma[0])
+        assert factors.norm == pytest.approx(np.linalg.norm(delta), rel=1e-6)
+
+
+def test_frozen_matrix_has_zero_factors(make_trajectory):
+    name = "model.layers.0.mlp.up_proj.weight"
+    run = make_trajectory(frozen=(name,))
+    found = factor_checkpoint(run.base, run.folders[run.steps[0]], 2)[name]
+    assert found.norm == 0
+    assert not found.low.s.any()
+    assert not found.residual.any()
+
+
+def test_missing_factor_file_is_one_line(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no such file; make it first"):
+        read_factors([tmp_path / "no.safetensors"])
+
+
+# --- gram ---
+
+
+def dense_gram(trajectory, name: str) -> np.ndarray:
+    """Inner products in float64 of updates that were subtracted in float32."""
+    rows = trajectory.stacked(name, trajectory.steps)
+    return rows @ rows.T
+
+
+@pytest.mark.parametrize(
+    ("dtype", "files"), [(torch.float32, 1), (torch.bfloat16, 1), (torch.bfloat16, 3)]
+)
+@pytest.mark.parametrize("chunk", [gram_module.CHUNK_BYTES, 1000, 1])
+def test_gram_against_dense(make_trajectory, monkeypatch, dtype, files, chunk):
+    monkeypatch.setattr(gram_module, "CHUNK_BYTES", chunk)
+    run = make_trajectory(dtype=dtype, files=files)
+    found = gram_run(run.base, run.folders)
+    assert found.steps == run.steps
+    assert set(found.tensors) == set(run.names), "scope all: norms, biases and embeddings too"
+    for name, g in found.tensors.items():
+        expected = dense_gram(run, name)
+        assert g.dtype == np.float64
+        assert np.array_equal(g, g.T)
+        np.testing.assert_allclose(g, expected, rtol=1e-10, atol=1e-12 * expected.max())
+
+
+@pytest.mark.parametrize("shards", [1, 3, 50])
+def test_gram_file_and_shards(trajectory, tmp_path, cli, shards):
+    files = []
+    for part in range(shards):
+        files.append(tmp_path / f"shard-{part}.safetensors")
+        result = cli("gram", "--base", trajectory.base, "--checkpoints", trajectory.pattern,
+                     "--shard", part, "--shards", shards, "--out", files[-1])  # fmt: skip
+        assert result.status == 0
+        arrays = load_file(files[-1])
+        assert arrays["steps"].tolist() == trajectory.steps
+    joined, whole = read_gram(files), gram_run(trajectory.base, trajectory.folders)
+    assert joined.steps == whole.steps
+    assert set(joined.tensors) == set(whole.tensors)
+    for name, g in joined.tensors.items():
+        assert g.dtype == np.float64
+        np.testing.assert_allclose(g, whole.tensors[name], rtol=1e-12)
+
+
+def test_gram_takes_steps_in_order_whatever_order_they_come_in(trajectory):
+    folders = dict(reversed(trajectory.folders.items()))
+    found = gram_run(trajectory.base, folders)
+    assert found.steps == trajectory.steps
+    name = trajectory.names[0]
+    np.testing.assert_allclose(found.tensors[name], dense_gram(trajectory, name), rtol=1e-10)
+
+
+def test_gram_of_a_frozen_tensor_is_zero(make_trajectory):
+    run = make_trajectory(frozen=("model.norm.weight",))
+    assert not gram_run(run.base, run.folders).tensors["model.norm.weight"].any()
+
+
+def test_gram_of_a_scalar_tensor(tmp_path, write_model):
+    """Some models hold numbers without a dimension, such as layer scales."""
+    base = write_model(tmp_path / "base", {"s": torch.tensor(1.0), "w": torch.ones(2, 2)})
+    values = {1: 1.5, 2: 3.0}
+    folders = {
+        step: write_model(tmp_path / f"step-{step}", {"s": torch.tensor(v), "w": torch.ones(2, 2)})
+        for step, v in values.items()
+    }
+    found = gram_run(base, folders)
+    np.testing.assert_allclose(found.tensors["s"], [[0.25, 1.0], [1.0, 4.0]])
+
+
+def test_gram_refuses_a_checkpoint_that_does_not_fit(trajectory, tmp_path, write_model):
+    other = dict(trajectory.weights[0])
+    del other["model.norm.weight"]
+    folder = write_model(tmp_path / "step-5", other)
+    with pytest.raises(CheckpointError, match=r"lacks tensor model\.norm\.weight"):
+        gram_run(trajectory.base, {5: folder})
+
+
+def test_upto_keeps_the_steps_that_a_window_sees(trajectory):
+    whole = gram_run(trajectory.base, trajectory.folders)
+    for steps in (trajectory.steps[:3], [10, 50], trajectory.steps):
+        found = whole.upto(steps)
+        assert found.steps == steps
+        for name in trajectory.names:
+            rows = trajectory.stacked(name, steps)
+            np.testing.assert_allclose(found.tensors[name], rows @ rows.T, rtol=1e-9)
+
+
+def test_gram_file_round_trip(tmp_path):
+    rng = np.random.default_rng(0)
+    gram = Gram([3, 12], {"a": rng.standard_normal((2, 2)), "b": rng.standard_normal((2, 2))})
+    write_gram(gram, tmp_path / "g.safetensors", {"version": 1})
+    found = read_gram([tmp_path / "g.safetensors"])
+    assert found.steps == [3, 12]
+    assert all(np.array_equal(found.tensors[name], gram.tensors[name]) for name in "ab")
+
+
+def test_factors_object_round_trip(tmp_path):
+    low = LowRank(np.ones((3, 1), np.float32), np.ones(1, np.float32), np.ones((2, 1), np.float32))
+    write_factors({"x/y.weight": Factors(low, 2.0, np.zeros(1))}, tmp_path / "f.safetensors", {})
+    found = read_factors([tmp_path / "f.safetensors"])
+    assert list(found) == ["x/y.weight"], "a name may hold a slash"
+    assert found["x/y.weight"].norm == 2.0

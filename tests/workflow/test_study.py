@@ -1,0 +1,144 @@
+"""The whole workflow on the shrunken study, and what it plans to do again after a change."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+import yaml
+
+VARIANTS = {"score_rl_test_variants": 1, "score_sft_test_variants": 1}
+END = {"report": 1, "all": 1}
+
+
+def test_makes_the_results_tree(finished):
+    root = finished.folder / "results" / "mini"
+    assert "<html" in (root / "report/index.html").read_text()
+    assert yaml.safe_load((root / "study.yaml").read_text())["spectra"]["scope"] == "paper"
+    table = json.loads((root / "runs/rl/checkpoints.json").read_text())
+    assert table["steps"] == [2, 4, 6]
+    for run in ("rl", "sft"):
+        folder = root / "runs" / run
+        assert len(list(folder.glob("factors/step-*/shard-*.safetensors"))) == 3 * 2
+        assert len(list(folder.glob("gram/shard-*.safetensors"))) == 2
+        names = {path.stem for path in folder.glob("scores/test/*.json")}
+        assert {"step-0", "step-6", "rank-1@6", "without-1@6", "full-update@6"} <= names
+        assert {"last@0.7", "expo@0.7", "relex@0.7", "alpharl-paper@0.7"} <= names
+        assert (folder / "dynamics/modules.csv").is_file()
+        assert pd.read_csv(folder / "scores/validation.csv").step.tolist() == [0, 2, 4, 6]
+
+
+def test_last_scores_as_its_checkpoint_and_full_window_tree_is_complete(finished):
+    scores = finished.folder / "results/mini/runs/rl/scores/test"
+    last = json.loads((scores / "last@0.7.json").read_text())
+    checkpoint = json.loads((scores / "step-4.json").read_text())
+    assert last["correct"] == checkpoint["correct"]
+    assert len(last["correct"]) == last["n"] == 40
+
+
+def test_nothing_to_do_after_a_run(finished, mini):
+    assert finished.planned(mini()) == {}
+
+
+def test_a_new_rank_plans_only_its_variant_its_score_and_the_report(finished, mini):
+    config = mini(ablation={"ranks": [1, 2]})
+    assert finished.planned(config) == {"rank": 2, **VARIANTS, **END}
+
+
+def test_a_changed_forecast_setting_trains_and_factors_nothing(finished, mini):
+    config = mini()
+    config["forecast"]["methods"]["expo"] = {"alpha": 0.25}
+    assert finished.planned(config) == {"forecast": 2, **VARIANTS, **END}
+
+
+def test_a_new_forecast_method_plans_only_itself(finished, mini):
+    config = mini()
+    config["forecast"]["methods"]["relex-pinned"] = {}
+    assert finished.planned(config) == {"forecast": 2, **VARIANTS, **END}
+
+
+def test_a_changed_learning_rate_touches_one_run(finished, mini):
+    config = mini()
+    config["runs"]["sft"]["train"]["learning_rate"] = 2.0e-3
+    planned = finished.planned(config)
+    assert planned["train_sft"] == 1
+    assert planned["factors"] == 3 * 2
+    assert not any("rl" in name for name in planned if name.startswith(("train", "score")))
+
+
+def test_a_changed_test_suite_fits_nothing_again(finished, mini):
+    config = mini()
+    config["suites"]["test"]["tasks"][0]["limit"] = 20
+    planned = finished.planned(config)
+    assert not {"forecast", "rank", "dynamics", "gram", "factors"} & set(planned)
+    assert {name for name in planned if name.startswith("score")} == {
+        f"score_{run}_test_{group}" for run in ("rl", "sft") for group in ("checkpoints", "variants")
+    }
+
+
+def test_the_reason_for_a_rerun_is_named(finished, mini):
+    done = finished.run(mini(ablation={"ranks": [1, 2]}), "-n")
+    assert "output files have to be generated:\n        rank" in done.stdout
+
+
+def test_a_new_rank_scores_one_variant_and_keeps_the_others(finished, mini):
+    scores = finished.folder / "results/mini/runs/rl/scores/test"
+    before = (scores / "relex@0.7.json").read_bytes()
+    done = finished.run(mini(ablation={"ranks": [1, 3]}))
+    assert done.returncode == 0, done.stdout
+    assert "8 of 9 variants are scored already" in done.stdout
+    assert json.loads((scores / "rank-3@6.json").read_text())["n"] == 40
+    assert (scores / "relex@0.7.json").read_bytes() == before
+    assert finished.planned(mini()) in ({}, {**VARIANTS, **END})
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"ablation": {"rank": [2]}}, "ablation: unknown key 'rank', did you mean 'ranks'?"),
+        ({"forecast": {"windows": [0.4]}}, "holds 1 of the checkpoints 2..6; expected at least 2"),
+        ({"forecast": {"windows": [6]}}, "a fit may not see its target"),
+        ({"forecast": {"methods": {"relexx": {}}}}, "unknown method 'relexx', did you mean 'relex'?"),
+    ],
+)
+def test_a_bad_study_is_one_line(finished, mini, change, expected):
+    done = finished.run(mini(**change), "-n")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("error:")]
+    assert expected in line
+    assert "Traceback" not in done.stdout
+
+
+def test_overlapping_suites_are_refused(finished, mini):
+    config = mini()
+    config["suites"]["test"]["tasks"][0]["split"] = "validation"
+    done = finished.run(config, "-n")
+    assert "suites 'validation' and 'test' overlap" in done.stdout
+    assert done.returncode == 1
+
+
+def test_your_own_checkpoints_give_the_same_numbers(finished, mini):
+    """A run that was trained elsewhere: here, the trained run's folders under another study."""
+    config = mini()
+    trained = "results/mini/runs/rl/checkpoints/step-{step}"
+    config |= {"study": "own", "bases": {"mine": {"path": "results/mini/bases/tiny/model"}}}
+    config["runs"] = {"rl": {"base": "mine", "checkpoints": trained, "steps": [2, 4, 6]}}
+    done = finished.run(config)
+    assert done.returncode == 0, done.stdout
+    roots = [finished.folder / "results" / study / "runs/rl" for study in ("mini", "own")]
+    for name in ("forecasts/relex@0.7/blend.json", "factors/step-6/shard-0.safetensors"):
+        one, two = ((root / name).read_bytes() for root in roots)
+        assert (json.loads(one) == json.loads(two)) if name.endswith("json") else True
+    accuracy = [pd.read_csv(root / "scores/test.csv").accuracy.tolist() for root in roots]
+    assert accuracy[0] == accuracy[1]
+
+
+def test_a_missing_checkpoint_folder_is_one_line(finished, mini):
+    config = mini()
+    config |= {"study": "gone", "bases": {"mine": {"path": "results/mini/bases/tiny/model"}}}
+    config["runs"] = {"rl": {"base": "mine", "checkpoints": "nowhere/{step}", "steps": [2, 4, 6]}}
+    done = finished.run(config, "--keep-going", "--until", "checkpoint_manifest")
+    assert done.returncode == 1
+    assert "error: nowhere/2: no such checkpoint folder; check the path and the step" in done.stdout
+    assert "Traceback" not in done.stdout.split("Logfile")[1].split("=====")[1]
