@@ -10,6 +10,9 @@ rule report:
             paths.accuracy(run, suite) for run in study.runs for suite in study.suites
         ],
         dynamics=[paths.dynamics(run) for run in study.runs],
+        forecasts=[
+            f"{paths.forecast(run, name)}/variant.json" for run, name in FORECASTS
+        ],
         checkpoints=[paths.checkpoints(run) for run in study.runs],
         factors=[
             path for run in study.runs for path in factor_files(run, plan.steps(run))

@@ -1,0 +1,60 @@
+"""Every command of the README is run, in the README's order; `make` targets are run by CI."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import REPO, Workflow, environment
+
+README = (REPO / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def place(finished: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the README assumes it: a clone, a base model, three checkpoints, a study."""
+    folder = tmp_path_factory.mktemp("readme")
+    made = finished.folder / "results/mini"
+    shutil.copytree(made / "bases/tiny/model", folder / "models/base")
+    for ours, readme in ((2, 50), (4, 100), (6, 150)):
+        source = made / f"runs/rl/checkpoints/step-{ours}"
+        shutil.copytree(source, folder / f"runs/foo/checkpoint-{readme}")
+    for name in ("workflow", "profiles"):
+        (folder / name).symlink_to(REPO / name)
+    (study,), (scores,) = blocks("yaml"), blocks("csv")
+    (folder / "my-study.yaml").write_text(study)
+    (folder / "scores.csv").write_text(scores)
+    return folder
+
+
+def test_the_make_targets_are_run_by_ci():
+    targets = {command for command in COMMANDS if command.startswith("make")}
+    assert targets == {"make demo", "make test"}
+    assert targets <= set((REPO / ".ci/run").read_text().splitlines())
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("make")])
+def test_command(place: Path, command: str):
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=place, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_the_commands_made(place: Path):
+    assert (place / "results/mine/report/index.html").is_file()
+    assert (place / "forecast-model/model.safetensors").is_file()
+    assert (place / "rank-1/adapter/adapter_config.json").is_file()
+    assert (place / "dynamics.csv").is_file()
