@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 from alpharl.problems import PROBLEMS
 from alpharl.study.training import PretrainSpec
 from alpharl.training.checkpoints import write_model
+from alpharl.training.progress import quiet
 from alpharl.training.tokenizer import (
     IGNORED,
     VOCABULARY_SIZE,
@@ -38,6 +39,7 @@ def pretrain(spec: PretrainSpec, out: Path) -> None:
     AdamW in float32; the rate rises over 20 steps and then falls in a line to zero. The folder is
     there whole or not at all, and replaces what stood there.
     """
+    quiet()
     tokenizer = character_tokenizer()
     torch.manual_seed(spec.seed)
     model = _new_model(spec, tokenizer)

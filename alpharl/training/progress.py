@@ -1,4 +1,4 @@
-"""How a run is going: a line now and then, and `training.csv` with a row per optimizer step."""
+"""How training is going: a line now and then, and `training.csv` with a row per optimizer step."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import csv
 import io
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
+import datasets
+import transformers
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from alpharl.checkpoints.files import write_text
@@ -67,6 +70,14 @@ class Progress(TrainerCallback):  # type: ignore[misc]
             f"{self._name}: step {step}/{steps}, {measure} {entry[measure]:.3f}, {left:.0f} s left",
             file=sys.stderr, flush=True,
         )  # fmt: skip
+
+
+def quiet() -> None:
+    """Silence the libraries' bars and notices, so that these lines can be read."""
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    # They use deprecated names of their own: nothing that a user can act on.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl)\.")
 
 
 def _row(entry: dict[str, Any]) -> list[Any]:

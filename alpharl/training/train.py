@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 
 # TRL reports its use over the network otherwise; the libraries below read this when imported.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-import datasets
 import torch
-import transformers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -25,7 +22,7 @@ from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.manifest import describe_model
 from alpharl.study.training import TrainSpec
 from alpharl.training.checkpoints import SaveCheckpoints
-from alpharl.training.progress import Progress
+from alpharl.training.progress import Progress, quiet
 from alpharl.training.resume import FOLDER, find_state, remove_state
 
 VERSION = 1
@@ -49,7 +46,7 @@ def train(spec: TrainSpec, base: Path, out: Path) -> None:
         "spec": spec.model_dump(mode="json"),
         "base": describe_model(read_index(base), step=0)["digest"],
     }
-    _quiet()
+    quiet()
     tokenizer = AutoTokenizer.from_pretrained(base)
     # Steps of an RL run are smaller than the spacing of bfloat16 numbers near the weights.
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, use_safetensors=True)
@@ -73,11 +70,3 @@ def _make_trainer(
     from alpharl.training.rl import rl_trainer
 
     return rl_trainer(spec, model, tokenizer, folder)
-
-
-def _quiet() -> None:
-    """Leave standard error to the lines of Progress."""
-    transformers.utils.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-    # The libraries' own use of their deprecated names: nothing that a user can act on.
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl)\.")

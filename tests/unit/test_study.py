@@ -1,0 +1,187 @@
+"""The study file: defaults, refusals with the nearest key, the plan, and the generated schema."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from alpharl.cli import main
+from alpharl.errors import StudyError
+from alpharl.study.config import load_study, parse_study
+from alpharl.study.plan import Plan, window_end
+from alpharl.study.schema import schema_text
+
+REPO = Path(__file__).resolve().parents[2]
+STUDY = {
+    "study": "s",
+    "bases": {"b": {"path": "models/b"}},
+    "runs": {"r": {"base": "b", "checkpoints": "r/{step}", "steps": [10, 20, 30, 40]}},
+    "suites": {
+        "validation": {"role": "validation", "tasks": [{"task": "addition", "split": "validation"}]},
+        "test": {"role": "test", "tasks": [{"task": "addition", "split": "test"}]},
+    },
+    "forecast": {"windows": [0.5], "methods": {"last": {}, "expo": {"alpha": 1}}},
+}
+
+
+def changed(path: str, value: object) -> dict:
+    """The study with one key set; a value of None removes it."""
+    study = copy.deepcopy(STUDY)
+    *parents, key = path.split(".")
+    place = study
+    for parent in parents:
+        place = place.setdefault(parent, {})
+    if value is None:
+        del place[key]
+    else:
+        place[key] = value
+    return study
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("ablaton", {}, "unknown key 'ablaton', did you mean 'ablation'?"),
+        ("ablation.rank", [1], "ablation: unknown key 'rank', did you mean 'ranks'?"),
+        ("runs.r.stepz", [1], "runs.r: unknown key 'stepz', did you mean 'steps'?"),
+        ("runs.r.base", "c", "run 'r' has unknown base 'c'"),
+        ("runs.r.train", {}, "runs.r: expected exactly one of 'train' and 'checkpoints'"),
+        ("runs.r.steps", [20, 10], "found steps that do not increase"),
+        ("runs.r.checkpoints", "r/x", "runs.r: checkpoints 'r/x' lacks '{step}'"),
+        ("suites.test.role", "validation", "expected one 'validation' and one or more 'test'"),
+        ("suites.test.tasks", [{"task": "addition", "split": "validation"}], "overlap"),
+        ("forecast.methods", {"relax": {}}, "unknown method 'relax', did you mean 'relex'?"),
+        ("forecast.methods.expo.alfa", 1, "unknown key 'alfa', did you mean 'alpha'?"),
+        ("forecast.windows", [1.5], "forecast.windows"),
+        ("spectra.rank", 0, "spectra.rank: Input should be greater than 0 (found 0)"),
+        ("study", "a/b", "study: String should match pattern"),
+        ("bases.b", {}, "bases.b: expected exactly one of 'path' and 'pretrain'"),
+    ],
+)
+def test_refusals_are_one_line_that_names_the_key(path, value, expected):
+    with pytest.raises(StudyError) as error:
+        parse_study(changed(path, value), "config")
+    assert expected in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_models_are_frozen():
+    study = parse_study(STUDY)
+    with pytest.raises(ValueError, match="frozen"):
+        study.study = "other"
+
+
+def test_a_resolved_study_is_the_same_study():
+    study = parse_study(STUDY)
+    assert parse_study(yaml.safe_load(yaml.safe_dump(study.model_dump(mode="json")))) == study
+    assert parse_study(study.model_dump(mode="json")) == study
+
+
+@pytest.mark.parametrize(
+    ("window", "end"), [(0.5, 20), (0.99, 30), (20, 20), (25, 20), (0.75, 30)]
+)
+def test_window_ends_at_a_saved_step(window, end):
+    assert window_end([10, 20, 30, 40], window) == end
+
+
+def test_float_windows_do_not_lose_a_checkpoint_to_rounding():
+    steps = list(range(6, 121, 6))
+    assert window_end(steps, 0.3) == 36
+    assert window_end(list(range(5, 101, 5)), 0.35) == 35
+
+
+@pytest.mark.parametrize("window", [0.4, 10, 0.25])
+def test_a_window_of_fewer_than_two_checkpoints_is_refused(window):
+    with pytest.raises(StudyError, match=r"holds 1 of the checkpoints 10..40; expected at least 2"):
+        Plan(parse_study(changed("forecast.windows", [window])))
+
+
+@pytest.mark.parametrize("key", [("windows", [40]), ("target_step", 20)])
+def test_a_window_that_reaches_its_target_is_refused(key):
+    with pytest.raises(StudyError, match="a fit may not see its target"):
+        Plan(parse_study(changed(f"forecast.{key[0]}", key[1])))
+
+
+def test_variants_and_batches():
+    plan = Plan(parse_study(STUDY))
+    names = [variant.name for variant in plan.rank_variants("r")]
+    assert names == [
+        "rank-1@40", "rank-4@40", "rank-1-unscaled@40", "random-1@40", "without-1@40",
+        "full-update@40",
+    ]  # fmt: skip
+    assert [f.name for f in plan.forecasts("r")] == ["last@0.5", "expo@0.5"]
+    assert {f.through for f in plan.forecasts("r")} == {20}
+    batches = {(b.suite, b.group): b.variants for b in plan.batches()}
+    assert set(batches) == {
+        ("validation", "checkpoints"), ("test", "checkpoints"), ("test", "variants"),
+    }  # fmt: skip
+    assert batches["test", "variants"] == (*names, "last@0.5", "expo@0.5")
+    assert batches["validation", "checkpoints"][0] == "step-0"
+
+
+def test_stored_rank_follows_the_deepest_ablation():
+    plan = Plan(parse_study(changed("ablation.ranks", [1, 64])))
+    assert plan.stored_rank == 64
+
+
+@pytest.mark.parametrize("study", ["config/config.yaml", "tests/workflow/mini.yaml"])
+def test_shipped_studies_parse_and_plan(study):
+    plan = Plan(load_study(REPO / study))
+    assert plan.batches()
+
+
+def test_schema_is_in_sync():
+    found = (REPO / "workflow/schemas/config.schema.json").read_text()
+    assert found == schema_text(), "run `make schema`"
+
+
+def test_every_config_key_is_explained():
+    from pydantic import BaseModel
+
+    from alpharl.study import config, methods, training
+
+    models = {
+        value
+        for module in (config, methods, training)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, BaseModel)
+    }
+    bare = [
+        f"{model.__name__}.{name}"
+        for model in models
+        for name, field in model.model_fields.items()
+        if not field.description and name != "method"
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "no such study file; give the path of a YAML file"),
+        ("a: [", "not valid YAML"),
+        ("- 1", "Input should be a valid dictionary"),
+        (yaml.safe_dump(changed("gpu", 1)), "unknown key 'gpu', did you mean 'gpus'?"),
+        (yaml.safe_dump(STUDY), "models/b: no such checkpoint folder|r/10: no such checkpoint"),
+    ],
+)
+def test_check_prints_one_line(tmp_path, capsys, text, expected):
+    import re
+
+    path = tmp_path / "study.yaml"
+    if text is not None:
+        path.write_text(text)
+    assert main(["check", str(path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("alpharl check: error: ")
+    assert re.search(expected, line)
+
+
+def test_check_describes_the_demo(capsys):
+    assert main(["check", str(REPO / "config/config.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert "grpo-slow: base tiny, 20 checkpoints 5..100, trained here (grpo)" in out
+    assert "suite test:" in out

@@ -1,0 +1,331 @@
+"""Training: what is saved, that a killed run goes on exactly, and that each algorithm is itself."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from alpharl.checkpoints.manifest import digest_file
+from alpharl.errors import CheckpointError, StudyError
+from alpharl.problems import PROBLEMS, addition
+from alpharl.study.training import ModelShape, PretrainSpec, TrainSpec
+from alpharl.training.pretrain import pretrain
+from alpharl.training.progress import Progress
+from alpharl.training.tokenizer import IGNORED, character_tokenizer, encode
+from alpharl.training.train import train
+from pydantic import ValidationError
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+SHAPE = ModelShape(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
+PRETRAIN = PretrainSpec(model=SHAPE, steps=30, batch_size=16)
+SMALL_RL = {"per_device_train_batch_size": 32, "num_generations": 4, "warmup_steps": 0}
+GRPO = TrainSpec(algorithm="grpo", steps=5, save_every=2, learning_rate=1e-3, args=SMALL_RL)
+SFT = TrainSpec(
+    algorithm="sft", steps=5, save_every=2, learning_rate=1e-3,
+    args={"per_device_train_batch_size": 8, "warmup_steps": 0},
+)  # fmt: skip
+
+
+class Killed(BaseException):
+    """Stands for a signal that ends the process."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base") / "base"
+    pretrain(PRETRAIN, folder)
+    return folder
+
+
+def changed(spec: TrainSpec, args: dict[str, Any] | None = None, **fields: Any) -> TrainSpec:
+    """The recipe with other fields and further trainer options."""
+    return spec.model_copy(update={**fields, "args": {**spec.args, **(args or {})}})
+
+
+def weights(folder: Path) -> str:
+    return digest_file(folder / "model.safetensors")
+
+
+def table(out: Path) -> list[dict[str, str]]:
+    with (out / "training.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def kill_at(
+    step: int, monkeypatch: pytest.MonkeyPatch, spec: TrainSpec, base: Path, out: Path
+) -> None:
+    """Start a run whose process ends right after the optimizer step `step`, before it is saved."""
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+
+        def on_step_end(self: Progress, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == step:
+                raise Killed
+
+        patch.setattr(Progress, "on_step_end", on_step_end)
+        train(spec, base, out)
+
+
+# --- recipes ---
+
+
+def test_saved_steps_end_with_the_last_step() -> None:
+    assert TrainSpec(steps=120, save_every=6).saved_steps() == list(range(6, 121, 6))
+    assert TrainSpec(steps=10, save_every=4).saved_steps() == [4, 8, 10]
+    assert TrainSpec(steps=3, save_every=9).saved_steps() == [3]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"algorithm": "ppo"}, {"steps": 0}, {"learning_rate": -1}, {"stepz": 3}, {"problem": "maths"}],
+)
+def test_bad_recipes_are_refused(data: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        TrainSpec.model_validate(data)
+
+
+def test_heads_must_divide_the_width() -> None:
+    with pytest.raises(ValidationError, match="does not split into 3 heads"):
+        ModelShape(hidden_size=32, num_attention_heads=3)
+
+
+def test_every_field_is_documented() -> None:
+    for model in (TrainSpec, PretrainSpec, ModelShape):
+        assert all(field.description for field in model.model_fields.values())
+
+
+# --- the base ---
+
+
+def test_base_loads_as_an_ordinary_model(base: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    assert model.config.model_type == "qwen2" and not model.config.tie_word_embeddings
+    assert model.dtype == torch.float32
+    ids = tokenizer(["07+45=", "1"], return_tensors="pt", padding=True)
+    assert ids["input_ids"].tolist() == [[3, 10, 13, 7, 8, 16], [0, 0, 0, 0, 0, 4]]
+    assert (tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id) == (0, 1, 2)
+    out = model.generate(**ids, max_new_tokens=3, do_sample=False)
+    assert tokenizer.decode(out[0], skip_special_tokens=True).startswith("07+45=")
+
+
+def test_pretraining_follows_its_seed(base: Path, tmp_path: Path) -> None:
+    pretrain(PRETRAIN, tmp_path / "again")
+    pretrain(PRETRAIN.model_copy(update={"seed": 1}), tmp_path / "other")
+    assert weights(tmp_path / "again") == weights(base) != weights(tmp_path / "other")
+
+
+def test_pretraining_learns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pretrain(PRETRAIN.model_copy(update={"steps": 60}), tmp_path / "base")
+    lines = capsys.readouterr().err.splitlines()
+    losses = [float(line.split("loss ")[1].split(",")[0]) for line in lines]
+    assert len(losses) == 20
+    assert losses[0] > 3.5 and losses[-1] < 2.0  # a uniform guess among 64 tokens costs 4.16
+
+
+def test_loss_covers_the_completion_and_its_end() -> None:
+    tokenizer = character_tokenizer()
+    (text,) = encode([{"prompt": "1+2=", "completion": "3"}], tokenizer)
+    assert text.ids == [4, 13, 5, 16, 6, 2]
+    assert text.labels == [IGNORED] * 4 + [6, 2]
+
+
+# --- checkpoints ---
+
+
+@pytest.fixture(scope="module")
+def grpo(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("grpo")
+    train(GRPO, base, out)
+    return out
+
+
+def test_run_leaves_checkpoints_and_a_table(grpo: Path) -> None:
+    assert sorted(p.name for p in grpo.iterdir()) == ["step-2", "step-4", "step-5", "training.csv"]
+    assert len({weights(grpo / f"step-{step}") for step in GRPO.saved_steps()}) == 3
+
+
+def test_checkpoints_can_be_read_by_everyone(grpo: Path) -> None:
+    for folder in grpo.glob("step-*"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+        assert {stat.S_IMODE(p.stat().st_mode) for p in folder.iterdir()} == {0o644}
+
+
+def test_checkpoint_is_a_model_folder_like_its_base(grpo: Path, base: Path) -> None:
+    assert {p.name for p in (grpo / "step-5").iterdir()} == {p.name for p in base.iterdir()}
+    assert (grpo / "step-5" / "config.json").read_text() == (base / "config.json").read_text()
+    before, after = (load_file(f / "model.safetensors") for f in (base, grpo / "step-5"))
+    assert before.keys() == after.keys()
+    assert all(t.dtype == torch.float32 and t.shape == before[n].shape for n, t in after.items())
+
+
+def test_table_has_a_full_row_per_step(grpo: Path) -> None:
+    rows = table(grpo)
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert all(value != "" for row in rows for value in row.values())
+    assert all(0 <= float(row["reward"]) <= 1 for row in rows)
+    seconds = [float(row["seconds"]) for row in rows]
+    assert seconds == sorted(seconds) and seconds[0] > 0
+
+
+def test_same_recipe_same_run(grpo: Path, base: Path, tmp_path: Path) -> None:
+    train(GRPO, base, tmp_path)
+    assert weights(tmp_path / "step-5") == weights(grpo / "step-5")
+
+
+# --- going on after a kill ---
+
+
+@pytest.mark.parametrize(
+    ("spec", "restored"),
+    [
+        (GRPO, 2),
+        (SFT, 2),
+        (changed(GRPO, optimizer="sgd"), 2),
+        # Completions serve four optimizer steps, so that only step 4 has none left over.
+        (changed(GRPO, {"steps_per_generation": 2, "num_iterations": 2}, steps=7, save_every=1), 4),
+    ],
+    ids=["grpo", "sft", "sgd", "off-policy"],
+)
+def test_killed_run_goes_on_exactly(
+    spec: TrainSpec, restored: int, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(spec, base, whole)
+    kill_at(spec.steps - 1, monkeypatch, spec, base, killed)
+    assert not (killed / f"step-{spec.steps}").exists()
+    capsys.readouterr()
+    train(spec, base, killed)
+    assert f"step {restored + 1}/" in capsys.readouterr().err.splitlines()[0]
+    for step in spec.saved_steps():
+        assert weights(killed / f"step-{step}") == weights(whole / f"step-{step}")
+    without_time = [[{**row, "seconds": ""} for row in table(out)] for out in (whole, killed)]
+    assert without_time[0] == without_time[1]
+    assert sorted(p.name for p in killed.iterdir()) == sorted(p.name for p in whole.iterdir())
+
+
+def test_state_cut_short_is_not_used(
+    grpo: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_at(4, monkeypatch, GRPO, base, tmp_path)
+    (state,) = (tmp_path / ".resume").glob("checkpoint-*")
+    (state / "trainer_state.json").write_text('{"epoch": 0.')
+    train(GRPO, base, tmp_path)
+    assert weights(tmp_path / "step-5") == weights(grpo / "step-5")
+
+
+@pytest.mark.parametrize("what", ["recipe", "base"])
+def test_other_recipe_or_base_starts_over(
+    what: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_at(4, monkeypatch, GRPO, base, tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    spec = changed(GRPO, seed=3, save_every=3) if what == "recipe" else GRPO
+    if what == "base":
+        base = Path(shutil.copytree(base, tmp_path.with_name("other-base")))
+        pretrain(PRETRAIN.model_copy(update={"seed": 1}), base)
+    train(spec, base, tmp_path)
+    names = [f"step-{step}" for step in spec.saved_steps()]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", *names, "training.csv"]
+    train(spec, base, tmp_path.with_name("fresh"))
+    assert weights(tmp_path / "step-5") == weights(tmp_path.with_name("fresh") / "step-5")
+
+
+# --- algorithms ---
+
+
+def finals(base: Path, tmp_path: Path, args: dict[str, Any], *algorithms: str) -> list[str]:
+    """Digests of the final weights of one short run per algorithm."""
+    for algorithm in algorithms:
+        spec = changed(GRPO, args, algorithm=algorithm, steps=3, save_every=3)
+        train(spec, base, tmp_path / algorithm)
+    return [weights(tmp_path / algorithm / "step-3") for algorithm in algorithms]
+
+
+def test_algorithms_differ_off_policy(base: Path, tmp_path: Path) -> None:
+    names = ("grpo", "dr-grpo", "dapo", "gspo")
+    assert len(set(finals(base, tmp_path, {"num_iterations": 3}, *names))) == 4
+
+
+def test_gspo_is_grpo_on_policy(base: Path, tmp_path: Path) -> None:
+    finals(base, tmp_path, {}, "grpo", "gspo")
+    one, other = (
+        load_file(tmp_path / a / "step-3" / "model.safetensors") for a in ("grpo", "gspo")
+    )
+    assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)
+
+
+def test_grpo_learns_what_is_rewarded(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def says_seven(completion: str, answer: str) -> bool:
+        return "7" in completion
+
+    problem = SimpleNamespace(MAX_NEW_TOKENS=4, questions=addition.questions, is_correct=says_seven)
+    monkeypatch.setitem(PROBLEMS, "addition", problem)  # type: ignore[arg-type]
+    train(
+        changed(GRPO, {"per_device_train_batch_size": 64}, steps=15, learning_rate=3e-3),
+        base,
+        tmp_path,
+    )
+    rewards = [float(row["reward"]) for row in table(tmp_path)]
+    assert sum(rewards[-3:]) / 3 > sum(rewards[:3]) / 3 + 0.3
+
+
+def test_sft_learns_the_scratchpad(base: Path, tmp_path: Path) -> None:
+    train(changed(SFT, {"per_device_train_batch_size": 32}, steps=20), base, tmp_path)
+    losses = [float(row["loss"]) for row in table(tmp_path)]
+    assert losses[-1] < losses[0] - 0.5
+    assert {row["reward"] for row in table(tmp_path)} == {""}
+
+
+# --- options ---
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (
+            changed(GRPO, {"num_generation": 4}),
+            r"unknown option 'num_generation'.*'num_generations'",
+        ),
+        (changed(SFT, {"paking": True}), r"unknown option 'paking' of SFTConfig.*'packing'"),
+        (changed(GRPO, {"max_steps": 4}), r"found 'max_steps'.*use 'steps' of the run"),
+        (changed(GRPO, {"output_dir": "x"}), r"found 'output_dir', which the run sets itself"),
+        (changed(GRPO, {"num_generations": 5}), r"GRPOConfig refuses them: .*divisible"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(
+    spec: TrainSpec, message: str, base: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(StudyError, match=message) as caught:
+        train(spec, base, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_refused_recipe_keeps_what_an_earlier_one_made(base: Path, grpo: Path) -> None:
+    with pytest.raises(StudyError):
+        train(changed(GRPO, {"nonsense": 1}), base, grpo)
+    assert (grpo / "step-5").is_dir()
+
+
+def test_missing_base_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such checkpoint folder"):
+        train(GRPO, tmp_path / "nothing", tmp_path / "out")
