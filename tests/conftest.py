@@ -39,7 +39,9 @@ def qwen_shapes(hidden: int = HIDDEN, mlp: int = MLP, layers: int = LAYERS) -> d
         **dense,
         "mlp.down_proj.weight": (hidden, mlp),
     }
-    blocks = {f"model.layers.{i}.{name}": shape for i in range(layers) for name, shape in one.items()}
+    blocks = {
+        f"model.layers.{i}.{name}": shape for i in range(layers) for name, shape in one.items()
+    }
     return {"model.embed_tokens.weight": (VOCAB, hidden), **blocks, "model.norm.weight": (hidden,)}
 
 

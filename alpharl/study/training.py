@@ -49,16 +49,18 @@ class PretrainSpec(Frozen):
     """The problem that the base is taught, badly enough that RL has something to do."""
     model: ModelShape = ModelShape()
     """The size of the model."""
-    steps: Count = 600
+    steps: Count = 450
     """Optimizer steps."""
-    batch_size: Count = 128
+    batch_size: Count = 48
     """Examples per optimizer step."""
-    learning_rate: Rate = 1e-3
+    learning_rate: Rate = 3e-3
     """Peak learning rate of AdamW."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the initial weights and of the examples."""
+    scratchpad_first: Share = 0.4
+    """Share of the steps, at the start, that show scratchpads alone: sums are learned faster so."""
     direct_share: Share = 0.7
-    """Share of the examples that answer directly; the others show a scratchpad, always right."""
+    """Then, share of the examples that answer directly; the others show a right scratchpad."""
     corrupted_share: Share = 0.6
     """Share of the direct answers that are made wrong."""
 

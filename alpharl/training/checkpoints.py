@@ -33,7 +33,7 @@ def write_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out:
     partial.rename(out)
 
 
-class SaveCheckpoints(TrainerCallback):  # type: ignore[misc]
+class SaveCheckpoints(TrainerCallback):
     """Writes `step-<step>` folders, and asks the trainer to store where it stands.
 
     The trainer's own state is stored only at multiples of `period` steps. In between, the trainer

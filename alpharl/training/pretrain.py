@@ -28,7 +28,7 @@ from alpharl.training.tokenizer import (
 VERSION = 1
 """Raised when the same recipe would give other numbers."""
 
-_WARMUP_STEPS = 20
+_WARMUP_STEPS = 60
 # Three times the usual width: at 128 dimensions, sums are learned in half as many steps.
 _INITIALIZER_RANGE = 0.06
 
@@ -36,7 +36,7 @@ _INITIALIZER_RANGE = 0.06
 def pretrain(spec: PretrainSpec, out: Path) -> None:
     """Train a base on a problem's two answer styles and write it as a model folder at `out`.
 
-    AdamW in float32; the rate rises over 20 steps and then falls in a line to zero. The folder is
+    AdamW in float32; the rate rises over 60 steps and then falls in a line to zero. The folder is
     there whole or not at all, and replaces what stood there.
     """
     quiet()
@@ -80,8 +80,11 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _batches(spec: PretrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[list[Encoded]]:
-    examples = PROBLEMS[spec.problem].examples(spec.seed, spec.direct_share, spec.corrupted_share)
-    for _ in range(spec.steps):
+    problem = PROBLEMS[spec.problem]
+    scratchpads = problem.examples(spec.seed, 0.0, 0.0)
+    mixed = problem.examples(spec.seed + 1, spec.direct_share, spec.corrupted_share)
+    for step in range(spec.steps):
+        examples = scratchpads if step < spec.scratchpad_first * spec.steps else mixed
         yield encode(list(islice(examples, spec.batch_size)), tokenizer)
 
 

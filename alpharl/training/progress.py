@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import sys
 import time
 import warnings
@@ -31,7 +32,7 @@ _COLUMNS = {
 _LINES = 20
 
 
-class Progress(TrainerCallback):  # type: ignore[misc]
+class Progress(TrainerCallback):
     """Keeps the table and prints about twenty lines to standard error.
 
     `seconds` is the wall time spent training up to the end of that step. Time that a killed attempt
@@ -76,8 +77,9 @@ def quiet() -> None:
     """Silence the libraries' bars and notices, so that these lines can be read."""
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    # They use deprecated names of their own: nothing that a user can act on.
+    # Their own use of deprecated names, and how they sort folders: nothing a user can act on.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl)\.")
+    logging.getLogger("transformers.trainer_utils").setLevel(logging.ERROR)
 
 
 def _row(entry: dict[str, Any]) -> list[Any]:

@@ -404,7 +404,11 @@ def test_checkpoints_table_is_ordered_by_step(tmp_path, write_model):
     write_checkpoints("run", "base", paths, tmp_path / "table.json")
     table = json.loads((tmp_path / "table.json").read_text())
     assert table["steps"] == [3, 20, 100]
-    assert [Path(row["path"]).name for row in table["checkpoints"]] == ["step-3", "step-20", "step-100"]
+    assert [Path(row["path"]).name for row in table["checkpoints"]] == [
+        "step-3",
+        "step-20",
+        "step-100",
+    ]
     assert len({row["digest"] for row in table["checkpoints"]}) == 3
 
 

@@ -175,7 +175,10 @@ def test_dense_model_of_the_verb(trajectory, tmp_path, cli, method, given, refer
     pairs = [x for key, value in given.items() for x in ("--option", f"{key}={value}")]
     result = cli(*forecast_args(trajectory, method, tmp_path / "m", "--dense", *pairs))
     assert result.status == 0, result.err
-    found, expected = load_file(tmp_path / "m" / "model.safetensors"), reference(trajectory, **settings)
+    found, expected = (
+        load_file(tmp_path / "m" / "model.safetensors"),
+        reference(trajectory, **settings),
+    )
     assert list(found) == sorted(trajectory.names)
     for name, weights in found.items():
         assert weights.dtype == torch.float32
@@ -247,7 +250,9 @@ def test_method_reads_only_the_window(trajectory, method):
     for g in whole.gram.tensors.values():
         g[later, :] = g[:, later] = np.nan
     nothing = {
-        name: Factors(LowRank(f.low.u * np.nan, f.low.s * np.nan, f.low.v * np.nan), np.nan, f.residual)
+        name: Factors(
+            LowRank(f.low.u * np.nan, f.low.s * np.nan, f.low.v * np.nan), np.nan, f.residual
+        )
         for name, f in whole.factors[THROUGH].items()
     }
     factors = {s: f if s <= THROUGH else nothing for s, f in whole.factors.items()}
@@ -291,7 +296,17 @@ def test_stored_factors_and_gram_of_the_whole_run_give_the_same(trajectory, tmp_
         part = ["--shard", shard, "--shards", 2, "--out"]
         for step, folder in trajectory.folders.items():
             out = str(factors).replace("{step}", str(step)).replace("{shard}", str(shard))
-            cli("factors", "--base", trajectory.base, "--checkpoint", folder, "--rank", 3, *part, out)
+            cli(
+                "factors",
+                "--base",
+                trajectory.base,
+                "--checkpoint",
+                folder,
+                "--rank",
+                3,
+                *part,
+                out,
+            )
         cli("gram", "--base", trajectory.base, "--checkpoints", trajectory.pattern,
             *part, str(gram).replace("{shard}", str(shard)))  # fmt: skip
     stores = ["--factors", factors, "--gram", gram, "--shards", 2]
@@ -478,7 +493,9 @@ def test_bad_input_is_one_line(trajectory, tmp_path, cli, change, message):
     ("stored", "message"),
     [("short", "20"), ("missing", "no such file; make it first")],
 )
-def test_gram_that_lacks_a_step_of_the_window_is_one_line(trajectory, tmp_path, cli, stored, message):
+def test_gram_that_lacks_a_step_of_the_window_is_one_line(
+    trajectory, tmp_path, cli, stored, message
+):
     gram = tmp_path / "G.safetensors"
     if stored == "short":
         cli("gram", "--base", trajectory.base, "--checkpoints", trajectory.pattern,

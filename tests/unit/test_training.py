@@ -34,6 +34,11 @@ SFT = TrainSpec(
 )  # fmt: skip
 
 
+def easily_right(completion: str, answer: str) -> bool:
+    """A grader that an untrained model satisfies now and then: else nothing would be learned."""
+    return answer[0] in completion or answer[2] in completion
+
+
 class Killed(BaseException):
     """Stands for a signal that ends the process."""
 
@@ -44,6 +49,19 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def lenient() -> Iterator[None]:
+    problem = SimpleNamespace(
+        MAX_NEW_TOKENS=6,
+        questions=addition.questions,
+        examples=addition.examples,
+        is_correct=easily_right,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROBLEMS, "addition", problem)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +149,7 @@ def test_pretraining_follows_its_seed(base: Path, tmp_path: Path) -> None:
 
 
 def test_pretraining_learns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pretrain(PRETRAIN.model_copy(update={"steps": 60}), tmp_path / "base")
+    pretrain(PRETRAIN.model_copy(update={"steps": 60, "learning_rate": 5e-3}), tmp_path / "base")
     lines = capsys.readouterr().err.splitlines()
     losses = [float(line.split("loss ")[1].split(",")[0]) for line in lines]
     assert len(losses) == 20
@@ -177,6 +195,7 @@ def test_checkpoint_is_a_model_folder_like_its_base(grpo: Path, base: Path) -> N
 def test_table_has_a_full_row_per_step(grpo: Path) -> None:
     rows = table(grpo)
     assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert any(float(row["reward"]) > 0 for row in rows)
     assert all(value != "" for row in rows for value in row.values())
     assert all(0 <= float(row["reward"]) <= 1 for row in rows)
     seconds = [float(row["seconds"]) for row in rows]
@@ -271,21 +290,11 @@ def test_gspo_is_grpo_on_policy(base: Path, tmp_path: Path) -> None:
     assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)
 
 
-def test_grpo_learns_what_is_rewarded(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def says_seven(completion: str, answer: str) -> bool:
-        return "7" in completion
-
-    problem = SimpleNamespace(MAX_NEW_TOKENS=4, questions=addition.questions, is_correct=says_seven)
-    monkeypatch.setitem(PROBLEMS, "addition", problem)  # type: ignore[arg-type]
-    train(
-        changed(GRPO, {"per_device_train_batch_size": 64}, steps=15, learning_rate=3e-3),
-        base,
-        tmp_path,
-    )
+def test_grpo_learns_what_is_rewarded(base: Path, tmp_path: Path) -> None:
+    batch = {"per_device_train_batch_size": 64}
+    train(changed(GRPO, batch, steps=15, learning_rate=3e-3), base, tmp_path)
     rewards = [float(row["reward"]) for row in table(tmp_path)]
-    assert sum(rewards[-3:]) / 3 > sum(rewards[:3]) / 3 + 0.3
+    assert 0 < sum(rewards[:3]) / 3 < sum(rewards[-3:]) / 3 - 0.2
 
 
 def test_sft_learns_the_scratchpad(base: Path, tmp_path: Path) -> None:

@@ -92,14 +92,18 @@ def test_unscaled_flag_is_the_unscaled_kind(trajectory, tmp_path, cli):
     assert_updates(trajectory, built_update(trajectory, tmp_path / "m"), expected)
 
 
-def test_stored_factors_give_the_same_model(trajectory, tmp_path, cli):
+@pytest.mark.parametrize("kind", ["rank", "unscaled", "random", "without", "full-update"])
+def test_stored_factors_give_the_same_model(trajectory, tmp_path, cli, kind):
+    """Also where more triplets are stored than the variant uses."""
     step, files = trajectory.steps[-1], []
     where = ["--base", trajectory.base, "--checkpoint", trajectory.folders[step]]
     for shard in range(2):
         files.append(tmp_path / f"F-{shard}.safetensors")
         cli("factors", *where, "--rank", 4, "--shard", shard, "--shards", 2, "--out", files[-1])
     for name, more in (("a", []), ("b", ["--factors", *files])):
-        result = cli("rank", *where, "--rank", 2, "--dense", "--out", tmp_path / name, *more)
+        result = cli(
+            "rank", *where, "--rank", 2, "--kind", kind, "--dense", "--out", tmp_path / name, *more
+        )
         assert result.status == 0
     one, other = (load_file(tmp_path / x / "model.safetensors") for x in "ab")
     for name, weights in one.items():
@@ -262,14 +266,20 @@ def test_half_precision_base_is_rounded_once(make_trajectory, tmp_path, cli, dty
 
 def test_base_of_mixed_dtypes_keeps_each(tmp_path, write_model, cli):
     name = "model.layers.0.mlp.up_proj.weight"
-    tensors = {name: torch.randn(4, 3).to(torch.bfloat16), "norm": torch.ones(3), "n": torch.arange(3)}
+    tensors = {
+        name: torch.randn(4, 3).to(torch.bfloat16),
+        "norm": torch.ones(3),
+        "n": torch.arange(3),
+    }
     base = write_model(tmp_path / "base", tensors)
     moved = {key: t + 1 for key, t in tensors.items()}
     step = write_model(tmp_path / "step-7", moved)
     assert cli("rank", "--base", base, "--checkpoint", step, "--kind", "full-update",
                "--dense", "--out", tmp_path / "m").status == 0  # fmt: skip
     found = load_file(tmp_path / "m" / "model.safetensors")
-    assert {key: t.dtype for key, t in found.items()} == {key: t.dtype for key, t in tensors.items()}
+    assert {key: t.dtype for key, t in found.items()} == {
+        key: t.dtype for key, t in tensors.items()
+    }
     assert torch.equal(found[name], moved[name])
     assert torch.equal(found["n"], tensors["n"])
 
@@ -278,7 +288,10 @@ def test_last_checkpoint_as_a_blend_is_that_checkpoint(make_trajectory, tmp_path
     """`last`: "the window's last checkpoint, unchanged", bit by bit in the base's bf16."""
     run = make_trajectory(dtype=torch.bfloat16)
     blend = {name: {50: 1.0} for name in run.names}
-    assert cli("export", own_variant(run, tmp_path / "v", blend, {}), "--out", tmp_path / "m").status == 0
+    assert (
+        cli("export", own_variant(run, tmp_path / "v", blend, {}), "--out", tmp_path / "m").status
+        == 0
+    )
     found = load_file(tmp_path / "m" / "model.safetensors")
     assert all(torch.equal(found[name], run.weights[50][name]) for name in run.names)
 
@@ -302,7 +315,9 @@ def test_failure_half_way_leaves_nothing(make_trajectory, tmp_path, cli, write_m
     blend = {name: {10: 1.0} for name in run.names}
     variant = own_variant(run, tmp_path / "v", blend, {})
     before = sorted(tmp_path.iterdir())
-    assert "model.norm.weight holds 1 values" in cli("export", variant, "--out", tmp_path / "m").error
+    assert (
+        "model.norm.weight holds 1 values" in cli("export", variant, "--out", tmp_path / "m").error
+    )
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -453,14 +468,18 @@ def logits(model) -> torch.Tensor:
 
 @pytest.mark.parametrize("partial", [False, True], ids=["all matrices", "some matrices"])
 @pytest.mark.parametrize(("kind", "k"), [("rank", 1), ("unscaled", 4), ("random", 2)])
-def test_peft_loads_the_adapter_and_it_equals_the_dense_model(tiny_qwen, tmp_path, kind, k, partial):
+def test_peft_loads_the_adapter_and_it_equals_the_dense_model(
+    tiny_qwen, tmp_path, kind, k, partial
+):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     base = tiny_qwen / "base"
     factors = factor_checkpoint(base, tiny_qwen / "step-5", k)
     if partial:
-        factors = {n: f for n, f in factors.items() if "layers.1.mlp.u" in n or "0.self_attn.k" in n}
+        factors = {
+            n: f for n, f in factors.items() if "layers.1.mlp.u" in n or "0.self_attn.k" in n
+        }
     blend, adapter = rank_parts(kind, k, 5, factors)
     write_variant(tmp_path / "v", base, {5: tiny_qwen / "step-5"}, {}, blend, adapter)
     build_dense(read_variant(tmp_path / "v"), tmp_path / "m")
