@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import sys
 import tempfile
 from argparse import Namespace
@@ -76,7 +75,6 @@ def pretrain(args: Namespace) -> None:
     from alpharl.study.training import PretrainSpec
     from alpharl.training.pretrain import pretrain as pretrain_base
 
-    shutil.rmtree(args.out, ignore_errors=True)
     pretrain_base(PretrainSpec.model_validate_json(args.spec), args.out)
     write_manifest(args.out, 0, args.manifest)
 
@@ -264,7 +262,8 @@ def accuracy(args: Namespace) -> None:
 
 def _folders(args: Namespace) -> dict[int, Path]:
     found = at_steps(args.checkpoints, args.steps) if args.steps else find_steps(args.checkpoints)
-    return dict(sorted(found.items()))
+    # Step 0 is the base, not an observation, also where it was saved with the run.
+    return {step: found[step] for step in sorted(found) if step > 0}
 
 
 def _accuracy(path: Path) -> dict[int, float]:
@@ -272,7 +271,7 @@ def _accuracy(path: Path) -> dict[int, float]:
     try:
         with path.open(newline="") as file:
             return {int(row["step"]): float(row["accuracy"]) for row in csv.DictReader(file)}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise MethodError(
             f"{path}: expected a CSV with columns step,accuracy ({error!r})"
         ) from None

@@ -18,7 +18,8 @@ def write_atomic(path: Path, write: Callable[[Path], Any]) -> None:
     A reader sees the old file or the whole new one, also after a kill.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Always the same name: what a killed process left is overwritten by the next try.
+    partial = path.with_name(f".{path.name}.partial")
     try:
         write(partial)
         with partial.open("rb") as file:

@@ -63,6 +63,12 @@ def read_index(folder: Path) -> ModelIndex:
     tensors = {}
     for name in _weight_files(folder):
         tensors.update({info.name: info for info in _read_header(folder / name)})
+    promised = set() if (folder / SINGLE).is_file() else set(_weight_map(folder))
+    if promised - set(tensors):
+        raise CheckpointError(
+            f"{folder}: {INDEX} names {sorted(promised - set(tensors))[0]}, which is in none of "
+            "its files; copy the model again"
+        )
     return ModelIndex(folder, tensors)
 
 
@@ -70,13 +76,28 @@ def _weight_files(folder: Path) -> list[str]:
     if (folder / SINGLE).is_file():
         return [SINGLE]
     if (folder / INDEX).is_file():
-        weight_map = json.loads((folder / INDEX).read_text())["weight_map"]
-        return sorted(set(weight_map.values()))
+        return sorted(set(_weight_map(folder).values()))
     others = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth"})
     found = f"found {others[0]}" if others else "found no weights"
     raise CheckpointError(
         f"{folder}: {found}, expected {SINGLE} or {INDEX}; save the model as safetensors"
     )
+
+
+def _weight_map(folder: Path) -> dict[str, str]:
+    """Tensor to file, as a sharded model's index has it.
+
+    Raises:
+        CheckpointError: the index is not what it should be.
+    """
+    try:
+        found = json.loads((folder / INDEX).read_text())["weight_map"]
+        return {str(name): str(file) for name, file in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CheckpointError(
+            f"{folder / INDEX}: found no 'weight_map' object in it, expected tensor names and "
+            "files; copy it again"
+        ) from None
 
 
 def _read_header(path: Path) -> list[TensorInfo]:
@@ -92,6 +113,8 @@ def _read_header(path: Path) -> list[TensorInfo]:
             if length > min(size, _HEADER_LIMIT):
                 raise ValueError("header longer than the file")
             header = json.loads(file.read(length))
+        if not isinstance(header, dict):
+            raise ValueError("header is no object")
     except FileNotFoundError:
         raise CheckpointError(f"{path}: named in {INDEX} but missing; copy it again") from None
     except (struct.error, ValueError) as error:

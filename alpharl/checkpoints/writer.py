@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -29,7 +28,7 @@ class ModelWriter:
         if out.exists():
             raise CheckpointError(f"{out}: exists already; remove it or name another folder")
         self._out, self._limit = out, shard_bytes
-        self._temporary = out.with_name(f".{out.name}.{os.getpid()}.partial")
+        self._temporary = out.with_name(f".{out.name}.partial")
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir(parents=True)
         self._buffer: dict[str, Tensor] = {}

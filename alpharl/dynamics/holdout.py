@@ -43,4 +43,5 @@ def _distance(gram_tt: np.ndarray, weights: np.ndarray, later: int) -> float:
     """Squared distance between a blend of the first updates and a later update."""
     n = len(weights)
     cross = weights @ gram_tt[:n, later]
-    return float(weights @ gram_tt[:n, :n] @ weights - 2 * cross + gram_tt[later, later])
+    square = weights @ gram_tt[:n, :n] @ weights - 2 * cross + gram_tt[later, later]
+    return max(float(square), 0.0)  # rounding, where the blend hits the update

@@ -54,7 +54,7 @@ def fit_pls(x_td: np.ndarray, y_t: np.ndarray) -> Pls:
     standard = (x - mean) / scale
     weight = standard.T @ (y - y.mean())
     size = float(np.linalg.norm(weight))
-    if len(x) < 2 or not size > 0:
+    if len(x) < 2 or np.ptp(y) == 0 or not np.ptp(x, axis=0).any() or size == 0:
         raise UndefinedForecast(
             f"PLS over {len(x)} checkpoints: accuracies {y.round(4).tolist()} or vectors do not "
             "vary, expected at least two different ones; widen the window"

@@ -20,7 +20,8 @@ from alpharl.spectra.scope import layer_of, module_of
 
 Row = dict[str, object]
 COLUMNS = [
-    "tensor", "layer", "module", "measure", "value", "null", "null_q05", "null_q50", "null_q95", "p",
+    "tensor", "layer", "module", "measure", "value",
+    "null", "null_q05", "null_q50", "null_q95", "p",
 ]  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     return task
 
 
-def prompts_of(task: ConfigurableTask) -> list[str]:
-    """The texts that the task asks, in order."""
+def questions_of(task: ConfigurableTask) -> list[tuple[str, str]]:
+    """The texts that the task asks and the answers that it wants, in order."""
     docs: list[Any] = list(task.eval_docs)
-    return [str(task.doc_to_text(doc)) for doc in docs]
+    return [(str(task.doc_to_text(doc)), str(task.doc_to_target(doc))) for doc in docs]

@@ -44,7 +44,9 @@ def score_variants(
     for name, folder in variants.items():
         source = read_variant(folder) if (folder / "variant.json").is_file() else folder
         model = _model_digest(source, digests)
-        key = digest_json([SCORE_VERSION, model, suite.digest, settings["engine"], settings["dtype"]])
+        key = digest_json(
+            [SCORE_VERSION, model, suite.digest, settings["engine"], settings["dtype"]]
+        )
         if not _is_current(out / f"{name}.json", key):
             pending[name] = (source, {"model_digest": model, "key": key})
     progress(f"{len(variants) - len(pending)} of {len(variants)} variants are scored already")
@@ -143,4 +145,7 @@ class _Scorer:
             samples={name: list(range(count))},
             bootstrap_iters=0,
         )
-        return sorted(found["samples"][name], key=lambda sample: sample["doc_id"])
+        samples = found["samples"][name]
+        # A task may grade through several filters; its first one counts, each question once.
+        first = [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
+        return sorted(first, key=lambda sample: sample["doc_id"])

@@ -85,22 +85,37 @@ def require_disjoint(suites: list[SuiteFiles]) -> dict[str, int]:
 
 
 def _task_entry(task: Task, suite: Suite, folder: Path) -> dict[str, Any]:
-    """Questions of one task: generated here, or the documents of an lm-eval task."""
-    data: str | None = None
-    if task.split is not None:
-        if task.task not in PROBLEMS:
-            raise EvaluationError(
-                f"task '{task.task}' has no split '{task.split}': only generated problems "
-                f"({', '.join(PROBLEMS)}) do; leave 'split' out"
-            )
-        rows = PROBLEMS[task.task].questions(task.split)[: task.limit]
-        data, prompts = f"{task.task}-{task.split}.jsonl", [row["prompt"] for row in rows]
-        write_text(folder / data, "".join(json.dumps(row) + "\n" for row in rows))
-    else:
-        from alpharl.evaluation.lm_tasks import load_task, prompts_of
-
-        prompts = prompts_of(load_task(task.task, None, suite.include_path))[: task.limit]
+    """One task's questions, with a digest of everything that its scores depend on."""
+    made = _generated(task, folder) if task.split is not None else _loaded(task, suite)
+    data, prompts, content = made
     if not prompts:
         raise EvaluationError(f"task '{task.task}': found no question, expected at least one")
     digests = [hashlib.sha256(prompt.encode()).hexdigest()[:16] for prompt in prompts]
-    return {"task": task.task, "data": data, "questions": digests}
+    return {"task": task.task, "data": data, "content": digest_json(content), "questions": digests}
+
+
+Questions = tuple[str | None, list[str], Any]
+"""File of the questions, if they are generated; their texts; what their scores depend on."""
+
+
+def _generated(task: Task, folder: Path) -> Questions:
+    """Questions of a problem's split, written as JSON lines."""
+    if task.task not in PROBLEMS or task.split is None:
+        raise EvaluationError(
+            f"task '{task.task}' has no split '{task.split}': only generated problems "
+            f"({', '.join(PROBLEMS)}) do; leave 'split' out"
+        )
+    rows = PROBLEMS[task.task].questions(task.split)[: task.limit]
+    name = f"{task.task}-{task.split}.jsonl"
+    write_text(folder / name, "".join(json.dumps(row) + "\n" for row in rows))
+    return name, [row["prompt"] for row in rows], rows
+
+
+def _loaded(task: Task, suite: Suite) -> Questions:
+    """Documents of an lm-eval task; its answers and its whole config count as content."""
+    from alpharl.evaluation.lm_tasks import load_task, questions_of
+
+    loaded = load_task(task.task, None, suite.include_path)
+    questions = questions_of(loaded)[: task.limit]
+    content = [questions, json.dumps(loaded.dump_config(), default=str)]
+    return None, [prompt for prompt, _ in questions], content

@@ -17,6 +17,7 @@ import numpy as np
 
 from alpharl.checkpoints.files import write_arrays
 from alpharl.checkpoints.index import require_same_tensors
+from alpharl.errors import MethodError
 from alpharl.spectra.lowrank import read_arrays
 from alpharl.spectra.scope import shard
 
@@ -35,7 +36,17 @@ class Gram:
     tensors: dict[str, np.ndarray]
 
     def upto(self, steps: list[int]) -> Gram:
-        """Only the given steps, as a window sees them."""
+        """Only the given steps, as a window sees them.
+
+        Raises:
+            MethodError: the gram lacks one of them.
+        """
+        missing = [step for step in steps if step not in self.steps]
+        if missing:
+            raise MethodError(
+                f"gram: holds steps {self.steps}, expected {missing} among them; make it again "
+                "over all observed checkpoints"
+            )
         keep = np.array([self.steps.index(step) for step in steps])
         return Gram(steps, {name: g[np.ix_(keep, keep)] for name, g in self.tensors.items()})
 
@@ -81,8 +92,9 @@ def _gram_tensor(base: ModelReader, runs: list[ModelReader], name: str) -> np.nd
     per_row = 4 * len(runs) * max(1, int(np.prod(shape[1:])))
     rows = max(1, CHUNK_BYTES // per_row)
     total = torch.zeros(len(runs), len(runs), dtype=torch.float64)
-    for start in range(0, shape[0], rows):
-        chunk = slice(start, min(start + rows, shape[0]))
+    starts = range(0, shape[0], rows) if shape else [0]
+    for start in starts:
+        chunk = slice(start, min(start + rows, shape[0])) if shape else None
         origin = base.float32(name, chunk)
         delta_td = torch.stack([(r.float32(name, chunk) - origin).flatten() for r in runs]).double()
         total += (delta_td @ delta_td.T).cpu()

@@ -2,7 +2,8 @@
 
 Small matrices get LAPACK's dense SVD. Large ones get randomized subspace iteration (Halko,
 Martinsson and Tropp, arXiv 0909.4061, algorithm 4.4), which goes on until every residual is below
-the tolerance and hands over to the dense SVD when it does not get there.
+the tolerance. Where it does not get there, as with a flat spectrum, the eigenvectors of the Gram
+matrix in float64 take over: exact to 1e-8 of s_1, and cheaper than a dense SVD.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from torch import Tensor
 DENSE_LIMIT = 512
 OVERSAMPLE = 16
 MAX_ITERATIONS = 24
-TOLERANCE = 1e-4
-"""Largest accepted |A v - s u| / s_1; the error of s is of the order of its square."""
+TOLERANCE = 1e-5
+"""Largest accepted |A v - s u| / s_1. It bounds the error of s / s_1, also without any gap."""
 
 
 def top_k(matrix_mn: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -28,7 +29,7 @@ def top_k(matrix_mn: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if min(matrix_mn.shape) <= DENSE_LIMIT:
         u, s, v = _dense(matrix_mn, k)
     else:
-        u, s, v = _randomized(matrix_mn, k) or _dense(matrix_mn, k)
+        u, s, v = _randomized(matrix_mn, k) or _gram_eigh(matrix_mn, k)
     u, v = _fix_signs(u, v)
     return u, s, v, residuals(matrix_mn, u, s, v)
 
@@ -58,6 +59,19 @@ def _randomized(matrix_mn: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor] | No
         if (residuals(matrix_mn, u, s, v) * s <= TOLERANCE * s[0]).all():
             return u, s, v
     return None
+
+
+def _gram_eigh(matrix_mn: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Eigenvectors of the smaller of A A^T and A^T A, in float64."""
+    if matrix_mn.shape[0] > matrix_mn.shape[1]:
+        v, s, u = _gram_eigh(matrix_mn.T, k)
+        return u, s, v
+    a = matrix_mn.double()
+    u = torch.linalg.eigh(a @ a.T).eigenvectors.flip(1)[:, :k]
+    v = a.T @ u
+    s = v.norm(dim=0)
+    v = v / s.clamp_min(torch.finfo(a.dtype).tiny)
+    return u.float(), s.float(), v.float()
 
 
 def _fix_signs(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

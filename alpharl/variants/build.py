@@ -13,7 +13,7 @@ from torch import Tensor
 from alpharl.checkpoints.index import require_same_tensors
 from alpharl.checkpoints.reader import ModelReader, best_device
 from alpharl.checkpoints.writer import ModelWriter
-from alpharl.errors import CheckpointError
+from alpharl.errors import CheckpointError, MethodError
 from alpharl.variants.store import Variant, read_adapter
 
 
@@ -25,8 +25,11 @@ def build_dense(
     Updates are subtracted and summed in float32 and rounded once at the end.
 
     Raises:
+        MethodError: the variant is a forecast that is undefined on its window.
         CheckpointError: `out` exists, or a checkpoint is missing, does not fit or is not finite.
     """
+    if variant.meta.get("undefined"):
+        raise MethodError(f"{variant.folder}: there is no model: {variant.meta['undefined']}")
     blend = variant.blend
     adapter = read_adapter(variant.adapter) if variant.adapter else {}
     steps = sorted({step for row in blend.values() for step in row})

@@ -18,6 +18,8 @@ from alpharl.spectra.lowrank import Factors, LowRank
 from alpharl.spectra.scope import in_paper_scope
 from alpharl.study.plan import RankKind
 
+FLOAT32_NOTHING = 1e-6
+"""Share of a squared norm that float32 factors cannot tell from zero."""
 Parts = tuple[Blend, dict[str, LowRank]]
 
 
@@ -73,7 +75,7 @@ def _without(scope: Mapping[str, Factors], rank: int, step: int) -> Parts:
         top = found.low.top(rank)
         left = found.norm**2 - float(np.sum(np.square(top.s, dtype=np.float64)))
         # Nothing is left of an update of rank k: leave that matrix at base.
-        if left > 1e-9 * found.norm**2:
+        if left > FLOAT32_NOTHING * found.norm**2:
             factor = found.norm / float(np.sqrt(left))
             blend[name], adapter[name] = {step: factor}, top.scaled(-factor)
     return blend, adapter

@@ -81,8 +81,11 @@ def write_variant(
         meta: how the variant was made; goes into `variant.json` as it is.
         blend: weights of observed updates per tensor.
         adapter: low-rank updates per matrix name.
+
+    Raises:
+        CheckpointError: `out` is a folder that holds something else.
     """
-    shutil.rmtree(out, ignore_errors=True)
+    _clear(out)
     if blend:
         write_json(out / "blend.json", blend)
     if adapter:
@@ -90,6 +93,20 @@ def write_variant(
     paths = {str(step): _relative(path, out) for step, path in checkpoints.items()}
     head = {"version": VERSION, "base": _relative(base, out), "checkpoints": paths}
     write_json(out / "variant.json", head | dict(meta))
+
+
+def _clear(out: Path) -> None:
+    """Remove an old variant, its `variant.json` first: without it, the rest counts for nothing."""
+    own = {"variant.json", "blend.json", "adapter", ".variant.json.partial", ".blend.json.partial"}
+    strange = [path.name for path in out.iterdir() if path.name not in own] if out.exists() else []
+    if strange:
+        raise CheckpointError(
+            f"{out}: holds {strange[0]}, which is no part of a variant; name a new folder"
+        )
+    (out / "variant.json").unlink(missing_ok=True)
+    (out / "blend.json").unlink(missing_ok=True)
+    if (out / "adapter").exists():
+        shutil.rmtree(out / "adapter")
 
 
 def read_variant(folder: Path) -> Variant:

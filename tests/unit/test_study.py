@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from alpharl.cli import main
 from alpharl.errors import StudyError
 from alpharl.study.config import load_study, parse_study
@@ -20,7 +19,10 @@ STUDY = {
     "bases": {"b": {"path": "models/b"}},
     "runs": {"r": {"base": "b", "checkpoints": "r/{step}", "steps": [10, 20, 30, 40]}},
     "suites": {
-        "validation": {"role": "validation", "tasks": [{"task": "addition", "split": "validation"}]},
+        "validation": {
+            "role": "validation",
+            "tasks": [{"task": "addition", "split": "validation"}],
+        },
         "test": {"role": "test", "tasks": [{"task": "addition", "split": "test"}]},
     },
     "forecast": {"windows": [0.5], "methods": {"last": {}, "expo": {"alpha": 1}}},
@@ -80,9 +82,7 @@ def test_a_resolved_study_is_the_same_study():
     assert parse_study(study.model_dump(mode="json")) == study
 
 
-@pytest.mark.parametrize(
-    ("window", "end"), [(0.5, 20), (0.99, 30), (20, 20), (25, 20), (0.75, 30)]
-)
+@pytest.mark.parametrize(("window", "end"), [(0.5, 20), (0.99, 30), (20, 20), (25, 20), (0.75, 30)])
 def test_window_ends_at_a_saved_step(window, end):
     assert window_end([10, 20, 30, 40], window) == end
 
@@ -139,9 +139,8 @@ def test_schema_is_in_sync():
 
 
 def test_every_config_key_is_explained():
-    from pydantic import BaseModel
-
     from alpharl.study import config, methods, training
+    from pydantic import BaseModel
 
     models = {
         value

@@ -149,7 +149,7 @@ def test_pretraining_follows_its_seed(base: Path, tmp_path: Path) -> None:
 
 
 def test_pretraining_learns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pretrain(PRETRAIN.model_copy(update={"steps": 60, "learning_rate": 5e-3}), tmp_path / "base")
+    pretrain(PRETRAIN.model_copy(update={"steps": 120, "learning_rate": 1e-2}), tmp_path / "base")
     lines = capsys.readouterr().err.splitlines()
     losses = [float(line.split("loss ")[1].split(",")[0]) for line in lines]
     assert len(losses) == 20

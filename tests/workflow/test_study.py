@@ -73,7 +73,9 @@ def test_a_changed_test_suite_fits_nothing_again(finished, mini):
     planned = finished.planned(config)
     assert not {"forecast", "rank", "dynamics", "gram", "factors"} & set(planned)
     assert {name for name in planned if name.startswith("score")} == {
-        f"score_{run}_test_{group}" for run in ("rl", "sft") for group in ("checkpoints", "variants")
+        f"score_{run}_test_{group}"
+        for run in ("rl", "sft")
+        for group in ("checkpoints", "variants")
     }
 
 
@@ -99,7 +101,10 @@ def test_a_new_rank_scores_one_variant_and_keeps_the_others(finished, mini):
         ({"ablation": {"rank": [2]}}, "ablation: unknown key 'rank', did you mean 'ranks'?"),
         ({"forecast": {"windows": [0.4]}}, "holds 1 of the checkpoints 2..6; expected at least 2"),
         ({"forecast": {"windows": [6]}}, "a fit may not see its target"),
-        ({"forecast": {"methods": {"relexx": {}}}}, "unknown method 'relexx', did you mean 'relex'?"),
+        (
+            {"forecast": {"methods": {"relexx": {}}}},
+            "unknown method 'relexx', did you mean 'relex'?",
+        ),
     ],
 )
 def test_a_bad_study_is_one_line(finished, mini, change, expected):
