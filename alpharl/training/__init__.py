@@ -1,1 +1,4 @@
-"""Makes bases and runs: pretraining, supervised fine-tuning and RL with a verifiable reward."""
+PRETRAIN_VERSION = 1
+"""Algorithm version of pretraining; raised when the same recipe would give another base."""
+TRAIN_VERSION = 1
+"""Algorithm version of training; raised when the same recipe would give another run."""

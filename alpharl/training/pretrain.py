@@ -25,9 +25,6 @@ from alpharl.training.tokenizer import (
     encode,
 )
 
-VERSION = 1
-"""Raised when the same recipe would give other numbers."""
-
 _WARMUP_STEPS = 60
 # Three times the usual width: at 128 dimensions, sums are learned in half as many steps.
 _INITIALIZER_RANGE = 0.06

@@ -21,12 +21,10 @@ from transformers import (
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.manifest import describe_model
 from alpharl.study.training import TrainSpec
+from alpharl.training import TRAIN_VERSION
 from alpharl.training.checkpoints import SaveCheckpoints
 from alpharl.training.progress import Progress, quiet
 from alpharl.training.resume import FOLDER, find_state, remove_state
-
-VERSION = 1
-"""Raised when the same recipe would give other numbers."""
 
 
 def train(spec: TrainSpec, base: Path, out: Path) -> None:
@@ -42,7 +40,7 @@ def train(spec: TrainSpec, base: Path, out: Path) -> None:
         CheckpointError: `base` is no model folder.
     """
     stamp = {
-        "version": VERSION,
+        "version": TRAIN_VERSION,
         "spec": spec.model_dump(mode="json"),
         "base": describe_model(read_index(base), step=0)["digest"],
     }

@@ -1,4 +1,6 @@
 # Bases and checkpoints: made here, or the user's own; each with a manifest that stands for it.
+from alpharl.training import PRETRAIN_VERSION, TRAIN_VERSION
+
 PRETRAINED = [name for name, base in study.bases.items() if base.pretrain]
 TRAINED = [name for name, run in study.runs.items() if run.train]
 
@@ -20,6 +22,7 @@ rule pretrain:
     params:
         spec=lambda w: study.bases[w.base].pretrain.model_dump_json(),
         model=lambda w: paths.base_model(w.base),
+        version=PRETRAIN_VERSION,
     message:
         "Pretraining base {wildcards.base}"
     shell:
@@ -74,6 +77,7 @@ for _run in TRAINED:
             model=paths.base_model(base_of(_run)),
             out=paths.checkpoints_folder(_run),
             pattern=literal(paths.checkpoint_manifest(_run, "{step}")),
+            version=TRAIN_VERSION,
         message:
             f"Training run {_run}"
         shell:
