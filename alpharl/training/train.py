@@ -32,8 +32,8 @@ def train(spec: TrainSpec, base: Path, out: Path) -> None:
 
     A checkpoint folder holds float32 weights, configs and tokenizer, and is there whole or not at
     all. While the run lasts, `out/.resume/` holds the trainer's state. If the process dies, calling
-    this again with the same recipe and base goes on from there; with another recipe or base it
-    starts over.
+    this again with the same recipe and base goes on from there, and on one CPU thread gives bit for
+    bit what an uninterrupted run gives; with another recipe or base it starts over.
 
     Raises:
         StudyError: `spec.args` holds what the trainer does not take.
