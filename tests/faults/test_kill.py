@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -86,17 +87,29 @@ def test_scores_are_the_same(survivor, finished):
     assert compared > 30
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a running workflow holds the study's lock."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def test_a_second_snakemake_on_the_same_study_is_refused(survivor, mini):
     """The lock holds while a study runs, and is gone with the process."""
-    config = mini(dynamics={"permutations": 400})
+    config = mini(dynamics={"permutations": 3000})
+    assert not is_locked(root(survivor) / ".lock")
     first = subprocess.Popen(
         survivor.command(config), cwd=survivor.folder, env=environment(), start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not list(survivor.folder.glob(".snakemake/incomplete/*")) and time.monotonic() < deadline:
+    while not is_locked(root(survivor) / ".lock") and time.monotonic() < deadline:
         time.sleep(0.05)
     second = survivor.run(config)
     assert second.returncode != 0
     assert "another snakemake runs study 'mini'" in second.stdout
     assert first.wait() == 0
+    assert not is_locked(root(survivor) / ".lock")
