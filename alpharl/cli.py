@@ -80,14 +80,20 @@ def _training_verbs(add: Adder[argparse.ArgumentParser]) -> None:
 def _spectra_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     factors = _verb(add, "factors", "Top-k singular triplets of a checkpoint's update.")
     factors.add_argument("--base", type=Path, required=True)
-    factors.add_argument("--checkpoint", type=Path, required=True)
+    factors.add_argument(
+        "--checkpoint", type=Path, nargs="+", required=True, help="one, or several in their order"
+    )
     factors.add_argument("--rank", type=int, default=8)
+    _percents(factors)
     factors.add_argument("--scope", choices=["paper", "all"], default="paper")
+    factors.add_argument("--spectrum", action="store_true", help="store all singular values too")
     _shard(factors)
+    factors.add_argument("--out", type=Path, nargs="+", required=True, help="a file for each")
     gram = _verb(add, "gram", "Inner products between the updates of a run's checkpoints.")
     gram.add_argument("--base", type=Path, required=True)
     _checkpoints(gram)
     _shard(gram)
+    gram.add_argument("--out", type=Path, required=True)
     dynamics = _verb(add, "dynamics", "Fits of each matrix's trajectory, beside null models.")
     dynamics.add_argument("--base", type=Path, required=True)
     _checkpoints(dynamics)
@@ -161,7 +167,17 @@ def _checkpoints(parser: argparse.ArgumentParser) -> None:
 def _shard(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shard", type=int, default=0)
     parser.add_argument("--shards", type=int, default=1)
-    parser.add_argument("--out", type=Path, required=True)
+
+
+def _percents(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--percent-components", type=float, default=0.0, metavar="P",
+        help="P %% of each matrix's singular components",
+    )  # fmt: skip
+    parser.add_argument(
+        "--percent-parameters", type=float, default=0.0, metavar="P",
+        help="as many triplets as fit into P %% of the matrix's parameters",
+    )  # fmt: skip
 
 
 def _stores(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 from alpharl.checkpoints.files import write_json, write_text
 from alpharl.checkpoints.sources import at_steps, find_steps, step_of
 from alpharl.errors import MethodError, StudyError, UndefinedForecast
+from alpharl.study.depth import Depth
 
 if TYPE_CHECKING:
     from alpharl.forecasting.contract import Blend
@@ -110,15 +112,23 @@ def checkpoints(args: Namespace) -> None:
 
 
 def factors(args: Namespace) -> None:
-    """Factor a checkpoint's update, or one shard of it."""
+    """Factor the updates of one or more checkpoints, or one shard of them."""
     from alpharl.spectra import FACTORS_VERSION
-    from alpharl.spectra.factors import factor_checkpoint, write_factors
+    from alpharl.spectra.factors import Settings, write_factors
 
-    part = (args.shard, args.shards)
-    found = factor_checkpoint(args.base, args.checkpoint, args.rank, args.scope, part, log)
-    made_from = {"base": str(args.base), "checkpoint": str(args.checkpoint)}
-    how = {"version": FACTORS_VERSION, "rank": args.rank, "scope": args.scope, "shard": part}
-    write_factors(found, args.out, made_from | how)
+    if len(args.checkpoint) != len(args.out):
+        raise StudyError(
+            f"found {len(args.checkpoint)} checkpoints and {len(args.out)} files for --out; "
+            "expected one file each"
+        )
+    depth = Depth(args.rank, args.percent_components, args.percent_parameters)
+    settings = Settings(depth, args.scope, (args.shard, args.shards), args.spectrum)
+    # The order of the command line stands for the steps.
+    checkpoints, out = dict(enumerate(args.checkpoint)), dict(enumerate(args.out))
+    how = {"version": FACTORS_VERSION, "base": str(args.base), "depth": asdict(depth),
+           "scope": args.scope, "shard": settings.part}  # fmt: skip
+    metadata = {i: how | {"checkpoint": str(path)} for i, path in checkpoints.items()}
+    write_factors(args.base, checkpoints, settings, out, metadata, log)
 
 
 def gram(args: Namespace) -> None:
@@ -296,10 +306,10 @@ def _factors_at(
 
     if made:
         return read_factors(made)
-    from alpharl.spectra.factors import factor_checkpoint
+    from alpharl.spectra.factors import Settings, factor_checkpoint
 
     log(f"factors of {checkpoint}")
-    return factor_checkpoint(base, checkpoint, rank)
+    return factor_checkpoint(base, checkpoint, Settings(Depth(rank)))
 
 
 def _gram_of(args: Namespace, folders: Mapping[int, Path]) -> Gram:

@@ -7,14 +7,17 @@ The header of a safetensors file is a little-endian 64-bit length and so many by
 from __future__ import annotations
 
 import json
+import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from alpharl.errors import CheckpointError
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 ITEM_SIZES = {
     "F64": 8, "F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
@@ -37,6 +40,11 @@ class TensorInfo:
     def nbytes(self) -> int:
         """Bytes on disk."""
         return self.stop - self.start
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,23 @@ def read_index(folder: Path) -> ModelIndex:
             f"{folder}: {INDEX} names {sorted(promised - set(tensors))[0]}, which is in none of "
             "its files; copy the model again"
         )
-    return ModelIndex(folder, tensors)
+    return ModelIndex(folder, _without_tied_head(folder, tensors))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The model's `config.json`; empty where there is none or it is not an object."""
+    try:
+        found = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _without_tied_head(folder: Path, tensors: dict[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """Some trainers save a tied head beside the embedding that it is; loaders ignore it."""
+    if HEAD in tensors and EMBEDDING in tensors and read_config(folder).get("tie_word_embeddings"):
+        return {name: info for name, info in tensors.items() if name != HEAD}
+    return tensors
 
 
 def _weight_files(folder: Path) -> list[str]:

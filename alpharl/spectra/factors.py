@@ -1,71 +1,163 @@
-"""Factors of a checkpoint's update: top-k SVD of every matrix in scope, streamed."""
+"""Factors of updates: top-k SVD of every matrix in scope, streamed over checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alpharl.checkpoints.files import write_arrays
-from alpharl.checkpoints.reader import ModelReader, best_device, updates
+from alpharl.checkpoints.files import ArrayFile
+from alpharl.checkpoints.index import read_index, require_same_tensors
+from alpharl.checkpoints.reader import ModelReader, best_device
+from alpharl.checkpoints.stream import Span, Streamer, load_update, prefetch, streamer
+from alpharl.spectra import svd
 from alpharl.spectra.lowrank import Factors, LowRank
-from alpharl.spectra.scope import Scope, matrices, shard
-from alpharl.spectra.svd import top_k
+from alpharl.spectra.scope import Matrix, Scope, matrices, shard
+from alpharl.study.depth import Depth
 
 Progress = Callable[[str], None]
+_ROOM_PER_MATRIX = 16
+"""Bytes of a matrix's method in the metadata, at least."""
 
 
-def factor_update(delta_mn: Tensor, rank: int) -> Factors:
+@dataclass(frozen=True)
+class Settings:
+    """What is factored, and how deep."""
+
+    depth: Depth
+    scope: Scope = "paper"
+    part: tuple[int, int] = (0, 1)
+    """(index, count) of the shard."""
+    spectrum: bool = False
+    """All singular values too; costs a Gram matrix and its eigenvalues each."""
+
+    def matrices(self, base: Path) -> list[Matrix]:
+        """The shard's matrices, in file order."""
+        found = matrices(read_index(base), self.scope)
+        return [found[name] for name in shard(found.values(), *self.part)]
+
+
+def factor_update(delta_mn: Tensor, rank: int, spectrum: bool = False) -> Factors:
     """Factors of one update (m, n), float32, with its Frobenius norm summed in float64."""
-    u, s, v, residual = (_numpy(x) for x in top_k(delta_mn, rank))
     norm = float(torch.linalg.vector_norm(delta_mn, dtype=torch.float64))
-    return Factors(LowRank(u, s, v), norm, residual)
+    return _factors(delta_mn, svd.top_k(delta_mn, rank, norm=norm), norm, spectrum)
 
 
-def factor_checkpoint(
+def iterate_factors(
     base: Path,
-    checkpoint: Path,
-    rank: int,
-    scope: Scope = "paper",
-    part: tuple[int, int] = (0, 1),
+    checkpoints: Mapping[int, Path],
+    settings: Settings,
     progress: Progress = lambda line: None,
-) -> dict[str, Factors]:
-    """Factors of one checkpoint, or of one of its shards.
+) -> Iterator[tuple[int, str, Factors]]:
+    """Yield (step, matrix, factors), matrix by matrix, the steps of each in increasing order.
 
-    Args:
-        base: model folder of step 0.
-        checkpoint: model folder of the step.
-        rank: triplets per matrix (fewer for smaller matrices).
-        scope: which matrices.
-        part: (index, count) of the shard.
-        progress: called with a line per matrix.
+    One float32 matrix is in memory at a time. The base is read once for all steps, as far as the
+    system's cache holds a matrix, and a step's right vectors start the next one's iteration.
 
     Raises:
         CheckpointError: a missing folder, other tensors than the base, or a value not finite.
     """
-    device, found = best_device(), {}
-    with ModelReader(base, device) as before, ModelReader(checkpoint, device) as after:
-        names = shard(before.index, matrices(before.index, scope), *part)
-        for done, (name, delta) in enumerate(updates(before, after, names), start=1):
-            found[name] = factor_update(delta, rank)
-            progress(f"{done}/{len(names)} {name} norm {found[name].norm:.3g}")
-    return found
+    device, steps = best_device(), sorted(checkpoints)
+    todo = settings.matrices(base)
+    with ExitStack() as stack:
+        before = stack.enter_context(ModelReader(base, device))
+        after = {s: stack.enter_context(ModelReader(checkpoints[s], device)) for s in steps}
+        for reader in after.values():
+            require_same_tensors(before.index, reader.index)
+        stream = stack.enter_context(streamer(device))
+        memory = torch.empty(max((m.size for m in todo), default=0), device=device)
+        coming = [(m, s) for m in todo for s in steps]
+        start: Tensor | None = None
+        for done, (matrix, step) in enumerate(coming):
+            for following, later in coming[done + 1 : done + 2]:
+                prefetch([before, after[later]], _span(following))
+            start = None if step == steps[0] else start
+            delta = memory[: matrix.size].view(matrix.shape)
+            norm = load_update(stream, before, after[step], _span(matrix), delta) ** 0.5
+            triplets = svd.top_k(delta, settings.depth.of(*matrix.shape), start, norm)
+            start = triplets.v
+            factors = _factors(delta, triplets, norm, settings.spectrum)
+            progress(
+                f"{done + 1}/{len(coming)} step {step} {matrix.name} norm {norm:.3g} "
+                f"{factors.method} residual {factors.residual.max(initial=0):.1e}"
+            )
+            yield step, matrix.name, factors
 
 
-def write_factors(factors: dict[str, Factors], out: Path, metadata: object) -> None:
-    """Write a factor file: `<name>/u`, `/s`, `/v`, `/norm`, `/residual`, float32."""
-    arrays: dict[str, np.ndarray] = {}
-    for name, found in factors.items():
-        low = found.low
-        parts = {"u": low.u, "s": low.s, "v": low.v, "residual": found.residual}
-        arrays |= {f"{name}/{key}": value for key, value in parts.items()}
-        arrays[f"{name}/norm"] = np.asarray(found.norm)
-    write_arrays(out, {key: np.asarray(a, np.float32) for key, a in arrays.items()}, metadata)
+def factor_checkpoint(
+    base: Path, checkpoint: Path, settings: Settings, progress: Progress = lambda line: None
+) -> dict[str, Factors]:
+    """Factors of one checkpoint by matrix, in memory.
+
+    Raises:
+        CheckpointError: as `iterate_factors`.
+    """
+    return {
+        name: found for _, name, found in iterate_factors(base, {0: checkpoint}, settings, progress)
+    }
 
 
-def _numpy(tensor: Tensor) -> np.ndarray:
-    array: np.ndarray = tensor.cpu().numpy()
-    return array
+def write_factors(
+    base: Path,
+    checkpoints: Mapping[int, Path],
+    settings: Settings,
+    out: Mapping[int, Path],
+    metadata: Mapping[int, Mapping[str, Any]],
+    progress: Progress = lambda line: None,
+) -> None:
+    """Factor checkpoints into a file each, float32: `<name>/u`, `/s`, `/v`, `/norm`, `/residual`.
+
+    The file's metadata name the method that was chosen for each matrix.
+
+    Args:
+        base: model folder of step 0.
+        checkpoints: model folder of each step.
+        settings: what is factored.
+        out: the file of each step.
+        metadata: what each file says it was made from.
+        progress: called with a line per matrix and step.
+
+    Raises:
+        CheckpointError: as `iterate_factors`.
+    """
+    shapes = _layout(settings, base)
+    room = {s: len(str(metadata[s])) + _ROOM_PER_MATRIX * len(shapes) + 4096 for s in checkpoints}
+    files = {step: ArrayFile(out[step], shapes, room[step]) for step in checkpoints}
+    methods: dict[int, dict[str, list[str]]] = {step: {} for step in checkpoints}
+    try:
+        for step, name, found in iterate_factors(base, checkpoints, settings, progress):
+            for key, array in found.arrays().items():
+                files[step].write(f"{name}/{key}", array)
+            methods[step].setdefault(found.method, []).append(name)
+        for step, file in files.items():
+            file.finish({**metadata[step], "methods": methods[step]})
+    finally:
+        for file in files.values():
+            file.discard()
+
+
+def _layout(settings: Settings, base: Path) -> dict[str, tuple[int, ...]]:
+    """Shape of every array of a factor file."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for matrix in settings.matrices(base):
+        (m, n), k = matrix.shape, settings.depth.of(*matrix.shape)
+        own = {"u": (m, k), "s": (k,), "v": (n, k), "residual": (k,), "norm": ()}
+        own |= {"spectrum": (min(m, n),)} if settings.spectrum else {}
+        shapes |= {f"{matrix.name}/{key}": shape for key, shape in own.items()}
+    return shapes
+
+
+def _span(matrix: Matrix) -> Span:
+    return Span(matrix.tensor, matrix.start, matrix.size)
+
+
+def _factors(delta_mn: Tensor, found: svd.Triplets, norm: float, spectrum: bool) -> Factors:
+    u, s, v, residual = (x.cpu().numpy() for x in found[:4])
+    values: np.ndarray | None = svd.spectrum(delta_mn).cpu().numpy() if spectrum else None
+    return Factors(LowRank(u, s, v), norm, residual, found.method, values)

@@ -1,7 +1,8 @@
 """Gram matrices: per tensor, the inner products between the updates of a run's checkpoints.
 
-G[i, j] = <W(t_i) - W(0), W(t_j) - W(0)>, summed in float64 from float32 updates while rows stream
-in, so that no delta is ever stored. All temporal analysis (RELEX, lines, random-walk nulls) and
+G[i, j] = <W(t_i) - W(0), W(t_j) - W(0)>, from float32 updates while all checkpoints stream past once,
+so that no delta is ever stored. Products of short blocks are summed in float32, where that is exact
+to 1e-7 of the block, and the blocks in float64. All temporal analysis (RELEX, lines, random-walk nulls) and
 every norm of a blend follows from these T x T numbers.
 """
 
@@ -16,16 +17,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alpharl.checkpoints.files import write_arrays
-from alpharl.checkpoints.index import require_same_tensors
+from alpharl.checkpoints.index import read_config, require_same_tensors
 from alpharl.errors import MethodError
 from alpharl.spectra.lowrank import read_arrays
-from alpharl.spectra.scope import shard
+from alpharl.spectra.scope import shard, split
 
 if TYPE_CHECKING:
-    from alpharl.checkpoints.reader import ModelReader
+    from torch import Tensor
 
-CHUNK_BYTES = 256 << 20
-"""Float32 bytes of all checkpoints' rows that are held at a time."""
+    from alpharl.checkpoints.reader import ModelReader
+    from alpharl.checkpoints.stream import Span, Streamer
+
+BLOCK = 1024
+"""Elements whose products are summed in float32."""
+CHUNK = 320 << 10
+"""Elements of all checkpoints together that a thread holds at a time: a core's cache of float32."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,9 @@ def gram_run(
 ) -> Gram:
     """Gram of every tensor (scope `all`) of a run, or of one of its shards.
 
+    A tensor that holds several matrices (fused projections, stacked experts) gets a gram for each
+    of them beside its own, which is their sum.
+
     Args:
         base: model folder of step 0.
         checkpoints: model folder of each step.
@@ -70,37 +79,57 @@ def gram_run(
     """
     # Torch only here: forecasts read grams and must start fast.
     from alpharl.checkpoints.reader import ModelReader, best_device
+    from alpharl.checkpoints.stream import Span, streamer
 
-    steps, device = sorted(checkpoints), best_device()
+    steps, device, found = sorted(checkpoints), best_device(), dict[str, np.ndarray]()
     with ExitStack() as stack:
         before = stack.enter_context(ModelReader(base, device))
         runs = [stack.enter_context(ModelReader(checkpoints[s], device)) for s in steps]
         for reader in runs:
             require_same_tensors(before.index, reader.index)
-        names = shard(before.index, list(before.index.tensors), *part)
-        found = {}
+        stream, config = stack.enter_context(streamer(device)), read_config(base)
+        names = shard(before.index.tensors.values(), *part)
         for done, name in enumerate(names, start=1):
-            found[name] = _gram_tensor(before, runs, name)
+            info = before.index.tensors[name]
+            inside = {m.name: Span(name, m.start, m.size) for m in split(info, config)}
+            inside = inside if len(inside) > 1 else {name: Span(name, 0, info.size)}
+            own = {key: _gram_span(stream, [before, *runs], span) for key, span in inside.items()}
+            found |= own | {name: np.sum(list(own.values()), axis=0)}
             progress(f"{done}/{len(names)} {name}")
     return Gram(steps, found)
 
 
-def _gram_tensor(base: ModelReader, runs: list[ModelReader], name: str) -> np.ndarray:
+def _gram_span(stream: Streamer, readers: list[ModelReader], span: Span) -> np.ndarray:
+    """Inner products (T, T) of one span's updates; the base is the first of the readers."""
     import torch
 
-    shape = base.index.tensors[name].shape
-    per_row = 4 * len(runs) * max(1, int(np.prod(shape[1:])))
-    rows = max(1, CHUNK_BYTES // per_row)
-    total = torch.zeros(len(runs), len(runs), dtype=torch.float64)
-    starts = range(0, shape[0], rows) if shape else [0]
-    for start in starts:
-        chunk = slice(start, min(start + rows, shape[0])) if shape else None
-        origin = base.float32(name, chunk)
-        delta_td = torch.stack([(r.float32(name, chunk) - origin).flatten() for r in runs]).double()
-        total += (delta_td @ delta_td.T).cpu()
-    array: np.ndarray = total.numpy()
-    symmetric: np.ndarray = (array + array.T) / 2
-    return symmetric
+    from alpharl.checkpoints.reader import refuse_not_finite
+    from alpharl.checkpoints.stream import GPU_CHUNK
+
+    count = len(readers) - 1
+    most = CHUNK if stream.device == "cpu" else GPU_CHUNK
+    size = BLOCK * max(1, most // (BLOCK * count))
+
+    def use(chunk: Span, read: Callable[[int], Tensor]) -> Tensor:
+        # Whole blocks, so that one batched product serves them all; zeros add nothing.
+        length = BLOCK * -(-chunk.count // BLOCK)
+        delta_td = stream.scratch("delta", count, length)
+        delta_td[:, chunk.count :] = 0
+        delta = delta_td[:, : chunk.count]
+        origin = stream.scratch("origin", chunk.count).copy_(read(0))
+        for i in range(count):
+            delta[i].copy_(read(i + 1))
+        delta.sub_(origin)
+        blocks = delta_td.view(count, -1, BLOCK).transpose(0, 1)
+        return torch.bmm(blocks, blocks.transpose(1, 2)).double().sum(0)
+
+    total = torch.zeros(count, count, dtype=torch.float64, device=stream.device)
+    for product in stream.each(readers, span, size, use):
+        total += product
+    if not torch.isfinite(total).all():
+        refuse_not_finite(readers, span.tensor)
+    array: np.ndarray = ((total + total.T) / 2).cpu().numpy()
+    return array
 
 
 def write_gram(gram: Gram, out: Path, metadata: object) -> None:

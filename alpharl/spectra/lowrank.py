@@ -39,20 +39,32 @@ class LowRank:
 
 @dataclass(frozen=True)
 class Factors:
-    """Top-k factors of one update, with the full update's Frobenius norm and the residuals."""
+    """Top-k factors of one update, with the full update's Frobenius norm and the residuals.
+
+    `method` says how they were found (`alpharl.spectra.svd`), empty when read back from a file;
+    `spectrum` holds all min(m, n) singular values where they were asked for.
+    """
 
     low: LowRank
     norm: float
     residual: Array
+    method: str = ""
+    spectrum: Array | None = None
 
     def rescale(self, k: int) -> float:
         """alpha >= 1 with |alpha top-k| = |update| (AlphaRL, section 2.1); 0 for a zero update."""
         kept = float(np.sqrt(np.sum(np.square(self.low.s[:k], dtype=np.float64))))
         return self.norm / kept if kept > 0 else 0.0
 
+    def arrays(self) -> dict[str, Array]:
+        """The arrays of a factor file by key."""
+        low, norm = self.low, np.asarray(self.norm)
+        found = {"u": low.u, "s": low.s, "v": low.v, "residual": self.residual, "norm": norm}
+        return found if self.spectrum is None else found | {"spectrum": self.spectrum}
+
 
 def read_factors(paths: Iterable[Path]) -> dict[str, Factors]:
-    """All tensors' factors of one checkpoint, from its shards.
+    """All matrices' factors of one checkpoint, from its shards.
 
     Raises:
         CheckpointError: a shard is missing or not a factor file.
@@ -61,9 +73,12 @@ def read_factors(paths: Iterable[Path]) -> dict[str, Factors]:
     for path in paths:
         arrays = read_arrays(path)
         for name in dict.fromkeys(key.rpartition("/")[0] for key in arrays):
-            part = {key: arrays[f"{name}/{key}"] for key in ("u", "s", "v", "norm", "residual")}
-            low = LowRank(part["u"], part["s"], part["v"])
-            found[name] = Factors(low, float(part["norm"]), part["residual"])
+            u, s, v, norm, residual = (
+                arrays[f"{name}/{key}"] for key in ("u", "s", "v", "norm", "residual")
+            )
+            spectrum = arrays.get(f"{name}/spectrum")
+            low = LowRank(u, s, v)
+            found[name] = Factors(low, float(norm), residual, spectrum=spectrum)
     return found
 
 

@@ -1,32 +1,69 @@
-"""Which tensors take part, and how they are divided into shards. Torch-free."""
+"""Which matrices take part, where they lie, and how they are divided into shards. Torch-free.
+
+A stored tensor is one matrix, or several that a model keeps together: fused projections and stacked
+experts. Those are split here, and named as the models that keep them apart name them.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from math import prod
+from typing import Any, Literal
 
-from alpharl.checkpoints.index import ModelIndex
+from alpharl.checkpoints.index import ModelIndex, TensorInfo, read_config
 from alpharl.errors import CheckpointError
 
 Scope = Literal["paper", "all"]
+_LAYER = r"(?:^|\.)layers\.\d+\."
+_MLP = r"(?:mlp|feed_forward|block_sparse_moe)\."
+_EXPERT = r"(?:experts\.\d+\.|shared_experts?\.)?"
 _PAPER = re.compile(
-    r"(?:^|\.)layers\.\d+\.(?:self_attn\.(?:q|k|v|o)_proj|mlp\.(?:gate|up|down)_proj)\.weight$"
+    _LAYER + r"(?:self_attn\.(?:q|k|v|o)_proj\.weight"
+    rf"|{_MLP}{_EXPERT}(?:(?:gate|up|down|gate_up)_proj|w[123])\.weight)$"
 )
 
 
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix of the model: `rows` x `columns` consecutive elements of a stored tensor."""
+
+    name: str
+    tensor: str
+    start: int
+    rows: int
+    columns: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        return self.rows, self.columns
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.rows * self.columns
+
+
 def in_paper_scope(name: str) -> bool:
-    """Whether a tensor is a q, k, v, o, gate, up or down projection of a decoder layer."""
+    """Whether a matrix is a q, k, v, o, gate, up or down projection of a decoder layer.
+
+    An expert's are among them; a router is not.
+    """
     return _PAPER.search(name) is not None
 
 
-def matrices(index: ModelIndex, scope: Scope) -> list[str]:
-    """Names of the 2-D tensors in scope, in file order.
+def matrices(index: ModelIndex, scope: Scope) -> dict[str, Matrix]:
+    """The matrices in scope by name, in file order.
 
     Raises:
-        CheckpointError: the model has none.
+        CheckpointError: the model has none, or a fused tensor that cannot be split.
     """
-    flat = [name for name, info in index.tensors.items() if len(info.shape) == 2]
-    found = flat if scope == "all" else [name for name in flat if in_paper_scope(name)]
+    config = read_config(index.folder)
+    every = [m for info in index.tensors.values() for m in split(info, config)]
+    found = {m.name: m for m in every if scope == "all" or in_paper_scope(m.name)}
     if not found:
         raise CheckpointError(
             f"{index.folder}: no matrix in scope '{scope}' among {len(index.tensors)} tensors; "
@@ -35,15 +72,77 @@ def matrices(index: ModelIndex, scope: Scope) -> list[str]:
     return found
 
 
-def shard(index: ModelIndex, names: list[str], part: int, parts: int) -> list[str]:
-    """The `part`-th of `parts` runs of consecutive tensors with about equal bytes.
+def split(info: TensorInfo, config: dict[str, Any]) -> list[Matrix]:
+    """The matrices that a stored tensor holds; none for a vector.
 
-    Every tensor falls into exactly one part; a part may be empty when there are few tensors.
+    Args:
+        info: the tensor.
+        config: the model's `config.json`, which has the sizes of fused attention projections.
+
+    Raises:
+        CheckpointError: a fused tensor's rows are not what the config says.
     """
-    sizes = [index.tensors[name].nbytes for name in names]
-    total, before, chosen = sum(sizes), 0, []
-    for name, size in zip(names, sizes, strict=True):
-        # The tensor's middle byte decides, so that a big tensor goes where most of it lies.
+    if len(info.shape) == 2:
+        return list(_fused(info.name, info.name, 0, info.shape[0], info.shape[1], config))
+    if len(info.shape) == 3 and ".experts." in info.name:
+        return list(_experts(info, config))
+    return []
+
+
+def _experts(info: TensorInfo, config: dict[str, Any]) -> Iterator[Matrix]:
+    """Experts stacked along the first axis, e.g. `mlp.experts.down_proj` (experts, m, n)."""
+    count, rows, columns = info.shape
+    before, _, module = info.name.removesuffix(".weight").rpartition(".experts.")
+    # (experts, hidden, 2 intermediate), as Llama 4 and gpt-oss have it, mixes gate and up in each
+    # row: such a matrix stays whole.
+    fused = module == "gate_up_proj" and columns == config.get("hidden_size")
+    for expert in range(count):
+        name = f"{before}.experts.{expert}.{module}.weight"
+        start = expert * rows * columns
+        if fused:
+            yield from _fused(name, info.name, start, rows, columns, config)
+        else:
+            yield Matrix(name, info.name, start, rows, columns)
+
+
+def _fused(
+    name: str, tensor: str, start: int, rows: int, columns: int, config: dict[str, Any]
+) -> Iterator[Matrix]:
+    """The parts of a projection whose parts lie below each other; else the matrix itself."""
+    head, _, module = name.removesuffix(".weight").rpartition(".")
+    parts = _parts(module, rows, config)
+    if sum(parts.values()) != rows:
+        raise CheckpointError(
+            f"{tensor}: found {rows} rows, expected {sum(parts.values())} ({parts}) from "
+            "config.json; this fused layout is not known, save the model with separate projections"
+        )
+    ends = accumulate(parts.values())
+    for (part, height), end in zip(parts.items(), ends, strict=True):
+        own = name if part == module else f"{head}.{part}.weight"
+        yield Matrix(own, tensor, start + (end - height) * columns, height, columns)
+
+
+def _parts(module: str, rows: int, config: dict[str, Any]) -> dict[str, int]:
+    """Rows of each part of a module, in their order (as Phi-3 in transformers has them)."""
+    if module == "gate_up_proj":
+        return {"gate_proj": rows // 2, "up_proj": rows // 2}
+    heads = config.get("num_attention_heads")
+    if module != "qkv_proj" or not heads:
+        return {module: rows}
+    size = config.get("head_dim") or config["hidden_size"] // heads
+    key = config.get("num_key_value_heads", heads) * size
+    return {"q_proj": heads * size, "k_proj": key, "v_proj": key}
+
+
+def shard(items: Iterable[TensorInfo | Matrix], part: int, parts: int) -> list[str]:
+    """Names of the `part`-th of `parts` runs of consecutive items with about equal sizes.
+
+    Every item falls into exactly one part; a part may be empty when there are few.
+    """
+    sizes = {item.name: prod(item.shape) for item in items}
+    total, before, chosen = sum(sizes.values()), 0, []
+    for name, size in sizes.items():
+        # The item's middle decides, so that a big one goes where most of it lies.
         if int((before + size / 2) * parts / total) == part:
             chosen.append(name)
         before += size

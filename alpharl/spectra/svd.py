@@ -1,64 +1,217 @@
-"""Top-k singular triplets of one matrix, with a residual for each.
+"""Top-k singular triplets of one matrix, certified by a residual each.
 
-Small matrices get LAPACK's dense SVD. Large ones get randomized subspace iteration (Halko,
-Martinsson and Tropp, arXiv 0909.4061, algorithm 4.4), which goes on until every residual is below
-the tolerance. Where it does not get there, as with a flat spectrum, the eigenvectors of the Gram
-matrix in float64 take over: exact to 1e-8 of s_1, and cheaper than a dense SVD.
+Large matrices go through block Golub-Kahan bidiagonalization, a block Krylov method (Golub, Luk and
+Overton, ACM TOMS 7, 1981; from a random start: Musco and Musco, arXiv 1504.05477), with both bases
+reorthogonalized in full. It reads the matrix a few times and ends when every triplet that stands
+out of the noise is within the tolerance. Where it does not get there, the eigenvectors of the Gram
+matrix in float64 take over, and LAPACK's dense SVD after them. Small matrices start there.
 """
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import torch
 from torch import Tensor
 
-DENSE_LIMIT = 512
-OVERSAMPLE = 16
-MAX_ITERATIONS = 24
+Method = Literal["krylov", "gram", "dense", "zero"]
+GRAM_LIMIT = 256
+"""Matrices whose smaller side is at most this go through their Gram matrix at once."""
+BLOCK = 16
+"""Columns of a Krylov block. Wider ones read the matrix as fast, but converge later per column."""
+MAX_BASIS = 640
+"""Columns of the Krylov basis at which the exact method takes over."""
 TOLERANCE = 1e-5
 """Largest accepted |A v - s u| / s_1. It bounds the error of s / s_1, also without any gap."""
+EDGE_MARGIN = 1.05
+"""Triplets below this multiple of the Marchenko-Pastur edge count as noise."""
 
 
-def top_k(matrix_mn: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+class Triplets(NamedTuple):
+    """u (m, k), s (k,) descending, v (n, k), residual (k,) = |A v - s u| / s, and how they came.
+
+    The largest entry of each u (by magnitude) is positive.
+    """
+
+    u: Tensor
+    s: Tensor
+    v: Tensor
+    residual: Tensor
+    method: Method
+
+
+def top_k(
+    matrix_mn: Tensor, k: int, start_nk: Tensor | None = None, norm: float | None = None
+) -> Triplets:
     """Top-k SVD of a float32 matrix.
 
-    Returns:
-        u (m, k), s (k,) descending, v (n, k), residual (k,) = |A v - s u| / s. The largest entry
-        of each u (by magnitude) is positive. k is cut to min(m, n).
+    The first triplet and all others above the noise meet the tolerance. A triplet below the edge
+    of the singular values that noise of the leftover norm would have (Marchenko-Pastur) is no
+    direction of its own: it is returned as it stands when the others are done.
+
+    Args:
+        matrix_mn: the matrix, of any scale.
+        k: triplets wanted, cut to min(m, n).
+        start_nk: right vectors of a similar matrix to start from; speed depends on it, and only
+            within the tolerance the result.
+        norm: the matrix's Frobenius norm, where it is known.
     """
     k = min(k, *matrix_mn.shape)
-    if min(matrix_mn.shape) <= DENSE_LIMIT:
-        u, s, v = _dense(matrix_mn, k)
-    else:
-        u, s, v = _randomized(matrix_mn, k) or _gram_eigh(matrix_mn, k)
-    u, v = _fix_signs(u, v)
-    return u, s, v, residuals(matrix_mn, u, s, v)
+    norm = float(torch.linalg.vector_norm(matrix_mn)) if norm is None else norm
+    if not 1e-15 < norm < 1e15:  # squares of smaller or larger entries leave float32's range
+        norm = float(torch.linalg.vector_norm(matrix_mn, dtype=torch.float64))
+        if norm == 0:
+            return _zero(matrix_mn, k)
+        found = top_k((matrix_mn.double() / norm).float(), k, start_nk)
+        return found._replace(s=(found.s.double() * norm).float())
+    if min(matrix_mn.shape) > GRAM_LIMIT:
+        krylov = _krylov(matrix_mn, k, norm, start_nk)
+        if krylov is not None:
+            return krylov
+    return exact(matrix_mn, k)
 
 
-def residuals(matrix_mn: Tensor, u: Tensor, s: Tensor, v: Tensor) -> Tensor:
-    """|A v - s u| / s of each triplet, 0 where s is 0."""
-    error = (matrix_mn @ v - u * s).norm(dim=0)
-    return torch.where(s > 0, error / s.clamp_min(torch.finfo(s.dtype).tiny), 0.0)
-
-
-def _dense(matrix_mn: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+def exact(matrix_mn: Tensor, k: int) -> Triplets:
+    """Top-k SVD through the Gram matrix in float64, or dense where that misses the tolerance."""
+    u, s, v = _gram_eigh(matrix_mn, k)
+    found = _certified(matrix_mn, u, s, v, "gram")
+    if (found.residual * found.s <= TOLERANCE * found.s[0]).all():
+        return found
     u, s, vt = torch.linalg.svd(matrix_mn, full_matrices=False)
-    return u[:, :k], s[:k], vt[:k].T
+    return _certified(matrix_mn, u[:, :k], s[:k], vt[:k].T, "dense")
 
 
-def _randomized(matrix_mn: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Subspace iteration from a fixed random start; None if it does not converge."""
-    width = min(k + OVERSAMPLE, *matrix_mn.shape)
-    generator = torch.Generator().manual_seed(0)
-    start = torch.randn(matrix_mn.shape[1], width, generator=generator).to(matrix_mn.device)
-    q, _ = torch.linalg.qr(matrix_mn @ start)
-    for _ in range(MAX_ITERATIONS):
-        z, _ = torch.linalg.qr(matrix_mn.T @ q)
-        q, _ = torch.linalg.qr(matrix_mn @ z)
-        small_u, s, vt = torch.linalg.svd(q.T @ matrix_mn, full_matrices=False)
-        u, s, v = (q @ small_u)[:, :k], s[:k], vt[:k].T
-        if (residuals(matrix_mn, u, s, v) * s <= TOLERANCE * s[0]).all():
-            return u, s, v
+def spectrum(matrix_mn: Tensor) -> Tensor:
+    """All min(m, n) singular values, descending, float32, exact to 1e-8 of the first."""
+    a = matrix_mn if matrix_mn.shape[0] <= matrix_mn.shape[1] else matrix_mn.T
+    values = torch.linalg.eigvalsh(_gram(a)).flip(0)
+    return values.clamp_min(0).sqrt().float()
+
+
+def noise_edge(energy: float, m: int, n: int) -> float:
+    """Largest singular value to expect of an (m, n) matrix of independent entries of equal variance
+    and squared Frobenius norm `energy` (Marchenko and Pastur 1967): sd (sqrt m + sqrt n)."""
+    return float((max(energy, 0.0) / (m * n)) ** 0.5 * (m**0.5 + n**0.5))
+
+
+def _zero(matrix_mn: Tensor, k: int) -> Triplets:
+    m, n = matrix_mn.shape
+    eye = torch.eye(max(m, n), k, device=matrix_mn.device)
+    none = torch.zeros(k, device=matrix_mn.device)
+    return Triplets(eye[:m], none, eye[:n], none, "zero")
+
+
+def _krylov(matrix_mn: Tensor, k: int, norm: float, start_nk: Tensor | None) -> Triplets | None:
+    """Block Golub-Kahan bidiagonalization A P = Q T; None if it does not converge.
+
+    T is block upper bidiagonal with R_j on its diagonal and S_j^T beside it. Of its SVD x, s, y
+    come u = Q x and v = P y, with |A^T u - s v| = |S_j x_last|: convergence costs no product.
+    """
+    block = _start(matrix_mn, k, start_nk)
+    basis_p, basis_q = _Basis(block), _Basis(block.new_empty(matrix_mn.shape[0], 0))
+    t = torch.zeros(0, 0, dtype=torch.float64)
+    beside: Tensor | None = None
+    checked = 0
+    limit = min(MAX_BASIS, min(matrix_mn.shape) - 2 * block.shape[1])
+    while t.shape[0] < limit:
+        r = basis_q.extend(matrix_mn @ block)
+        t = _grow(t, beside, r)
+        q = basis_q.last(block.shape[1])
+        beside = basis_p.extend((q.T @ matrix_mn).T)
+        block = basis_p.last(block.shape[1])
+        # The SVD of a large T costs more than a step: look again when it has grown by an eighth.
+        if 8 * t.shape[0] < 9 * checked:
+            continue
+        checked = t.shape[0]
+        x, s, _ = torch.linalg.svd(t)
+        residual = (beside @ x[-beside.shape[1] :]).norm(dim=0)
+        if _done(s, residual, k, norm, matrix_mn.shape):
+            u = basis_q.columns @ x[:, :k].to(block)
+            return _certified(matrix_mn, *_half_step(u, (u.T @ matrix_mn).T), "krylov")
     return None
+
+
+def _start(matrix_mn: Tensor, k: int, start_nk: Tensor | None) -> Tensor:
+    """Orthonormal start block (n, b): the given vectors first, random ones from a fixed seed."""
+    n, given = matrix_mn.shape[1], 0 if start_nk is None else start_nk.shape[1]
+    width = max(BLOCK, given + BLOCK // 4 if given else 0)
+    generator = torch.Generator().manual_seed(0)
+    block = torch.randn(n, width, generator=generator).to(matrix_mn.device)
+    if start_nk is not None:
+        block[:, :given] = start_nk.to(block)
+    return torch.linalg.qr(block)[0]
+
+
+class _Basis:
+    """Orthonormal columns that grow by blocks."""
+
+    def __init__(self, columns: Tensor) -> None:
+        self.columns = columns
+
+    def last(self, width: int) -> Tensor:
+        return self.columns[:, -width:]
+
+    def extend(self, block: Tensor) -> Tensor:
+        """Add the block's part outside the basis; return its coordinates there, float64.
+
+        Twice, because a block that nearly lies within the basis leaves rounding errors at first.
+        """
+        total = torch.eye(block.shape[1], dtype=torch.float64)
+        for _ in range(2):
+            block = block - self.columns @ (self.columns.T @ block)
+            block, r = torch.linalg.qr(block)
+            total = r.cpu().double() @ total
+        self.columns = torch.cat([self.columns, block], dim=1)
+        return total
+
+
+def _grow(t: Tensor, beside: Tensor | None, r: Tensor) -> Tensor:
+    """T with one more diagonal block r, and the last half step's block transposed above it."""
+    b = r.shape[0]
+    grown = torch.zeros(t.shape[0] + b, t.shape[1] + b, dtype=torch.float64)
+    grown[: t.shape[0], : t.shape[1]] = t
+    if beside is not None:
+        grown[t.shape[0] - b : t.shape[0], t.shape[1] :] = beside.T
+    grown[t.shape[0] :, t.shape[1] :] = r
+    return grown
+
+
+def _done(s: Tensor, residual: Tensor, k: int, norm: float, shape: torch.Size) -> bool:
+    """Whether the first triplet and all others of the top k above the noise are converged."""
+    if len(s) < k:
+        return False
+    converged = residual[:k] <= TOLERANCE * s[0]
+    # What is left beside the triplets that stand: were it noise, it would reach to the edge.
+    kept = float(s[:k][converged].square().sum())
+    noise = s[:k] < EDGE_MARGIN * noise_edge(norm**2 - kept, *shape)
+    noise[0] = False
+    return bool((converged | noise).all())
+
+
+def _half_step(u: Tensor, product_nk: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Triplets with A^T u = s v from the span of u and A^T u; nearer to the singular ones."""
+    v, r = torch.linalg.qr(product_nk)
+    left, s, right_t = torch.linalg.svd(r)
+    return u @ right_t.T, s, v @ left
+
+
+def _certified(matrix_mn: Tensor, u: Tensor, s: Tensor, v: Tensor, method: Method) -> Triplets:
+    """Measure the residuals, and flip pairs so that each u's largest entry is positive."""
+    error = (matrix_mn @ v - u * s).norm(dim=0)
+    residual = torch.where(s > 0, error / s.clamp_min(torch.finfo(s.dtype).tiny), 0.0)
+    pick = u.gather(0, u.abs().argmax(dim=0, keepdim=True))[0]
+    sign = torch.where(pick < 0, -1.0, 1.0)
+    return Triplets(u * sign, s, v * sign, residual, method)
+
+
+def _gram(matrix_mn: Tensor) -> Tensor:
+    """A A^T in float64, from slices of columns that are small beside the matrix."""
+    total = torch.zeros(
+        matrix_mn.shape[0], matrix_mn.shape[0], dtype=torch.float64, device=matrix_mn.device
+    )
+    for part in matrix_mn.split(1024, dim=1):
+        total.addmm_(part.double(), part.double().T)
+    return total
 
 
 def _gram_eigh(matrix_mn: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -66,16 +219,7 @@ def _gram_eigh(matrix_mn: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
     if matrix_mn.shape[0] > matrix_mn.shape[1]:
         v, s, u = _gram_eigh(matrix_mn.T, k)
         return u, s, v
-    a = matrix_mn.double()
-    u = torch.linalg.eigh(a @ a.T).eigenvectors.flip(1)[:, :k]
-    v = a.T @ u
-    s = v.norm(dim=0)
-    v = v / s.clamp_min(torch.finfo(a.dtype).tiny)
+    u = torch.linalg.eigh(_gram(matrix_mn)).eigenvectors.flip(1)[:, :k]
+    product = torch.cat([part.double().T @ u for part in matrix_mn.split(1024, dim=1)])
+    u, s, v = _half_step(u, product)
     return u.float(), s.float(), v.float()
-
-
-def _fix_signs(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Flip pairs so that each u's entry of largest magnitude is positive."""
-    pick = u.gather(0, u.abs().argmax(dim=0, keepdim=True))[0]
-    sign = torch.where(pick < 0, -1.0, 1.0)
-    return u * sign, v * sign

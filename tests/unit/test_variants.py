@@ -10,8 +10,9 @@ import pytest
 import torch
 from alpharl.checkpoints.manifest import KnownDigests
 from alpharl.errors import CheckpointError
-from alpharl.spectra.factors import factor_checkpoint, factor_update
+from alpharl.spectra.factors import Settings, factor_checkpoint, factor_update
 from alpharl.spectra.lowrank import Factors, LowRank
+from alpharl.study.depth import Depth
 from alpharl.variants.build import build_dense
 from alpharl.variants.ranks import random_like, rank_parts
 from alpharl.variants.store import read_adapter, read_variant, write_variant
@@ -124,7 +125,7 @@ def test_rank_deeper_than_what_is_stored_is_refused(trajectory, tmp_path, cli, k
 @pytest.mark.parametrize("k", [1, 4, 99])
 def test_random_control(trajectory, k):
     step = trajectory.steps[-1]
-    factors = factor_checkpoint(trajectory.base, trajectory.folders[step], 1)
+    factors = factor_checkpoint(trajectory.base, trajectory.folders[step], Settings(Depth(1)))
     blend, found = rank_parts("random", k, step, factors, seed=5)
     assert blend == {}
     assert set(found) == set(trajectory.matrices())
@@ -475,7 +476,7 @@ def test_peft_loads_the_adapter_and_it_equals_the_dense_model(
     from transformers import AutoModelForCausalLM
 
     base = tiny_qwen / "base"
-    factors = factor_checkpoint(base, tiny_qwen / "step-5", k)
+    factors = factor_checkpoint(base, tiny_qwen / "step-5", Settings(Depth(k)))
     if partial:
         factors = {
             n: f for n, f in factors.items() if "layers.1.mlp.u" in n or "0.self_attn.k" in n
@@ -521,4 +522,4 @@ def test_shape_mismatch_is_one_line(trajectory, tmp_path, cli, write_model):
     result = cli("rank", "--base", trajectory.base, "--checkpoint", other, "--out", tmp_path / "v")
     assert f"{UP} has shape [3, 3], expected [12, 8]" in result.error
     with pytest.raises(CheckpointError):
-        factor_checkpoint(trajectory.base, other, 1)
+        factor_checkpoint(trajectory.base, other, Settings(Depth(1)))

@@ -1,0 +1,149 @@
+"""Updates W(step) - W(0) in float32, streamed through the processor's caches.
+
+A tensor is cut into chunks that fit a core's cache; each thread reads a chunk from both models,
+subtracts it and sums it up there, so that the only large memory is the update itself. Chunks do not
+depend on the number of threads and their sums are added in order: the same bytes come out.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from alpharl.checkpoints.index import TensorInfo
+from alpharl.checkpoints.reader import DTYPES, ModelReader, refuse_not_finite
+
+CHUNK = 1 << 16
+"""Elements that a thread holds of one model: 256 KiB in float32."""
+GPU_CHUNK = 1 << 24
+"""The same where the numbers go to a GPU: 32 MiB of bfloat16 a copy."""
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Consecutive elements of a stored tensor."""
+
+    tensor: str
+    start: int
+    count: int
+
+    def chunks(self, size: int) -> list[Span]:
+        """The span cut into spans of at most `size` elements."""
+        end = self.start + self.count
+        starts = range(self.start, end, size)
+        return [Span(self.tensor, at, min(size, end - at)) for at in starts]
+
+
+class Streamer:
+    """Runs one function over all chunks of a span, in threads that read for themselves."""
+
+    def __init__(self, pool: ThreadPoolExecutor, device: str) -> None:
+        self._pool, self._local, self.device = pool, threading.local(), device
+
+    def each(
+        self,
+        readers: Sequence[ModelReader],
+        span: Span,
+        size: int,
+        use: Callable[[Span, Callable[[int], Tensor]], Result],
+    ) -> Iterator[Result]:
+        """What `use` returns for each chunk of the span, in the chunks' order.
+
+        Args:
+            readers: models that hold the span's tensor.
+            span: what to read.
+            size: elements of a chunk.
+            use: gets the chunk and a function that reads it from the i-th model, in stored dtype;
+                what that returns is valid until the next call.
+        """
+        infos = [reader.open(span.tensor) for reader in readers]
+
+        def work(chunk: Span) -> Result:
+            return use(chunk, lambda i: self._read(readers[i], infos[i], chunk))
+
+        return self._pool.map(work, span.chunks(size))
+
+    def scratch(self, key: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Memory that belongs to the calling thread and is used again; not cleared."""
+        size = math.prod(shape)
+        held = self._local.__dict__.get(key)
+        if held is None or held.numel() < size:
+            pinned = self.device != "cpu" and dtype == torch.uint8
+            device = "cpu" if pinned else self.device
+            held = torch.empty(size, dtype=dtype, device=device, pin_memory=pinned)
+            self._local.__dict__[key] = held
+        return held[:size].view(shape)
+
+    def _read(self, reader: ModelReader, info: TensorInfo, chunk: Span) -> Tensor:
+        size = chunk.count * DTYPES[info.dtype].itemsize
+        raw = reader.read(info, chunk.start, self.scratch("raw", size, dtype=torch.uint8))
+        return raw.to(self.device)
+
+
+@contextmanager
+def streamer(device: str) -> Iterator[Streamer]:
+    """A streamer with as many threads as torch has; each computes on one core."""
+    pool = ThreadPoolExecutor(torch.get_num_threads(), initializer=_one_core)
+    try:
+        yield Streamer(pool, device)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _one_core() -> None:
+    torch.set_num_threads(1)
+
+
+def load_update(
+    stream: Streamer, base: ModelReader, checkpoint: ModelReader, span: Span, out: Tensor
+) -> float:
+    """Fill `out` with W(step) - W(0) of a span, subtracted in float32.
+
+    Args:
+        stream: of the readers' device.
+        base: the model of step 0.
+        checkpoint: the model of the step.
+        span: which elements.
+        out: float32 memory of as many elements, contiguous.
+
+    Returns:
+        The squared Frobenius norm, summed over chunks in float64.
+
+    Raises:
+        CheckpointError: one of the two holds a NaN or an infinity there.
+    """
+    flat = out.view(-1)
+
+    def use(chunk: Span, read: Callable[[int], Tensor]) -> float:
+        at = chunk.start - span.start
+        delta = flat[at : at + chunk.count].copy_(read(0))
+        delta.sub_(stream.scratch("base", chunk.count).copy_(read(1)))
+        return float(torch.dot(delta, delta))
+
+    squared = sum(stream.each([checkpoint, base], span, chunk_size(stream.device), use))
+    # Squares of large entries overflow, of small ones they underflow: look again in float64.
+    if not 1e-30 < squared < 1e38:
+        squared = float(torch.linalg.vector_norm(out, dtype=torch.float64)) ** 2
+    if not math.isfinite(squared):
+        refuse_not_finite([checkpoint, base], span.tensor)
+    return squared
+
+
+def chunk_size(device: str) -> int:
+    """Elements of a chunk on a device."""
+    return CHUNK if device == "cpu" else GPU_CHUNK
+
+
+def prefetch(readers: Sequence[ModelReader], span: Span) -> None:
+    """Let the system read a span into its page cache while something else is computed."""
+    for reader in readers:
+        reader.will_need(span.tensor, span.start, span.count)
