@@ -29,7 +29,7 @@ rule factors:
     shell:
         "alpharl factors --base {params.base:q} --checkpoint {params.model:q} --rank {params.rank}"
         " --scope {params.scope} --shard {wildcards.shard} --shards {params.shards}"
-        " --out {output.factors:q} 2> {log:q}"
+        " --gpus {resources.gpu} --out {output.factors:q} 2> {log:q}"
 
 
 rule gram:
@@ -56,7 +56,8 @@ rule gram:
         "Gram of {wildcards.run}, shard {wildcards.shard}"
     shell:
         "alpharl gram --base {params.base:q} --checkpoints {params.pattern:q} --steps {params.steps}"
-        " --shard {wildcards.shard} --shards {params.shards} --out {output.gram:q} 2> {log:q}"
+        " --shard {wildcards.shard} --shards {params.shards} --gpus {resources.gpu}"
+        " --out {output.gram:q} 2> {log:q}"
 
 
 rule dynamics:
