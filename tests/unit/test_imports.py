@@ -21,7 +21,7 @@ ASIDE = {"training", "geometry"}
 """These hang off `checkpoints`, and nothing but the command line imports them."""
 TOP = {"cli", "verbs", "__init__"}
 """The command line, which brings all parts together."""
-EXCEPTIONS = {("study/check.py", "checkpoints")}
+EXCEPTIONS = {("study/check.py", "checkpoints"), ("study/check.py", "spectra")}
 """The preflight reads the headers of a study's checkpoints; only `alpharl check` imports it."""
 
 
