@@ -104,6 +104,13 @@ def _spectra_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     dynamics.add_argument("--holdout", type=float, default=0.6, help="share that is fitted")
     dynamics.add_argument("--seed", type=int, default=0)
     dynamics.add_argument("--out", type=Path, required=True, help="Parquet; a CSV twin beside it")
+    floor = _verb(add, "floor", "What bf16 storage alone does to a checkpoint's update.")
+    floor.add_argument("--base", type=Path, required=True)
+    floor.add_argument("--checkpoint", type=Path, required=True)
+    floor.add_argument("--factors", type=Path, nargs="+", help="factor files made before")
+    floor.add_argument("--seed", type=int, default=0, help="of the simulated rounding noise")
+    floor.add_argument("--out", type=Path, required=True, help="Parquet; a CSV twin beside it")
+    _gpus(floor)
 
 
 def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
