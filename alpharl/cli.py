@@ -13,6 +13,7 @@ from pathlib import Path
 
 from alpharl import __version__, verbs
 from alpharl.errors import AlpharlError
+from alpharl.gpu import allot, require_visible
 
 PATTERN = "folder pattern with {step} in it, such as 'runs/foo/step-{step}'"
 
@@ -21,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit status: 0, or 1 with one line on standard error."""
     args = _parser().parse_args(argv)
     try:
-        args.run_verb(args)
+        with allot(args.gpus, verbs.log):
+            require_visible(args.gpus)
+            args.run_verb(args)
     except AlpharlError as error:
         print(f"alpharl {args.verb}: error: {error}", file=sys.stderr)
         return 1
@@ -42,7 +45,7 @@ Adder = argparse._SubParsersAction  # the type that add_subparsers returns has n
 
 def _verb(add: Adder[argparse.ArgumentParser], name: str, help: str) -> argparse.ArgumentParser:
     parser = add.add_parser(name, help=help, description=help)
-    parser.set_defaults(run_verb=getattr(verbs, name))
+    parser.set_defaults(run_verb=getattr(verbs, name), gpus=0)
     return parser
 
 
@@ -60,11 +63,13 @@ def _training_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     pretrain.add_argument("--spec", required=True, help="PretrainSpec as JSON")
     pretrain.add_argument("--out", type=Path, required=True, help="model folder")
     pretrain.add_argument("--manifest", type=Path, required=True)
+    _gpus(pretrain)
     train = _verb(add, "train", "Train a run; resumes where a killed one stopped.")
     train.add_argument("--spec", required=True, help="TrainSpec as JSON")
     train.add_argument("--base", type=Path, required=True)
     train.add_argument("--out", type=Path, required=True, help="folder of the checkpoints")
     train.add_argument("--manifests", required=True, help="file pattern with {step} in it")
+    _gpus(train)
     manifest = _verb(add, "manifest", "Check a checkpoint against its base; write its manifest.")
     manifest.add_argument("--checkpoint", type=Path, required=True)
     manifest.add_argument("--step", type=int, required=True)
@@ -89,11 +94,13 @@ def _spectra_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     factors.add_argument("--spectrum", action="store_true", help="store all singular values too")
     _shard(factors)
     factors.add_argument("--out", type=Path, nargs="+", required=True, help="a file for each")
+    _gpus(factors)
     gram = _verb(add, "gram", "Inner products between the updates of a run's checkpoints.")
     gram.add_argument("--base", type=Path, required=True)
     _checkpoints(gram)
     _shard(gram)
     gram.add_argument("--out", type=Path, required=True)
+    _gpus(gram)
     dynamics = _verb(add, "dynamics", "Fits of each matrix's trajectory, beside null models.")
     dynamics.add_argument("--base", type=Path, required=True)
     _checkpoints(dynamics)
@@ -103,6 +110,13 @@ def _spectra_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     dynamics.add_argument("--holdout", type=float, default=0.6, help="share that is fitted")
     dynamics.add_argument("--seed", type=int, default=0)
     dynamics.add_argument("--out", type=Path, required=True, help="Parquet; a CSV twin beside it")
+    floor = _verb(add, "floor", "What bf16 storage alone does to a checkpoint's update.")
+    floor.add_argument("--base", type=Path, required=True)
+    floor.add_argument("--checkpoint", type=Path, required=True)
+    floor.add_argument("--factors", type=Path, nargs="+", help="factor files made before")
+    floor.add_argument("--seed", type=int, default=0, help="of the simulated rounding noise")
+    floor.add_argument("--out", type=Path, required=True, help="Parquet; a CSV twin beside it")
+    _gpus(floor)
 
 
 def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
@@ -154,6 +168,7 @@ def _score_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     evaluate.add_argument("--dtype", default="float32")
     evaluate.add_argument("--batch-size", type=int, default=64)
     evaluate.add_argument("--out", type=Path, required=True, help="folder of the results")
+    _gpus(evaluate)
     accuracy = _verb(add, "accuracy", "Collect checkpoint results into a step,accuracy table.")
     accuracy.add_argument("--scores", type=Path, nargs="+", required=True)
     accuracy.add_argument("--out", type=Path, required=True)
@@ -178,6 +193,19 @@ def _percents(parser: argparse.ArgumentParser) -> None:
         "--percent-parameters", type=float, default=0.0, metavar="P",
         help="as many triplets as fit into P %% of the matrix's parameters",
     )  # fmt: skip
+
+
+def _gpus(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--gpus", type=_count, metavar="N",
+        help="take N free GPUs, and wait for them; default: use all that are visible",
+    )  # fmt: skip
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"found '{text}', expected a number of 0 or more")
+    return int(text)
 
 
 def _stores(parser: argparse.ArgumentParser) -> None:

@@ -30,3 +30,7 @@ class EvaluationError(AlpharlError):
 
 class UndefinedForecast(MethodError):
     """The method gives no forecast on this window, though nothing is wrong with the input."""
+
+
+class DeviceError(AlpharlError):
+    """GPUs that a job asked for are not there."""

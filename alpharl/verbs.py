@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import ValidationError
 
-from alpharl.checkpoints.files import write_json, write_text
+from alpharl.checkpoints.files import write_atomic, write_json, write_text
 from alpharl.checkpoints.sources import at_steps, find_steps, step_of
 from alpharl.errors import MethodError, StudyError, UndefinedForecast
 from alpharl.study.depth import Depth
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from alpharl.forecasting.contract import Blend
     from alpharl.spectra.gram import Gram
     from alpharl.spectra.lowrank import Factors, LowRank
@@ -144,15 +146,24 @@ def gram(args: Namespace) -> None:
 
 def dynamics(args: Namespace) -> None:
     """Fit each matrix's trajectory; write Parquet and its CSV twin."""
-    from alpharl.checkpoints.files import write_atomic
     from alpharl.dynamics.table import Settings, dynamics_table, summarize
 
     folders = _folders(args)
     settings = Settings(args.permutations, args.holdout, args.seed)
     found, products = _factors_of(args, folders, 1), _gram_of(args, folders)
     table = dynamics_table(found, products, _accuracy(args.scores), settings, log)
-    write_atomic(args.out.with_suffix(".csv"), lambda p: table.to_csv(p, index=False))
-    write_atomic(args.out, lambda p: table.to_parquet(p, index=False))
+    _write_table(table, args.out)
+    print(summarize(table).to_string())
+
+
+def floor(args: Namespace) -> None:
+    """Measure what bf16 storage alone does to an update; write Parquet and its CSV twin."""
+    from alpharl.spectra.floor import floor_table, summarize
+    from alpharl.spectra.lowrank import read_factors
+
+    made = read_factors(args.factors) if args.factors else None
+    table = floor_table(args.base, args.checkpoint, made, args.seed, log)
+    _write_table(table, args.out)
     print(summarize(table).to_string())
 
 
@@ -285,6 +296,11 @@ def _accuracy(path: Path) -> dict[int, float]:
         raise MethodError(
             f"{path}: expected a CSV with columns step,accuracy ({error!r})"
         ) from None
+
+
+def _write_table(table: pd.DataFrame, out: Path) -> None:
+    write_atomic(out.with_suffix(".csv"), lambda p: table.to_csv(p, index=False))
+    write_atomic(out, lambda p: table.to_parquet(p, index=False))
 
 
 def _factors_of(

@@ -18,10 +18,6 @@ from alpharl.errors import CheckpointError
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
-ITEM_SIZES = {
-    "F64": 8, "F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
-    "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
-}  # fmt: skip
 _HEADER_LIMIT = 100 << 20
 
 
@@ -139,18 +135,18 @@ def _read_header(path: Path) -> list[TensorInfo]:
             header = json.loads(file.read(length))
         if not isinstance(header, dict):
             raise ValueError("header is no object")
+        header.pop("__metadata__", None)
+        infos = [
+            TensorInfo(
+                name, path.name, entry["dtype"], tuple(entry["shape"]),
+                8 + length + entry["data_offsets"][0], 8 + length + entry["data_offsets"][1],
+            )
+            for name, entry in header.items()
+        ]  # fmt: skip
     except FileNotFoundError:
         raise CheckpointError(f"{path}: named in {INDEX} but missing; copy it again") from None
-    except (struct.error, ValueError) as error:
+    except (struct.error, ValueError, KeyError, TypeError, IndexError) as error:
         raise CheckpointError(f"{path}: not a safetensors file ({error}); copy it again") from None
-    header.pop("__metadata__", None)
-    infos = [
-        TensorInfo(
-            name, path.name, entry["dtype"], tuple(entry["shape"]),
-            8 + length + entry["data_offsets"][0], 8 + length + entry["data_offsets"][1],
-        )
-        for name, entry in header.items()
-    ]  # fmt: skip
     infos.sort(key=lambda info: info.start)
     if infos and infos[-1].stop != size:
         raise CheckpointError(

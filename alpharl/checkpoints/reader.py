@@ -6,6 +6,7 @@ page-sized requests, and its pages count as the process's memory.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,7 +83,7 @@ class ModelReader:
             CheckpointError: the file ends before them.
         """
         dtype = DTYPES[info.dtype]
-        at, view = info.start + start * dtype.itemsize, memoryview(buffer.numpy())
+        at, view = info.start + start * dtype.itemsize, buffer.numpy().data
         while view:
             count = os.preadv(self._descriptor, [view], at)
             if count == 0:
@@ -106,8 +107,20 @@ class ModelReader:
     def stored(self, name: str) -> Tensor:
         """The tensor in its stored dtype, on the reader's device."""
         info = self.open(name)
-        buffer = torch.empty(info.nbytes, dtype=torch.uint8)
-        return self.read(info, 0, buffer).view(info.shape).to(self.device)
+        return self.part(name, 0, info.shape)
+
+    def part(self, name: str, start: int, shape: tuple[int, ...]) -> Tensor:
+        """Consecutive elements of a tensor in their stored dtype, on the reader's device.
+
+        Args:
+            name: the tensor.
+            start: first element.
+            shape: that they get.
+        """
+        info = self.open(name)
+        size = math.prod(shape) * DTYPES[info.dtype].itemsize
+        buffer = torch.empty(size, dtype=torch.uint8)
+        return self.read(info, start, buffer).view(shape).to(self.device)
 
     def float32(self, name: str) -> Tensor:
         """The tensor in float32, on the reader's device.

@@ -38,8 +38,9 @@ class Results:
     """All that a report is made from.
 
     Frames: `matrices` has run, step, tensor, m, n, norm, shares (k,); `dynamics` the table of
-    `alpharl dynamics` and run; `jobs` has stage, run, job, seconds, cpu_seconds,
-    memory_mb; `checkpoints` has run, step, path, digest; `training` what each run logged.
+    `alpharl dynamics` and run; `floor` that of `alpharl floor` and run; `jobs` has stage, run, job,
+    seconds, cpu_seconds, memory_mb; `checkpoints` has run, step, path, digest; `training` what each
+    run logged.
     """
 
     study: Study
@@ -47,6 +48,7 @@ class Results:
     forecasts: dict[tuple[str, str], dict[str, Any]]
     matrices: pd.DataFrame
     dynamics: pd.DataFrame
+    floor: pd.DataFrame
     jobs: pd.DataFrame
     checkpoints: pd.DataFrame
     training: pd.DataFrame
@@ -71,6 +73,7 @@ def collect(study: Study) -> Results:
         forecasts=_forecasts(plan),
         matrices=_matrices(plan),
         dynamics=_dynamics(plan),
+        floor=_floor(plan),
         jobs=_jobs(plan),
         checkpoints=_checkpoints(plan),
         training=_training(plan),
@@ -181,6 +184,13 @@ def _dynamics(plan: Plan) -> pd.DataFrame:
     ]
     columns = ["run", "tensor", "measure", "null", "value", "null_q05", "null_q50", "null_q95", "p"]
     return pd.concat(tables, ignore_index=True).reindex(columns=columns)
+
+
+def _floor(plan: Plan) -> pd.DataFrame:
+    tables = [
+        pd.read_parquet(_present(plan.paths.floor(run))).assign(run=run) for run in plan.study.runs
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def _checkpoints(plan: Plan) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import jinja2
 import pandas as pd
 import yaml
 
-from alpharl.report import figures, tables, words
+from alpharl.report import figures, floor, tables, words
 from alpharl.report.collect import Results
 from alpharl.report.frames import records
 from alpharl.study.config import Study
@@ -60,6 +60,7 @@ class Page:
             "gains": tables.gains(frames["gains"]),
             "recovery": tables.recovery(frames["recovery"]),
             "spectrum": tables.spectrum(frames["spectrum"]),
+            "floors": floor.floor_tables(frames["floor"]),
             "forecasts": tables.forecasts(frames["forecasts"]),
             "linearity": tables.linearity(frames["linearity"]),
             "stages": tables.stages(frames["cost_stages"]),

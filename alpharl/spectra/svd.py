@@ -84,8 +84,8 @@ def exact(matrix_mn: Tensor, k: int) -> Triplets:
 def spectrum(matrix_mn: Tensor) -> Tensor:
     """All min(m, n) singular values, descending, float32, exact to 1e-8 of the first."""
     a = matrix_mn if matrix_mn.shape[0] <= matrix_mn.shape[1] else matrix_mn.T
-    values = torch.linalg.eigvalsh(_gram(a)).flip(0)
-    return values.clamp_min(0).sqrt().float()
+    values: Tensor = torch.linalg.eigvalsh(_gram(a))
+    return values.flip(0).clamp_min(0).sqrt().float()
 
 
 def noise_edge(energy: float, m: int, n: int) -> float:
@@ -139,7 +139,8 @@ def _start(matrix_mn: Tensor, k: int, start_nk: Tensor | None) -> Tensor:
     block = torch.randn(n, width, generator=generator).to(matrix_mn.device)
     if start_nk is not None:
         block[:, :given] = start_nk.to(block)
-    return torch.linalg.qr(block)[0]
+    q: Tensor = torch.linalg.qr(block)[0]
+    return q
 
 
 class _Basis:
@@ -209,7 +210,7 @@ def _gram(matrix_mn: Tensor) -> Tensor:
     total = torch.zeros(
         matrix_mn.shape[0], matrix_mn.shape[0], dtype=torch.float64, device=matrix_mn.device
     )
-    for part in matrix_mn.split(1024, dim=1):
+    for part in torch.split(matrix_mn, 1024, dim=1):
         total.addmm_(part.double(), part.double().T)
     return total
 
@@ -220,6 +221,6 @@ def _gram_eigh(matrix_mn: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
         v, s, u = _gram_eigh(matrix_mn.T, k)
         return u, s, v
     u = torch.linalg.eigh(_gram(matrix_mn)).eigenvectors.flip(1)[:, :k]
-    product = torch.cat([part.double().T @ u for part in matrix_mn.split(1024, dim=1)])
+    product = torch.cat([part.double().T @ u for part in torch.split(matrix_mn, 1024, dim=1)])
     u, s, v = _half_step(u, product)
     return u.float(), s.float(), v.float()

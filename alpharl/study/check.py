@@ -1,35 +1,34 @@
-"""What a study would make, as text, before anything runs. Torch-free."""
+"""What a study would make, and how much of it, as text, before anything runs. Torch-free."""
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
-from alpharl.checkpoints.index import read_index, require_same_tensors
+import pandas as pd
+
+from alpharl.checkpoints.index import ModelIndex, read_index
+from alpharl.errors import StudyError
+from alpharl.spectra.estimate import Estimate, estimate_run
 from alpharl.study.config import Study
+from alpharl.study.depth import Depth
 from alpharl.study.plan import Plan
 
 
 def describe(study: Study) -> str:
-    """The plan in a few lines, after comparing the headers of all checkpoints that exist already.
+    """The plan in a few lines and the sizes of each run, from the headers of what exists already.
 
     Raises:
-        CheckpointError: a checkpoint of the user's is missing, broken, or does not fit its base.
-        StudyError: the plan contradicts itself.
+        CheckpointError: a checkpoint of the user's is missing or broken, does not fit its base, or
+            holds weights that cannot be subtracted.
+        StudyError: the plan contradicts itself, or its outputs do not fit on the disk.
     """
     plan = Plan(study)
     lines = [f"study {study.study}: {len(study.bases)} bases, {len(study.runs)} runs"]
-    for name, run in study.runs.items():
-        steps = plan.steps(name)
-        kind = f"trained here ({run.train.algorithm})" if run.train else run.checkpoints
-        lines.append(
-            f"  {name}: base {run.base}, {len(steps)} checkpoints {steps[0]}..{steps[-1]}, {kind}"
-        )
-        _require_fit(plan, name)
-        ends = sorted({(f.window, f.through) for f in plan.forecasts(name)})
-        shown = ", ".join(f"{window} (through step {end})" for window, end in ends)
-        lines.append(f"    windows: {shown or 'none'}; {len(plan.forecasts(name))} forecasts")
-        lines.append(f"    {len(plan.rank_variants(name))} rank variants and controls")
+    for name in study.runs:
+        lines += _run_lines(plan, name)
     if plan.stored_rank > study.spectra.rank:
         lines.append(
             f"  stored rank raised from {study.spectra.rank} to {plan.stored_rank} for the ablation"
@@ -38,14 +37,89 @@ def describe(study: Study) -> str:
     for batch in plan.batches():
         scored[batch.suite] += len(batch.variants)
     lines += [f"  suite {suite}: {count} variants to score" for suite, count in scored.items()]
-    return "\n".join(lines)
+    sizes = {run: _estimate(plan, run) for run in study.runs}
+    known = {run: estimate for run, estimate in sizes.items() if estimate is not None}
+    lines += [
+        f"  {run}: base trained here: sizes known after training"
+        for run in study.runs
+        if run not in known
+    ]
+    _require_room(plan, known)
+    return "\n".join([*lines, *([_table(known)] if known else [])])
 
 
-def _require_fit(plan: Plan, run: str) -> None:
-    base = plan.study.bases[plan.study.runs[run].base]
-    if plan.study.runs[run].train is not None:
-        return
-    for step in plan.steps(run):
-        index = read_index(Path(plan.paths.checkpoint(run, step)))
-        if base.path is not None:
-            require_same_tensors(read_index(Path(base.path)), index)
+def _run_lines(plan: Plan, name: str) -> list[str]:
+    run, steps = plan.study.runs[name], plan.steps(name)
+    kind = f"trained here ({run.train.algorithm})" if run.train else run.checkpoints
+    ends = sorted({(f.window, f.through) for f in plan.forecasts(name)})
+    shown = ", ".join(f"{window} (through step {end})" for window, end in ends)
+    return [
+        f"  {name}: base {run.base}, {len(steps)} checkpoints {steps[0]}..{steps[-1]}, {kind}",
+        f"    windows: {shown or 'none'}; {len(plan.forecasts(name))} forecasts",
+        f"    {len(plan.rank_variants(name))} rank variants and controls",
+    ]
+
+
+def _estimate(plan: Plan, run: str) -> Estimate | None:
+    """The run's figures; None where nothing of it exists yet."""
+    spec, steps = plan.study.runs[run], plan.steps(run)
+    base = _base(plan, spec.base)
+    found = [] if spec.train else [read_index(Path(plan.paths.checkpoint(run, s))) for s in steps]
+    if base is None:
+        return None
+    # A run that is trained here saves its base's tensors.
+    scope, depth = plan.study.spectra.scope, Depth(plan.stored_rank)
+    return estimate_run(base, found or [base] * len(steps), scope, depth)
+
+
+def _base(plan: Plan, base: str) -> ModelIndex | None:
+    """Index of a base; None for one that is still to be pretrained."""
+    made_here = plan.study.bases[base].path is None
+    if made_here and not Path(plan.paths.base_manifest(base)).is_file():
+        return None
+    return read_index(Path(plan.paths.base_model(base)))
+
+
+def _require_room(plan: Plan, sizes: Mapping[str, Estimate]) -> None:
+    """Refuse a study whose factors and grams do not fit beside what is there already."""
+    folder = Path(plan.paths.root).absolute()
+    wanted = sum(e.factors * len(plan.steps(run)) + e.gram for run, e in sizes.items())
+    shards = [p for end in ("factors/*", "gram") for p in folder.glob(f"runs/*/{end}/shard-*")]
+    made = sum(path.stat().st_size for path in shards)
+    there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    free = shutil.disk_usage(there).free
+    if free < wanted - made:
+        raise StudyError(
+            f"{folder}: found {_size(free)} free, expected {_size(wanted - made)} for factors and "
+            "grams; free some space, lower spectra.rank, or set 'results' to a larger disk"
+        )
+
+
+def _table(sizes: Mapping[str, Estimate]) -> str:
+    """One column per run."""
+    columns = {run: _column(e) for run, e in sizes.items()}
+    return "\n" + pd.DataFrame(columns).to_string()
+
+
+def _column(e: Estimate) -> dict[str, str]:
+    return {
+        "tensors": f"{e.tensors}",
+        "parameters": f"{e.parameters:,}",
+        "dtype": e.dtypes,
+        "files": f"{e.files} (sharded)" if e.files > 1 else "1",
+        "output head": "tied" if e.tied else "own",
+        "one checkpoint": _size(e.checkpoint),
+        "factors read (all checkpoints)": _size(e.factors_read),
+        "gram reads (all checkpoints)": _size(e.gram_read),
+        "peak memory of a factor job": _size(e.peak_memory),
+        "factors written per checkpoint": _size(e.factors),
+        "full U, S, V would take": f"{_size(e.full_svd)} ({e.full_svd / e.factors:,.0f} times)",
+        "gram written": _size(e.gram),
+    }
+
+
+def _size(count: int) -> str:
+    """Bytes for people."""
+    units = ("B", "KiB", "MiB", "GiB", "TiB")
+    power = min(max(count.bit_length() - 1, 0) // 10, len(units) - 1)
+    return f"{count / 1024**power:.1f} {units[power]}" if power else f"{count} B"

@@ -86,6 +86,10 @@ class Paths:
         """Table of a run's trajectory fits, with a CSV twin."""
         return f"{self.run(run)}/dynamics/modules.parquet"
 
+    def floor(self, run: str) -> str:
+        """Table of what bf16 storage alone does to a run's last update, with a CSV twin."""
+        return f"{self.run(run)}/floor.parquet"
+
     def suite(self, suite: str) -> str:
         """A suite with its questions' digests."""
         return f"{self.root}/suites/{suite}/suite.json"

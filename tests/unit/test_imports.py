@@ -15,13 +15,13 @@ PACKAGE = Path(alpharl.__file__).parent
 CHAIN = ["study", "checkpoints", "spectra", "dynamics", "forecasting", "variants", "evaluation",
          "report"]  # fmt: skip
 """DESIGN 3: each part may import itself and those before it."""
-BOTTOM = {"errors", "problems"}
+BOTTOM = {"errors", "gpu", "problems"}
 """Anyone may import these; they import nothing of the package but each other."""
 ASIDE = {"training", "geometry"}
 """These hang off `checkpoints`, and nothing but the command line imports them."""
 TOP = {"cli", "verbs", "__init__"}
 """The command line, which brings all parts together."""
-EXCEPTIONS = {("study/check.py", "checkpoints")}
+EXCEPTIONS = {("study/check.py", "checkpoints"), ("study/check.py", "spectra")}
 """The preflight reads the headers of a study's checkpoints; only `alpharl check` imports it."""
 
 

@@ -53,6 +53,9 @@ MEASURES = [
     ("holdout_pls_mae", "keep-last", 0.08, 0.05, None),
     ("holdout_line_ratio", "keep-last", 0.7, 1.0, None),
 ]
+FLOOR_REST = [
+    "noise_norm_ratio", "noise_s1_ratio", "noise_share", "rounded_s1_ratio", "rounded_unmoved",
+]  # fmt: skip
 SECONDS = {
     "pretrain/base": 130.0,
     "train/grpo": 300.0,
@@ -96,6 +99,7 @@ class Tree:
         for step in steps:
             self._factors(run, step)
         self._dynamics(run)
+        self._floor(run)
         points = [{"step": s, "path": f"step-{s}", "digest": f"d{s}"} for s in steps]
         table = {"run": run, "base": "base", "steps": steps, "checkpoints": points}
         self.write(self.plan.paths.checkpoints(run), table)
@@ -140,6 +144,20 @@ class Tree:
         path = Path(self.plan.paths.dynamics(run))
         path.parent.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(rows).to_parquet(path)
+
+    def _floor(self, run: str) -> None:
+        # The first run lies at the floor, the second far above it.
+        rounded = 0.43 if run == "grpo" else 0.99
+        rows = [
+            {
+                **{"tensor": f"layers.{i}.{module}", "layer": i, "module": module},
+                **{"unmoved": 0.9 + 0.02 * i, "share": 0.3, "rounded_share": rounded},
+                **dict.fromkeys(FLOOR_REST, 0.5),
+            }
+            for module in ("q_proj", "k_proj")
+            for i in range(2)
+        ]
+        pd.DataFrame(rows).to_parquet(self.plan.paths.floor(run))
 
     def _scores(self) -> None:
         for batch in self.plan.batches():
@@ -299,6 +317,15 @@ def test_linearity_shows_nulls_and_counts_modules(tree: Tree) -> None:
     assert "worse than keeping the last" in holdout.reading
 
 
+def test_the_floor_says_whether_bf16_could_show_rank_1(tree: Tree) -> None:
+    row = row_of(tree.table("floor"), run="grpo", module="k_proj")
+    assert (row.matrices, row.rounded_share) == (2, 0.43)
+    assert row.unmoved == pytest.approx(0.91)
+    page = (tree.root / "report" / "index.html").read_text()
+    assert "would show a top-1 share of only 0.43 (measured: 0.30)" in page
+    assert "survives bf16 (top-1 share 0.99)" in page
+
+
 def test_cost_is_summed_per_stage(tree: Tree) -> None:
     row = row_of(tree.table("cost_stages"), stage="factors")
     assert (row.jobs, row.seconds, row.cpu_seconds, row.memory_mb) == (20, 40, 80, 512.5)
@@ -354,6 +381,7 @@ def test_no_gain_leaves_gain_recovery_undefined(tmp_path: Path) -> None:
         "runs/grpo/scores/test/rank-1@60.json",
         "runs/grpo/factors/step-6/shard-0.safetensors",
         "runs/grpo-own/dynamics/modules.parquet",
+        "runs/grpo/floor.parquet",
         "runs/grpo/forecasts/relex@0.5/variant.json",
     ],
 )

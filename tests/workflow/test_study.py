@@ -26,6 +26,7 @@ def test_makes_the_results_tree(finished):
         assert {"step-0", "step-6", "rank-1@6", "without-1@6", "full-update@6"} <= names
         assert {"last@0.7", "expo@0.7", "relex@0.7", "alpharl-paper@0.7"} <= names
         assert (folder / "dynamics/modules.csv").is_file()
+        assert pd.read_csv(folder / "floor.csv").unmoved.between(0, 1).all()
         assert pd.read_csv(folder / "scores/validation.csv").step.tolist() == [0, 2, 4, 6]
 
 

@@ -27,7 +27,7 @@ rule pretrain:
         "Pretraining base {wildcards.base}"
     shell:
         "alpharl pretrain --spec {params.spec:q} --out {params.model:q} --manifest {output.manifest:q}"
-        " 2>&1 | tee {log:q} >&2"
+        " --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
 
 
 rule base_manifest:
@@ -82,7 +82,7 @@ for _run in TRAINED:
             f"Training run {_run}"
         shell:
             "alpharl train --spec {params.spec:q} --base {params.model:q} --out {params.out:q}"
-            " --manifests {params.pattern:q} 2>&1 | tee {log:q} >&2"
+            " --manifests {params.pattern:q} --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
 
 
 rule checkpoint_manifest:

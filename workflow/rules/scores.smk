@@ -82,7 +82,7 @@ for _batch in plan.batches():
             "alpharl evaluate --suite {input.suite:q} --base {params.base:q} --run {params.run:q}"
             " {params.variants:q} --manifests {input.manifests:q} --engine {params.engine}"
             " --dtype {params.dtype} --batch-size {params.batch_size} --out {params.folder:q}"
-            " 2>&1 | tee {log:q} >&2"
+            " --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
 
 
 rule accuracy:

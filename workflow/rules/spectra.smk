@@ -1,6 +1,6 @@
 # Factors per checkpoint and shard, gram per run and shard, and the fits made from both.
 from alpharl.dynamics import VERSION as DYNAMICS_VERSION
-from alpharl.spectra import FACTORS_VERSION, GRAM_VERSION
+from alpharl.spectra import FACTORS_VERSION, FLOOR_VERSION, GRAM_VERSION
 
 
 rule factors:
@@ -29,7 +29,7 @@ rule factors:
     shell:
         "alpharl factors --base {params.base:q} --checkpoint {params.model:q} --rank {params.rank}"
         " --scope {params.scope} --shard {wildcards.shard} --shards {params.shards}"
-        " --out {output.factors:q} 2> {log:q}"
+        " --gpus {resources.gpu} --out {output.factors:q} 2> {log:q}"
 
 
 rule gram:
@@ -56,7 +56,8 @@ rule gram:
         "Gram of {wildcards.run}, shard {wildcards.shard}"
     shell:
         "alpharl gram --base {params.base:q} --checkpoints {params.pattern:q} --steps {params.steps}"
-        " --shard {wildcards.shard} --shards {params.shards} --out {output.gram:q} 2> {log:q}"
+        " --shard {wildcards.shard} --shards {params.shards} --gpus {resources.gpu}"
+        " --out {output.gram:q} 2> {log:q}"
 
 
 rule dynamics:
@@ -92,3 +93,32 @@ rule dynamics:
         " --factors {params.factors:q} --gram {params.gram:q} --shards {params.shards}"
         " --scores {input.scores:q} --permutations {params.permutations} --holdout {params.holdout}"
         " --seed {params.seed} --out {output.table:q} > {log:q} 2>&1"
+
+
+rule floor:
+    input:
+        base=base_manifest,
+        checkpoint=lambda w: paths.checkpoint_manifest(w.run, plan.steps(w.run)[-1]),
+        factors=lambda w: factor_files(w.run, plan.steps(w.run)[-1:]),
+    output:
+        table=paths.floor("{run}"),
+        csv=paths.floor("{run}").replace(".parquet", ".csv"),
+    log:
+        paths.log("floor/{run}"),
+    benchmark:
+        paths.benchmark("floor/{run}")
+    resources:
+        mem_mb=gigabytes(4),
+        # The noise has a flat spectrum, the slowest kind to factor; nothing divides this job.
+        runtime=hours(4),
+        gpu=study.gpus,
+    params:
+        base=base_model,
+        model=lambda w: paths.checkpoint(w.run, plan.steps(w.run)[-1]),
+        seed=study.dynamics.seed,
+        version=FLOOR_VERSION,
+    message:
+        "Finding the bf16 floor of {wildcards.run}"
+    shell:
+        "alpharl floor --base {params.base:q} --checkpoint {params.model:q} --factors {input.factors:q}"
+        " --seed {params.seed} --gpus {resources.gpu} --out {output.table:q} > {log:q} 2>&1"

@@ -1,0 +1,161 @@
+"""Which GPUs a job computes on, where no scheduler says so.
+
+Snakemake counts GPUs but hands out no ids, so that jobs which run side by side on one machine would
+all land on its first card (snakemake issue 281). Here each job locks the cards that it takes. The
+operating system drops the locks with the process, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+from alpharl.errors import DeviceError
+
+POLL_SECONDS = 0.5
+"""Between two looks for free cards."""
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+@contextmanager
+def allot(count: int, progress: Callable[[str], None]) -> Iterator[None]:
+    """Hold `count` GPUs that no other job of this user holds, and show only those to CUDA.
+
+    Waits until so many are free. Must be entered before torch is imported, which reads the
+    variable once. A count of 0 does nothing. A SLURM job that sees just as many as it asks for
+    takes them as they are: its scheduler has chosen them.
+
+    Args:
+        count: number of cards.
+        progress: called with one line if the job has to wait.
+
+    Raises:
+        DeviceError: the machine, or `CUDA_VISIBLE_DEVICES`, has fewer cards.
+    """
+    cards = _pool() if count else []
+    if len(cards) < count:
+        raise DeviceError(
+            f"found {len(cards)} GPUs ({', '.join(cards) or 'none'}), expected {count}; lower "
+            f"'gpus' (--gpus), or check nvidia-smi and {_VISIBLE}"
+        )
+    if not count or ("SLURM_JOB_ID" in os.environ and len(cards) == count):
+        yield
+        return
+    with ExitStack() as held, _showing(_wait(cards, count, held, progress)):
+        yield
+
+
+def require_visible(count: int) -> None:
+    """Check that torch sees exactly the cards that were allotted; a count of 0 checks nothing.
+
+    Raises:
+        DeviceError: torch sees another number, as a build of torch without CUDA does.
+    """
+    if not count:
+        return
+    import torch
+
+    found = torch.cuda.device_count()
+    if found != count:
+        raise DeviceError(
+            f"torch {torch.__version__} sees {found} GPUs, expected the {count} that were allotted "
+            f"({os.environ.get(_VISIBLE, 'all')}); check the driver and torch's CUDA build"
+        )
+
+
+def _pool() -> list[str]:
+    """Ids of the cards that may be taken, as CUDA understands them."""
+    if _VISIBLE in os.environ:
+        listed = os.environ[_VISIBLE].split(",")
+    else:
+        listed = _nvidia_smi().splitlines()
+    return [card.strip() for card in listed if card.strip()]
+
+
+def _nvidia_smi() -> str:
+    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _wait(
+    cards: list[str], count: int, held: ExitStack, progress: Callable[[str], None]
+) -> list[str]:
+    """Lock `count` of the cards, as soon as so many are free; `held` keeps the locks."""
+    folder = _folder()
+    while not (taken := _take(folder, cards, count)):
+        # One line, however long it takes.
+        progress(f"waiting for {count} of the GPUs {', '.join(cards)} to become free")
+        progress = _silent
+        time.sleep(POLL_SECONDS)
+    for lock in taken.values():
+        held.enter_context(lock)
+    return list(taken)
+
+
+def _silent(line: str) -> None:
+    """Say nothing."""
+
+
+def _folder() -> Path:
+    """Where this machine's locks lie; each SLURM job has its own, as it counts its own cards."""
+    # Clusters hand the variable on to nodes that lack the folder.
+    own = os.environ.get("XDG_RUNTIME_DIR", "")
+    root = own if own and Path(own).is_dir() else tempfile.gettempdir()
+    job = f"-{os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
+    folder = Path(root) / f"alpharl-gpu-{os.getuid()}{job}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _take(folder: Path, cards: list[str], count: int) -> dict[str, IO[str]]:
+    """Open, locked files of `count` cards; none if fewer are free, so that nobody waits for half.
+
+    One job looks at a time: two that want two of three cards cannot take one each.
+    """
+    taken: dict[str, IO[str]] = {}
+    with (folder / "looking.lock").open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_EX)
+        for card in cards:
+            lock = _try_lock(folder / f"{card.replace('/', '_')}.lock")
+            if lock is not None:
+                taken[card] = lock
+            if len(taken) == count:
+                return taken
+        for lock in taken.values():
+            lock.close()
+    return {}
+
+
+def _try_lock(path: Path) -> IO[str] | None:
+    """The file, open and locked; None if another process has it locked."""
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+@contextmanager
+def _showing(cards: list[str]) -> Iterator[None]:
+    """Set the variable that CUDA reads, and put it back."""
+    before = os.environ.get(_VISIBLE)
+    os.environ[_VISIBLE] = ",".join(cards)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_VISIBLE]
+        else:
+            os.environ[_VISIBLE] = before

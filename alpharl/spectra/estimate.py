@@ -1,0 +1,135 @@
+"""What a run's stages will read, hold and write, from the headers of its checkpoints alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from alpharl.checkpoints.index import HEAD, ModelIndex, require_same_tensors
+from alpharl.errors import CheckpointError
+from alpharl.spectra.scope import Matrix, Scope, matrices
+from alpharl.study.depth import Depth
+
+FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
+"""Dtypes whose stored values are the weights themselves, once converted to float32."""
+_SCALES = ("_scale_inv", "_scale")
+"""What a quantised tensor's companion is called: `x.weight_scale_inv` beside `x.weight`."""
+_WORKSPACE = 64 << 20
+_BASIS = 320
+"""Columns of a Krylov basis on a hard matrix; easy ones end below 100."""
+_FLOAT32 = 4
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Figures of one run. Sizes are in bytes and leave out the files' own headers."""
+
+    tensors: int
+    parameters: int
+    dtypes: str
+    files: int
+    tied: bool
+    """No tensor of its own for the output head."""
+    checkpoint: int
+    factors_read: int
+    """By the factor stage over all checkpoints: base and checkpoint, matrices in scope."""
+    gram_read: int
+    """By the gram stage: every tensor of the base and of all checkpoints, once."""
+    peak_memory: int
+    """Of a factor job."""
+    factors: int
+    """Written per checkpoint."""
+    full_svd: int
+    """What all of U, S and V of the same matrices would take, per checkpoint."""
+    gram: int
+
+
+def estimate_run(
+    base: ModelIndex, checkpoints: Sequence[ModelIndex], scope: Scope, depth: Depth
+) -> Estimate:
+    """Estimate a run.
+
+    Args:
+        base: index of step 0.
+        checkpoints: index of each step, at least one; the last one's figures stand for each.
+        scope: which matrices are factored.
+        depth: stored singular triplets per matrix.
+
+    Raises:
+        CheckpointError: a checkpoint has other tensors than the base, or a tensor in scope has a
+            dtype that cannot be subtracted.
+    """
+    scoped = list(matrices(base, scope).values())
+    names = dict.fromkeys(matrix.tensor for matrix in scoped)
+    for index in (base, *checkpoints):
+        require_plain(index, names)
+    for index in checkpoints:
+        require_same_tensors(base, index)
+    last = checkpoints[-1]
+    # The base is read once for each checkpoint: a later one may be factored by another job.
+    reads = [_bytes(base, names) + _bytes(index, names) for index in checkpoints]
+    return Estimate(
+        tensors=len(last.tensors),
+        parameters=sum(info.size for info in last.tensors.values()),
+        dtypes=_dtypes(base, last),
+        files=len(last.files),
+        tied=HEAD not in last.tensors,
+        checkpoint=_bytes(last, last.tensors),
+        factors_read=sum(reads),
+        gram_read=sum(_bytes(index, index.tensors) for index in (base, *checkpoints)),
+        peak_memory=max(_peak_memory(matrix) for matrix in scoped) + _WORKSPACE,
+        factors=sum(_factors(matrix, depth.of(*matrix.shape)) for matrix in scoped),
+        full_svd=sum(_full_svd(matrix) for matrix in scoped),
+        # (T, T) float64 per tensor, and the steps.
+        gram=8 * len(checkpoints) ** 2 * len(last.tensors) + 8 * len(checkpoints),
+    )
+
+
+def require_plain(index: ModelIndex, names: Iterable[str]) -> None:
+    """Refuse weights that are not plain floating point numbers.
+
+    Raises:
+        CheckpointError: names the first such tensor.
+    """
+    for name in names:
+        info = index.tensors.get(name)
+        if info is None:  # said better by the comparison with the base
+            continue
+        scales = [name + end for end in _SCALES if name + end in index.tensors]
+        if info.dtype.startswith("F8_") and scales:
+            raise CheckpointError(
+                f"{index.folder}: {name} is {info.dtype} with scales in {scales[0]}, expected "
+                "plain weights: its codes alone are not the weights; dequantise the model first"
+            )
+        if info.dtype not in FLOATS:
+            raise CheckpointError(
+                f"{index.folder}: {name} is {info.dtype}, expected one of {', '.join(FLOATS)}; "
+                "convert the model first"
+            )
+
+
+def _dtypes(base: ModelIndex, last: ModelIndex) -> str:
+    """The checkpoints' dtypes, and the base's where they differ."""
+    found, origin = (
+        "+".join(sorted({info.dtype for info in index.tensors.values()})) for index in (last, base)
+    )
+    return found if found == origin else f"{found}, base {origin}"
+
+
+def _bytes(index: ModelIndex, names: Iterable[str]) -> int:
+    return sum(index.tensors[name].nbytes for name in names)
+
+
+def _peak_memory(matrix: Matrix) -> int:
+    """Of factoring one matrix: the update, and the bases of its Krylov iteration while they grow."""
+    return _FLOAT32 * (matrix.size + 2 * _BASIS * (matrix.rows + matrix.columns))
+
+
+def _factors(matrix: Matrix, rank: int) -> int:
+    """u (m, k), v (n, k), s (k,) and residual (k,) in float32."""
+    return _FLOAT32 * rank * (matrix.rows + matrix.columns + 2)
+
+
+def _full_svd(matrix: Matrix) -> int:
+    """U (m, r), S (r,), V (n, r) in float32, r = min(m, n)."""
+    return _FLOAT32 * min(matrix.shape) * (matrix.rows + matrix.columns + 1)
