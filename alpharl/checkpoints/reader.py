@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import torch
 from torch import Tensor
@@ -28,12 +29,16 @@ DTYPES = {
 
 
 class ModelReader:
-    """Tensors of one model folder by name. A context manager; at most one file is open."""
+    """Tensors of one model folder by name, for several threads; each keeps one file open at most.
+
+    A context manager.
+    """
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self.index: ModelIndex = read_index(folder)
         self.device = device
-        self._file, self._descriptor = "", -1
+        self._own = threading.local()
+        self._opened: list[BinaryIO] = []
 
     def __enter__(self) -> Self:
         return self
@@ -44,19 +49,14 @@ class ModelReader:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self.close()
+        for file in self._opened:
+            file.close()
 
-    def close(self) -> None:
-        """Close the open file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._file, self._descriptor = "", -1
-
-    def open(self, name: str) -> TensorInfo:
-        """Open the file that holds a tensor; `read` may then be called from several threads.
+    def info(self, name: str) -> TensorInfo:
+        """Where a tensor lies.
 
         Raises:
-            CheckpointError: the tensor's dtype is none that can be read.
+            CheckpointError: its dtype is none that can be read.
         """
         info = self.index.tensors[name]
         if info.dtype not in DTYPES:
@@ -64,34 +64,42 @@ class ModelReader:
                 f"{self.index.folder}: {name} has dtype {info.dtype}, expected one of "
                 f"{', '.join(DTYPES)}; convert the model"
             )
-        if info.file != self._file:
-            self.close()
-            self._descriptor = os.open(self.index.folder / info.file, os.O_RDONLY)
-            self._file = info.file
-            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         return info
 
     def read(self, info: TensorInfo, start: int, buffer: Tensor) -> Tensor:
         """Elements from `start` on, as many as the uint8 buffer holds, in their stored dtype.
 
         Args:
-            info: what `open` returned, with nothing else opened since.
+            info: of the tensor, from `info`.
             start: first element.
             buffer: contiguous uint8 memory, of whole elements; the result is a view of it.
 
         Raises:
             CheckpointError: the file ends before them.
         """
-        dtype = DTYPES[info.dtype]
+        dtype, descriptor = DTYPES[info.dtype], self._file(info.file).fileno()
         at, view = info.start + start * dtype.itemsize, buffer.numpy().data
         while view:
-            count = os.preadv(self._descriptor, [view], at)
+            count = os.preadv(descriptor, [view], at)
             if count == 0:
                 raise CheckpointError(
                     f"{self.index.folder / info.file}: ends within {info.name}; copy it again"
                 )
             at, view = at + count, view[count:]
         return buffer.view(dtype)
+
+    def _file(self, name: str) -> BinaryIO:
+        """The calling thread's open file, after closing another one that it had."""
+        held: BinaryIO | None = getattr(self._own, "file", None)
+        if held is None or self._own.name != name:
+            if held is not None:
+                held.close()
+                self._opened.remove(held)
+            held = (self.index.folder / name).open("rb", buffering=0)
+            os.posix_fadvise(held.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            self._own.file, self._own.name = held, name
+            self._opened.append(held)
+        return held
 
     def will_need(self, name: str, start: int, count: int) -> None:
         """Ask the system to read these elements into its page cache meanwhile."""
@@ -106,8 +114,7 @@ class ModelReader:
 
     def stored(self, name: str) -> Tensor:
         """The tensor in its stored dtype, on the reader's device."""
-        info = self.open(name)
-        return self.part(name, 0, info.shape)
+        return self.part(name, 0, self.info(name).shape)
 
     def part(self, name: str, start: int, shape: tuple[int, ...]) -> Tensor:
         """Consecutive elements of a tensor in their stored dtype, on the reader's device.
@@ -117,7 +124,7 @@ class ModelReader:
             start: first element.
             shape: that they get.
         """
-        info = self.open(name)
+        info = self.info(name)
         size = math.prod(shape) * DTYPES[info.dtype].itemsize
         buffer = torch.empty(size, dtype=torch.uint8)
         return self.read(info, start, buffer).view(shape).to(self.device)

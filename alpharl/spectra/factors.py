@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from torch import Tensor
 from alpharl.checkpoints.files import ArrayFile
 from alpharl.checkpoints.index import read_index, require_same_tensors
 from alpharl.checkpoints.reader import ModelReader, best_device
-from alpharl.checkpoints.stream import Span, Streamer, load_update, prefetch, streamer
+from alpharl.checkpoints.stream import Span, Streamer, load_update, streamer
 from alpharl.spectra import svd
 from alpharl.spectra.lowrank import Factors, LowRank
 from alpharl.spectra.scope import Matrix, Scope, matrices, shard
 from alpharl.study.depth import Depth
 
 Progress = Callable[[str], None]
+SMALL = 16 << 20
+"""Elements of a matrix that is factored beside others: 64 MiB in float32."""
 _ROOM_PER_MATRIX = 16
 """Bytes of a matrix's method in the metadata, at least."""
 
@@ -71,23 +74,52 @@ def iterate_factors(
         for reader in after.values():
             require_same_tensors(before.index, reader.index)
         stream = stack.enter_context(streamer(device))
-        memory = torch.empty(max((m.size for m in todo), default=0), device=device)
-        coming = [(m, s) for m in todo for s in steps]
-        start: Tensor | None = None
-        for done, (matrix, step) in enumerate(coming):
-            for following, later in coming[done + 1 : done + 2]:
-                prefetch([before, after[later]], _span(following))
-            start = None if step == steps[0] else start
-            delta = memory[: matrix.size].view(matrix.shape)
-            norm = load_update(stream, before, after[step], _span(matrix), delta) ** 0.5
-            triplets = svd.top_k(delta, settings.depth.of(*matrix.shape), start, norm)
+        work = _Work(stream, before, after, settings)
+        done = 0
+        for matrix, found in work.run(todo):
+            for step, factors in found.items():
+                done += 1
+                progress(
+                    f"{done}/{len(todo) * len(steps)} step {step} {matrix.name} "
+                    f"norm {factors.norm:.3g} {factors.method} "
+                    f"residual {factors.residual.max(initial=0):.1e}"
+                )
+                yield step, matrix.name, factors
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Factors one matrix after another, or small ones beside each other."""
+
+    stream: Streamer
+    before: ModelReader
+    after: Mapping[int, ModelReader]
+    settings: Settings
+
+    def run(self, todo: list[Matrix]) -> Iterator[tuple[Matrix, dict[int, Factors]]]:
+        """Factors of each matrix at each step, in order.
+
+        A small matrix keeps one core busy, and its many short operations keep no two: as many are
+        factored at once as there are cores. On a GPU, or where a matrix is large, one at a time.
+        """
+        alone = self.stream.device != "cpu"
+        for small, group in groupby(todo, lambda m: not alone and m.size <= SMALL):
+            if small:
+                yield from self.stream.ahead(group, self.one)
+            else:
+                yield from ((matrix, self.one(matrix)) for matrix in group)
+
+    def one(self, matrix: Matrix) -> dict[int, Factors]:
+        """Factors of one matrix at each step; its float32 memory is all that is held."""
+        delta = self.stream.scratch("update", matrix.rows, matrix.columns)
+        depth, span = self.settings.depth.of(*matrix.shape), _span(matrix)
+        found, start = dict[int, Factors](), None
+        for step, reader in self.after.items():
+            norm = load_update(self.stream, self.before, reader, span, delta) ** 0.5
+            triplets = svd.top_k(delta, depth, start, norm)
+            found[step] = _factors(delta, triplets, norm, self.settings.spectrum)
             start = triplets.v
-            factors = _factors(delta, triplets, norm, settings.spectrum)
-            progress(
-                f"{done + 1}/{len(coming)} step {step} {matrix.name} norm {norm:.3g} "
-                f"{factors.method} residual {factors.residual.max(initial=0):.1e}"
-            )
-            yield step, matrix.name, factors
+        return found
 
 
 def factor_checkpoint(

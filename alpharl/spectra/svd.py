@@ -107,63 +107,78 @@ def _krylov(matrix_mn: Tensor, k: int, norm: float, start_nk: Tensor | None) -> 
     T is block upper bidiagonal with R_j on its diagonal and S_j^T beside it. Of its SVD x, s, y
     come u = Q x and v = P y, with |A^T u - s v| = |S_j x_last|: convergence costs no product.
     """
-    block = _start(matrix_mn, k, start_nk)
-    basis_p, basis_q = _Basis(block), _Basis(block.new_empty(matrix_mn.shape[0], 0))
+    (m, n), device = matrix_mn.shape, matrix_mn.device
+    basis_p, basis_q = _Basis(n, device), _Basis(m, device)
+    block, _ = basis_p.extend(_start(matrix_mn, start_nk))
+    width = block.shape[1]
     t = torch.zeros(0, 0, dtype=torch.float64)
     beside: Tensor | None = None
-    checked = 0
-    limit = min(MAX_BASIS, min(matrix_mn.shape) - 2 * block.shape[1])
-    while t.shape[0] < limit:
-        r = basis_q.extend(matrix_mn @ block)
+    check = k + 2 * width
+    while t.shape[0] < min(MAX_BASIS, min(m, n) - 2 * width):
+        q, r = basis_q.extend(matrix_mn @ block)
         t = _grow(t, beside, r)
-        q = basis_q.last(block.shape[1])
-        beside = basis_p.extend((q.T @ matrix_mn).T)
-        block = basis_p.last(block.shape[1])
-        # The SVD of a large T costs more than a step: look again when it has grown by an eighth.
-        if 8 * t.shape[0] < 9 * checked:
+        block, beside = basis_p.extend((q.T @ matrix_mn).T)
+        if t.shape[0] < check:
             continue
-        checked = t.shape[0]
+        # The SVD of a large T costs more than a step: look again when it has grown by an eighth.
+        check = t.shape[0] * 9 // 8
         x, s, _ = torch.linalg.svd(t)
-        residual = (beside @ x[-beside.shape[1] :]).norm(dim=0)
+        residual = (beside @ x[-width:]).norm(dim=0)
         if _done(s, residual, k, norm, matrix_mn.shape):
-            u = basis_q.columns @ x[:, :k].to(block)
-            return _certified(matrix_mn, *_half_step(u, (u.T @ matrix_mn).T), "krylov")
+            # A^T u of the recurrence, without another product.
+            image = torch.cat([t.T @ x[:, :k], beside @ x[-width:, :k]])
+            u, product = basis_q.columns @ x[:, :k].to(block), basis_p.columns @ image.to(block)
+            return _certified(matrix_mn, *_half_step(u, product), "krylov")
     return None
 
 
-def _start(matrix_mn: Tensor, k: int, start_nk: Tensor | None) -> Tensor:
-    """Orthonormal start block (n, b): the given vectors first, random ones from a fixed seed."""
+def _start(matrix_mn: Tensor, start_nk: Tensor | None) -> Tensor:
+    """Start block (n, b): the given vectors first, random ones from a fixed seed."""
     n, given = matrix_mn.shape[1], 0 if start_nk is None else start_nk.shape[1]
     width = max(BLOCK, given + BLOCK // 4 if given else 0)
     generator = torch.Generator().manual_seed(0)
     block = torch.randn(n, width, generator=generator).to(matrix_mn.device)
-    if start_nk is not None:
-        block[:, :given] = start_nk.to(block)
-    q: Tensor = torch.linalg.qr(block)[0]
-    return q
+    return block if start_nk is None else torch.cat([start_nk.to(block), block[:, given:]], dim=1)
 
 
 class _Basis:
-    """Orthonormal columns that grow by blocks."""
+    """Orthonormal vectors that grow by blocks; rows in memory, columns to the reader."""
 
-    def __init__(self, columns: Tensor) -> None:
-        self.columns = columns
+    def __init__(self, length: int, device: torch.device) -> None:
+        self._rows = torch.empty(4 * BLOCK, length, device=device)
+        self.count = 0
 
-    def last(self, width: int) -> Tensor:
-        return self.columns[:, -width:]
+    @property
+    def columns(self) -> Tensor:
+        """All vectors, (length, count)."""
+        return self._rows[: self.count].T
 
-    def extend(self, block: Tensor) -> Tensor:
-        """Add the block's part outside the basis; return its coordinates there, float64.
+    def extend(self, block: Tensor) -> tuple[Tensor, Tensor]:
+        """Add a block's part outside the basis.
 
-        Twice, because a block that nearly lies within the basis leaves rounding errors at first.
+        Returns:
+            The new columns, and the part's coordinates in them, float64.
         """
-        total = torch.eye(block.shape[1], dtype=torch.float64)
-        for _ in range(2):
-            block = block - self.columns @ (self.columns.T @ block)
-            block, r = torch.linalg.qr(block)
-            total = r.cpu().double() @ total
-        self.columns = torch.cat([self.columns, block], dim=1)
-        return total
+        held = self._rows[: self.count]
+        block, first = torch.linalg.qr(block.addmm(held.T, held @ block, alpha=-1))
+        # Twice, because of a block that nearly lies within the basis little but rounding is left.
+        block, second = _orthonormal(block.addmm_(held.T, held @ block, alpha=-1))
+        new = self.count + block.shape[1]
+        if new > len(self._rows):
+            grown = self._rows.new_empty(max(new, 2 * len(self._rows)), block.shape[0])
+            grown[: self.count] = held
+            self._rows = grown
+        self._rows[self.count : new] = block.T
+        self.count = new
+        return block, second.cpu().double() @ first.cpu().double()
+
+
+def _orthonormal(block: Tensor) -> tuple[Tensor, Tensor]:
+    """QR of nearly orthonormal columns: by Cholesky, unless some lost most of their length."""
+    r, failed = torch.linalg.cholesky_ex(block.T @ block, upper=True)
+    if int(failed) or float(r.diagonal().min()) < 0.5:
+        return torch.linalg.qr(block)
+    return torch.linalg.solve_triangular(r, block, upper=True, left=False), r
 
 
 def _grow(t: Tensor, beside: Tensor | None, r: Tensor) -> Tensor:
@@ -181,7 +196,10 @@ def _done(s: Tensor, residual: Tensor, k: int, norm: float, shape: torch.Size) -
     """Whether the first triplet and all others of the top k above the noise are converged."""
     if len(s) < k:
         return False
-    converged = residual[:k] <= TOLERANCE * s[0]
+    # The last half step turns what a triplet lacks once more through the matrix, which shrinks it
+    # by the next singular value over its own.
+    next_s = s[k] if len(s) > k else s[k - 1]
+    converged = residual[:k] * next_s <= TOLERANCE * s[0] * s[:k]
     # What is left beside the triplets that stand: were it noise, it would reach to the edge.
     kept = float(s[:k][converged].square().sum())
     noise = s[:k] < EDGE_MARGIN * noise_edge(norm**2 - kept, *shape)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from alpharl.checkpoints import stream as stream_module
 from alpharl.checkpoints.files import write_arrays, write_atomic, write_json
 from alpharl.checkpoints.index import read_index, require_same_tensors
 from alpharl.checkpoints.manifest import (
@@ -19,7 +20,6 @@ from alpharl.checkpoints.manifest import (
     write_checkpoints,
     write_manifest,
 )
-from alpharl.checkpoints import stream as stream_module
 from alpharl.checkpoints.reader import ModelReader
 from alpharl.checkpoints.sources import at_steps, find_steps, step_of
 from alpharl.checkpoints.stream import Span, load_update, prefetch, streamer
@@ -206,9 +206,7 @@ def update(base: Path, step: Path, span: Span) -> tuple[torch.Tensor, float]:
 
 @pytest.mark.parametrize("chunk", [1, 7, 100, 1 << 16])
 @pytest.mark.parametrize(("start", "count"), [(0, 300), (5, 1), (13, 200), (299, 1)])
-def test_streamed_update_is_the_difference(
-    tmp_path, write_model, monkeypatch, chunk, start, count
-):
+def test_streamed_update_is_the_difference(tmp_path, write_model, monkeypatch, chunk, start, count):
     monkeypatch.setattr(stream_module, "CHUNK", chunk)
     rng = torch.Generator().manual_seed(0)
     before, after = (torch.randn(30, 10, generator=rng) for _ in range(2))

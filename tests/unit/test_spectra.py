@@ -14,7 +14,7 @@ from alpharl.spectra import gram as gram_module
 from alpharl.spectra import svd
 from alpharl.spectra.factors import Settings, factor_checkpoint, factor_update, write_factors
 from alpharl.spectra.gram import Gram, gram_run, read_gram, write_gram
-from alpharl.spectra.lowrank import Factors, LowRank, read_factors, read_metadata
+from alpharl.spectra.lowrank import LowRank, read_factors, read_metadata
 from alpharl.spectra.scope import in_paper_scope, layer_of, matrices, module_of, shard
 from alpharl.spectra.svd import top_k
 from alpharl.study.depth import Depth
