@@ -9,6 +9,7 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 from alpharl.checkpoints.files import write_json, write_text
 from alpharl.checkpoints.sources import at_steps, find_steps, step_of
 from alpharl.errors import MethodError, StudyError, UndefinedForecast
+from alpharl.study.depth import Depth
 
 if TYPE_CHECKING:
     from alpharl.forecasting.contract import Blend
@@ -115,10 +117,11 @@ def factors(args: Namespace) -> None:
     from alpharl.spectra.factors import factor_checkpoint, write_factors
 
     part = (args.shard, args.shards)
-    found = factor_checkpoint(args.base, args.checkpoint, args.rank, args.scope, part, log)
+    depth = Depth(args.rank, args.percent_components, args.percent_parameters)
+    found = factor_checkpoint(args.base, args.checkpoint, depth, args.scope, part, log)
     made_from = {"base": str(args.base), "checkpoint": str(args.checkpoint)}
-    how = {"version": FACTORS_VERSION, "rank": args.rank, "scope": args.scope, "shard": part}
-    write_factors(found, args.out, made_from | how)
+    how = {"version": FACTORS_VERSION, "scope": args.scope, "shard": part}
+    write_factors(found, args.out, made_from | how | asdict(depth))
 
 
 def gram(args: Namespace) -> None:
@@ -139,7 +142,7 @@ def dynamics(args: Namespace) -> None:
 
     folders = _folders(args)
     settings = Settings(args.permutations, args.holdout, args.seed)
-    found, products = _factors_of(args, folders, 1), _gram_of(args, folders)
+    found, products = _factors_of(args, folders, Depth(1)), _gram_of(args, folders)
     table = dynamics_table(found, products, _accuracy(args.scores), settings, log)
     write_atomic(args.out.with_suffix(".csv"), lambda p: table.to_csv(p, index=False))
     write_atomic(args.out, lambda p: table.to_parquet(p, index=False))
@@ -150,15 +153,20 @@ def dynamics(args: Namespace) -> None:
 
 
 def rank(args: Namespace) -> None:
-    """Make a rank-k model of an update, or one of its controls."""
+    """Make a rank-k model of an update, a variation of it, or a control."""
+    from alpharl.checkpoints.index import read_index
+    from alpharl.study.recipes import Recipe
     from alpharl.variants import RANK_VERSION
     from alpharl.variants.ranks import rank_parts
 
     step = step_of(args.checkpoint) if args.step is None else args.step
-    depth = 1 if args.kind in ("random", "full-update") else args.rank
-    found = _factors_at(args.factors, args.base, args.checkpoint, depth)
-    blend, adapter = rank_parts(args.kind, args.rank, step, found, args.seed)
-    how = {"kind": args.kind, "rank": args.rank, "step": step, "seed": args.seed}
+    recipe = Recipe(args.kind, _depth(args), args.scale, args.rest or args.kind == "rest-only")
+    found: dict[str, Factors] = {}
+    if recipe.kind != "rest-only":  # nothing in scope: factors are not needed, and dear to make
+        found = _factors_at(args.factors, args.base, args.checkpoint, recipe.reads)
+    blend, adapter = rank_parts(recipe, step, found, args.seed, read_index(args.base).tensors)
+    how = {"kind": recipe.kind, "scale": recipe.scale, "rest": recipe.rest, **asdict(recipe.depth)}
+    how |= {"step": step, "seed": args.seed}
     _write(args, {step: args.checkpoint}, how | {"algorithm": RANK_VERSION}, blend, adapter)
 
 
@@ -260,6 +268,15 @@ def accuracy(args: Namespace) -> None:
 # --- shared by several verbs ---
 
 
+def _depth(args: Namespace) -> Depth:
+    """The depth that was asked for; rank 1 if none was."""
+    percents = (args.percent_components, args.percent_parameters)
+    rank = 1 if args.rank is None and not any(percents) else args.rank or 0
+    if min(rank, *percents) < 0 or not any((rank, *percents)):
+        raise MethodError(f"found rank {rank} and percentages {percents}, expected one above 0")
+    return Depth(rank, *percents)
+
+
 def _folders(args: Namespace) -> dict[int, Path]:
     found = at_steps(args.checkpoints, args.steps) if args.steps else find_steps(args.checkpoints)
     # Step 0 is the base, not an observation, also where it was saved with the run.
@@ -278,18 +295,18 @@ def _accuracy(path: Path) -> dict[int, float]:
 
 
 def _factors_of(
-    args: Namespace, folders: Mapping[int, Path], rank: int
+    args: Namespace, folders: Mapping[int, Path], depth: Depth
 ) -> dict[int, dict[str, Factors]]:
     """Factors of each step."""
     found = {}
     for step, folder in folders.items():
         made = args.factors and _shards(args.factors.replace("{step}", str(step)), args.shards)
-        found[step] = _factors_at(made, args.base, folder, rank)
+        found[step] = _factors_at(made, args.base, folder, depth)
     return found
 
 
 def _factors_at(
-    made: list[Path] | None, base: Path, checkpoint: Path, rank: int
+    made: list[Path] | None, base: Path, checkpoint: Path, depth: Depth
 ) -> dict[str, Factors]:
     """Factors of one checkpoint: read where they were made before, else made now."""
     from alpharl.spectra.lowrank import read_factors
@@ -299,7 +316,7 @@ def _factors_at(
     from alpharl.spectra.factors import factor_checkpoint
 
     log(f"factors of {checkpoint}")
-    return factor_checkpoint(base, checkpoint, rank)
+    return factor_checkpoint(base, checkpoint, depth)
 
 
 def _gram_of(args: Namespace, folders: Mapping[int, Path]) -> Gram:
@@ -321,7 +338,7 @@ def _inputs(args: Namespace, folders: Mapping[int, Path], options: MethodOptions
     needs = options.needs
     return {
         "gram": _gram_of(args, folders) if "gram" in needs or args.gram else None,
-        "factors": _factors_of(args, folders, 1) if "factors" in needs else None,
+        "factors": _factors_of(args, folders, Depth(1)) if "factors" in needs else None,
         "accuracy": _accuracy(args.scores) if args.scores else None,
     }
 

@@ -21,9 +21,9 @@ from alpharl.report.words import (
     plus_minus,
     recovered,
     signed,
-    variant_label,
     verdict,
 )
+from alpharl.study.recipes import CONTROLS
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,17 @@ def gains(frame: pd.DataFrame) -> Table:
 
 
 def recovery(frame: pd.DataFrame) -> list[Table]:
-    """Rank-k variants and controls, per run and test suite."""
+    """Rank-k variants, each beside its random control, per run and test suite."""
+    found = {(row.run, row.suite, row.variant): row for row in records(frame)}
     columns = [
-        Column("variant", lambda r: variant_label(r.kind, r.rank), kind="word"),
+        Column("variant", lambda r: r.label, kind="word"),
         Column("role", _recovery_role, kind="word"),
         _ACCURACY,
         _RETENTION,
         _RECOVERY,
         Column("difference to full run [95 %]", lambda r: _difference(r, r.kind == "full run")),
+        Column("control", lambda r: _control(found.get((r.run, r.suite, r.control))), kind="word"),
+        Column("difference to control [95 %]", _control_difference),
         _TRUNCATED,
     ]
     return by_run(frame, columns)
@@ -123,7 +126,20 @@ def recovery(frame: pd.DataFrame) -> list[Table]:
 
 def _recovery_role(row: Any) -> str:
     roles = {"base": "start", "full run": "end", "full-update": "ceiling"}
-    return roles.get(row.kind, "control" if row.kind in ("random", "without") else "")
+    return roles.get(row.kind, "control" if row.kind in CONTROLS else "")
+
+
+def _control(row: Any) -> Cell:
+    """A variant's control and what it keeps."""
+    if row is None:
+        return Cell(DASH)
+    kept = f"retention {number(row.retention, 2)}, gain recovery {recovered(row, 2)}"
+    return Cell(row.label, kept)
+
+
+def _control_difference(row: Any) -> str:
+    low, high = row.control_difference_low, row.control_difference_high
+    return _apart(row.control_difference, low, high)
 
 
 def forecasts(frame: pd.DataFrame) -> list[Table]:
@@ -179,10 +195,15 @@ def _method(row: Any) -> Cell:
 
 def _difference(row: Any, reference: bool) -> str:
     """A paired difference with its 95 % interval, and a sign where that excludes 0."""
-    if reference or math.isnan(row.difference):
+    if reference:
         return DASH
-    low, high = row.difference_low, row.difference_high
-    return f"{verdict(low, high)} {signed(row.difference)} {interval(low, high)}".strip()
+    return _apart(row.difference, row.difference_low, row.difference_high)
+
+
+def _apart(value: float, low: float, high: float) -> str:
+    if math.isnan(value):
+        return DASH
+    return f"{verdict(low, high)} {signed(value)} {interval(low, high)}".strip()
 
 
 def spectrum(frame: pd.DataFrame) -> Table:

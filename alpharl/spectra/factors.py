@@ -14,6 +14,7 @@ from alpharl.checkpoints.reader import ModelReader, best_device, updates
 from alpharl.spectra.lowrank import Factors, LowRank
 from alpharl.spectra.scope import Scope, matrices, shard
 from alpharl.spectra.svd import top_k
+from alpharl.study.depth import Depth
 
 Progress = Callable[[str], None]
 
@@ -28,7 +29,7 @@ def factor_update(delta_mn: Tensor, rank: int) -> Factors:
 def factor_checkpoint(
     base: Path,
     checkpoint: Path,
-    rank: int,
+    depth: Depth,
     scope: Scope = "paper",
     part: tuple[int, int] = (0, 1),
     progress: Progress = lambda line: None,
@@ -38,7 +39,7 @@ def factor_checkpoint(
     Args:
         base: model folder of step 0.
         checkpoint: model folder of the step.
-        rank: triplets per matrix (fewer for smaller matrices).
+        depth: triplets per matrix.
         scope: which matrices.
         part: (index, count) of the shard.
         progress: called with a line per matrix.
@@ -50,7 +51,7 @@ def factor_checkpoint(
     with ModelReader(base, device) as before, ModelReader(checkpoint, device) as after:
         names = shard(before.index, matrices(before.index, scope), *part)
         for done, (name, delta) in enumerate(updates(before, after, names), start=1):
-            found[name] = factor_update(delta, rank)
+            found[name] = factor_update(delta, depth.of(*delta.shape))
             progress(f"{done}/{len(names)} {name} norm {found[name].norm:.3g}")
     return found
 

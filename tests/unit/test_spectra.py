@@ -17,6 +17,7 @@ from alpharl.spectra.gram import Gram, gram_run, read_gram, write_gram
 from alpharl.spectra.lowrank import Factors, LowRank, read_factors, read_metadata
 from alpharl.spectra.scope import in_paper_scope, layer_of, matrices, module_of, shard
 from alpharl.spectra.svd import top_k
+from alpharl.study.depth import Depth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -302,7 +303,7 @@ def test_factor_file_holds_what_the_design_says(trajectory, tmp_path, cli, scope
 
 def test_rank_above_the_size_of_a_matrix_is_cut(trajectory):
     step = trajectory.steps[0]
-    found = factor_checkpoint(trajectory.base, trajectory.folders[step], 99)
+    found = factor_checkpoint(trajectory.base, trajectory.folders[step], Depth(99))
     for name, factors in found.items():
         delta = trajectory.update(step, name)
         assert len(factors.low.s) == min(delta.shape)
@@ -312,10 +313,12 @@ def test_rank_above_the_size_of_a_matrix_is_cut(trajectory):
 @pytest.mark.parametrize("shards", [1, 3, 50])
 def test_sharded_factors_are_the_whole(trajectory, tmp_path, shards):
     step = trajectory.steps[2]
-    whole = factor_checkpoint(trajectory.base, trajectory.folders[step], 2)
+    whole = factor_checkpoint(trajectory.base, trajectory.folders[step], Depth(2))
     files = []
     for part in range(shards):
-        found = factor_checkpoint(trajectory.base, trajectory.folders[step], 2, part=(part, shards))
+        found = factor_checkpoint(
+            trajectory.base, trajectory.folders[step], Depth(2), part=(part, shards)
+        )
         files.append(tmp_path / f"shard-{part}.safetensors")
         write_factors(found, files[-1], {"shard": part})
     joined = read_factors(files)
@@ -330,7 +333,7 @@ def test_sharded_factors_are_the_whole(trajectory, tmp_path, shards):
 def test_factors_of_bf16_weights_are_subtracted_in_float32(make_trajectory):
     run = make_trajectory(dtype=torch.bfloat16, files=3)
     step = run.steps[-1]
-    for name, factors in factor_checkpoint(run.base, run.folders[step], 2).items():
+    for name, factors in factor_checkpoint(run.base, run.folders[step], Depth(2)).items():
         delta = run.update(step, name)
         sigma = np.linalg.svd(delta, compute_uv=False)
         np.testing.assert_allclose(factors.low.s, sigma[:2], atol=1e-5 * sigma[0])
@@ -340,7 +343,7 @@ def test_factors_of_bf16_weights_are_subtracted_in_float32(make_trajectory):
 def test_frozen_matrix_has_zero_factors(make_trajectory):
     name = "model.layers.0.mlp.up_proj.weight"
     run = make_trajectory(frozen=(name,))
-    found = factor_checkpoint(run.base, run.folders[run.steps[0]], 2)[name]
+    found = factor_checkpoint(run.base, run.folders[run.steps[0]], Depth(2))[name]
     assert found.norm == 0
     assert not found.low.s.any()
     assert not found.residual.any()
