@@ -108,8 +108,8 @@ def gains(frame: pd.DataFrame) -> Table:
 
 
 def recovery(frame: pd.DataFrame) -> list[Table]:
-    """Rank-k variants, each beside its random control, per run and test suite."""
-    found = {(row.run, row.suite, row.variant): row for row in records(frame)}
+    """Rank-k variants and controls, per run and test suite."""
+    labels = {(row.run, row.variant): row.label for row in records(frame)}
     columns = [
         Column("variant", lambda r: r.label, kind="word"),
         Column("role", _recovery_role, kind="word"),
@@ -117,8 +117,7 @@ def recovery(frame: pd.DataFrame) -> list[Table]:
         _RETENTION,
         _RECOVERY,
         Column("difference to full run [95 %]", lambda r: _difference(r, r.kind == "full run")),
-        Column("control", lambda r: _control(found.get((r.run, r.suite, r.control))), kind="word"),
-        Column("difference to control [95 %]", _control_difference),
+        Column("difference to control [95 %]", lambda r: _against(r, labels)),
         _TRUNCATED,
     ]
     return by_run(frame, columns)
@@ -129,17 +128,11 @@ def _recovery_role(row: Any) -> str:
     return roles.get(row.kind, "control" if row.kind in CONTROLS else "")
 
 
-def _control(row: Any) -> Cell:
-    """A variant's control and what it keeps."""
-    if row is None:
-        return Cell(DASH)
-    kept = f"retention {number(row.retention, 2)}, gain recovery {recovered(row, 2)}"
-    return Cell(row.label, kept)
-
-
-def _control_difference(row: Any) -> str:
+def _against(row: Any, labels: dict[tuple[str, str], str]) -> Cell:
+    """The paired difference to the control of the same rank and norm, and which one that is."""
     low, high = row.control_difference_low, row.control_difference_high
-    return _apart(row.control_difference, low, high)
+    control = labels.get((row.run, row.control), "")
+    return Cell(_apart(row.control_difference, low, high), control)
 
 
 def forecasts(frame: pd.DataFrame) -> list[Table]:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from alpharl.errors import EvaluationError
-from alpharl.report import write_report
+from alpharl.report import tables, write_report
 from alpharl.report.spectrum import null_share
 from alpharl.report.statistics import difference, gain_recovery, retention
 from alpharl.report.words import variant_label
@@ -227,18 +227,20 @@ def test_recovery_follows_the_definitions(tree: Tree) -> None:
 def test_variants_stand_beside_their_random_controls(tree: Tree) -> None:
     frame = tree.table("recovery")
     mine = frame[frame["run"] == "grpo"]["variant"].tolist()
-    assert mine.index(f"random-4@{LAST}") == mine.index(f"rank-4@{LAST}") + 1
-    row = row_of(frame, run="grpo", variant=f"rank-4@{LAST}")
-    assert row.control == f"random-4@{LAST}"
+    assert mine.index(f"random-1@{LAST}") == mine.index(f"rank-1@{LAST}") + 1
+    row = row_of(frame, run="grpo", variant=f"rank-1@{LAST}")
+    assert row.control == f"random-1@{LAST}"
     one, other = (tree.correct["grpo", "test", name] for name in (row.variant, row.control))
     delta = one - other
     assert row.control_difference == pytest.approx(delta.mean(), rel=1e-5)
     se = delta.std(ddof=1) / np.sqrt(QUESTIONS)
     assert row.control_difference_low == pytest.approx(delta.mean() - 1.96 * se, rel=1e-4)
     assert np.isnan(row_of(frame, run="grpo", variant=row.control).control_difference)
-    kept = row_of(frame, run="grpo", variant=row.control)
-    page = (tree.root / "report" / "index.html").read_text().replace("\N{MINUS SIGN}", "-")
-    assert f"retention {kept.retention:.2f}, gain recovery {kept.gain_recovery:.2f}" in page
+    (table, *_) = tables.recovery(frame[frame["run"] == "grpo"])
+    at = [column.heading for column in table.columns].index("difference to control [95 %]")
+    cell = next(cells[at] for cells in table.rows if cells[0].text == "rank-1")
+    assert cell.note == "random rank-1"
+    assert cell.text.startswith(f"▲ +{delta.mean():.3f} [")
 
 
 def test_early_checkpoints_are_named_by_step_and_kept_out_of_the_summary(tree: Tree) -> None:
