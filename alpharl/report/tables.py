@@ -111,7 +111,7 @@ def recovery(frame: pd.DataFrame) -> list[Table]:
     """Rank-k variants and controls, per run and test suite."""
     labels = {(row.run, row.variant): row.label for row in records(frame)}
     columns = [
-        Column("variant", lambda r: r.label, kind="word"),
+        Column("variant", lambda r: _variant(r.label), kind="word"),
         Column("role", _recovery_role, kind="word"),
         _ACCURACY,
         _RETENTION,
@@ -123,6 +123,12 @@ def recovery(frame: pd.DataFrame) -> list[Table]:
     return by_run(frame, columns)
 
 
+def _variant(label: str) -> Cell:
+    """A label, with the step of an early checkpoint on a line of its own."""
+    words, at, step = label.partition(" at step ")
+    return Cell(words, f"{at.lstrip()}{step}")
+
+
 def _recovery_role(row: Any) -> str:
     roles = {"base": "start", "full run": "end", "full-update": "ceiling"}
     return roles.get(row.kind, "control" if row.kind in CONTROLS else "")
@@ -131,8 +137,8 @@ def _recovery_role(row: Any) -> str:
 def _against(row: Any, labels: dict[tuple[str, str], str]) -> Cell:
     """The paired difference to the control of the same rank and norm, and which one that is."""
     low, high = row.control_difference_low, row.control_difference_high
-    control = labels.get((row.run, row.control), "")
-    return Cell(_apart(row.control_difference, low, high), control)
+    control = _variant(labels.get((row.run, row.control), ""))
+    return Cell(_apart(row.control_difference, low, high), control.text)
 
 
 def forecasts(frame: pd.DataFrame) -> list[Table]:

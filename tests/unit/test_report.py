@@ -238,7 +238,8 @@ def test_variants_stand_beside_their_random_controls(tree: Tree) -> None:
     assert np.isnan(row_of(frame, run="grpo", variant=row.control).control_difference)
     (table, *_) = tables.recovery(frame[frame["run"] == "grpo"])
     at = [column.heading for column in table.columns].index("difference to control [95 %]")
-    cell = next(cells[at] for cells in table.rows if cells[0].text == "rank-1")
+    cell = next(cells[at] for cells in table.rows if cells[0] == tables.Cell("rank-1"))
+    assert tables.Cell("rank-1", "at step 12") in [cells[0] for cells in table.rows]
     assert cell.note == "random rank-1"
     assert cell.text.startswith(f"▲ +{delta.mean():.3f} [")
 
