@@ -14,6 +14,7 @@ from pathlib import Path
 from alpharl import __version__, verbs
 from alpharl.errors import AlpharlError
 from alpharl.gpu import allot, require_visible
+from alpharl.study.recipes import KINDS
 
 PATTERN = "folder pattern with {step} in it, such as 'runs/foo/step-{step}'"
 
@@ -88,7 +89,7 @@ def _spectra_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     factors.add_argument(
         "--checkpoint", type=Path, nargs="+", required=True, help="one, or several in their order"
     )
-    factors.add_argument("--rank", type=int, default=8)
+    factors.add_argument("--rank", type=int, default=8, help="triplets per matrix at least")
     _percents(factors)
     factors.add_argument("--scope", choices=["paper", "all"], default="paper")
     factors.add_argument("--spectrum", action="store_true", help="store all singular values too")
@@ -120,15 +121,21 @@ def _spectra_verbs(add: Adder[argparse.ArgumentParser]) -> None:
 
 
 def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
-    rank = _verb(add, "rank", "Rank-k model of an update, or one of its controls.")
+    rank = _verb(add, "rank", "Rank-k model of an update, a variation, or a control.")
     rank.add_argument("--base", type=Path, required=True)
     rank.add_argument("--checkpoint", type=Path, required=True)
-    rank.add_argument("--rank", type=int, default=1)
-    kinds = ["rank", "unscaled", "random", "without", "full-update"]
-    rank.add_argument("--kind", choices=kinds, default="rank")
+    depth = rank.add_mutually_exclusive_group()
+    depth.add_argument("--rank", type=int, help="k, default 1; of kind component: which one")
+    _percents(depth)
+    rank.add_argument("--kind", choices=KINDS, default="rank")
     rank.add_argument("--unscaled", dest="kind", action="store_const", const="unscaled")
+    rank.add_argument("--scale", type=float, default=1.0, help="lambda: multiplies the update")
+    rank.add_argument(
+        "--rest", action="store_true",
+        help="also take embeddings, head, norms and biases from the checkpoint",
+    )  # fmt: skip
     rank.add_argument("--step", type=int, help="default: the number that the folder's name ends in")
-    rank.add_argument("--seed", type=int, default=0, help="of the random control")
+    rank.add_argument("--seed", type=int, default=0, help="of a random control")
     rank.add_argument("--factors", type=Path, nargs="+", help="factor files made before")
     _variant_out(rank)
     forecast = _verb(add, "forecast", "Forecast a later model from an early window.")
@@ -177,6 +184,12 @@ def _score_verbs(add: Adder[argparse.ArgumentParser]) -> None:
 def _checkpoints(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoints", required=True, help=PATTERN)
     parser.add_argument("--steps", type=int, nargs="+", help="default: all that the pattern finds")
+
+
+def _percents(parser: argparse._ActionsContainer) -> None:
+    for name in ("components", "parameters"):
+        words = f"as many triplets as this %% of a matrix's {name}"
+        parser.add_argument(f"--percent-{name}", type=float, default=0.0, metavar="P", help=words)
 
 
 def _shard(parser: argparse.ArgumentParser) -> None:

@@ -150,7 +150,7 @@ def dynamics(args: Namespace) -> None:
 
     folders = _folders(args)
     settings = Settings(args.permutations, args.holdout, args.seed)
-    found, products = _factors_of(args, folders, 1), _gram_of(args, folders)
+    found, products = _factors_of(args, folders, Depth(1)), _gram_of(args, folders)
     table = dynamics_table(found, products, _accuracy(args.scores), settings, log)
     _write_table(table, args.out)
     print(summarize(table).to_string())
@@ -171,15 +171,20 @@ def floor(args: Namespace) -> None:
 
 
 def rank(args: Namespace) -> None:
-    """Make a rank-k model of an update, or one of its controls."""
+    """Make a rank-k model of an update, a variation of it, or a control."""
+    from alpharl.checkpoints.index import read_index
+    from alpharl.study.recipes import Recipe
     from alpharl.variants import RANK_VERSION
     from alpharl.variants.ranks import rank_parts
 
     step = step_of(args.checkpoint) if args.step is None else args.step
-    depth = 1 if args.kind in ("random", "full-update") else args.rank
-    found = _factors_at(args.factors, args.base, args.checkpoint, depth)
-    blend, adapter = rank_parts(args.kind, args.rank, step, found, args.seed)
-    how = {"kind": args.kind, "rank": args.rank, "step": step, "seed": args.seed}
+    recipe = Recipe(args.kind, _depth(args), args.scale, args.rest or args.kind == "rest-only")
+    found: dict[str, Factors] = {}
+    if recipe.kind != "rest-only":  # nothing in scope: factors are not needed, and dear to make
+        found = _factors_at(args.factors, args.base, args.checkpoint, recipe.reads)
+    blend, adapter = rank_parts(recipe, step, found, args.seed, read_index(args.base).tensors)
+    how = {"kind": recipe.kind, "scale": recipe.scale, "rest": recipe.rest, **asdict(recipe.depth)}
+    how |= {"step": step, "seed": args.seed}
     _write(args, {step: args.checkpoint}, how | {"algorithm": RANK_VERSION}, blend, adapter)
 
 
@@ -281,6 +286,15 @@ def accuracy(args: Namespace) -> None:
 # --- shared by several verbs ---
 
 
+def _depth(args: Namespace) -> Depth:
+    """The depth that was asked for; rank 1 if none was."""
+    percents = (args.percent_components, args.percent_parameters)
+    rank = 1 if args.rank is None and not any(percents) else args.rank or 0
+    if min(rank, *percents) < 0 or not any((rank, *percents)):
+        raise MethodError(f"found rank {rank} and percentages {percents}, expected one above 0")
+    return Depth(rank, *percents)
+
+
 def _folders(args: Namespace) -> dict[int, Path]:
     found = at_steps(args.checkpoints, args.steps) if args.steps else find_steps(args.checkpoints)
     # Step 0 is the base, not an observation, also where it was saved with the run.
@@ -304,18 +318,18 @@ def _write_table(table: pd.DataFrame, out: Path) -> None:
 
 
 def _factors_of(
-    args: Namespace, folders: Mapping[int, Path], rank: int
+    args: Namespace, folders: Mapping[int, Path], depth: Depth
 ) -> dict[int, dict[str, Factors]]:
     """Factors of each step."""
     found = {}
     for step, folder in folders.items():
         made = args.factors and _shards(args.factors.replace("{step}", str(step)), args.shards)
-        found[step] = _factors_at(made, args.base, folder, rank)
+        found[step] = _factors_at(made, args.base, folder, depth)
     return found
 
 
 def _factors_at(
-    made: list[Path] | None, base: Path, checkpoint: Path, rank: int
+    made: list[Path] | None, base: Path, checkpoint: Path, depth: Depth
 ) -> dict[str, Factors]:
     """Factors of one checkpoint: read where they were made before, else made now."""
     from alpharl.spectra.lowrank import read_factors
@@ -325,7 +339,7 @@ def _factors_at(
     from alpharl.spectra.factors import Settings, factor_checkpoint
 
     log(f"factors of {checkpoint}")
-    return factor_checkpoint(base, checkpoint, Settings(Depth(rank)))
+    return factor_checkpoint(base, checkpoint, Settings(depth))
 
 
 def _gram_of(args: Namespace, folders: Mapping[int, Path]) -> Gram:
@@ -347,7 +361,7 @@ def _inputs(args: Namespace, folders: Mapping[int, Path], options: MethodOptions
     needs = options.needs
     return {
         "gram": _gram_of(args, folders) if "gram" in needs or args.gram else None,
-        "factors": _factors_of(args, folders, 1) if "factors" in needs else None,
+        "factors": _factors_of(args, folders, Depth(1)) if "factors" in needs else None,
         "accuracy": _accuracy(args.scores) if args.scores else None,
     }
 

@@ -17,10 +17,15 @@ from alpharl.report.statistics import (
     gain_recovery,
     retention,
 )
-from alpharl.study.plan import ForecastVariant, RankVariant
+from alpharl.report.words import variant_label
+from alpharl.study.depth import Depth
+from alpharl.study.plan import ForecastVariant
+from alpharl.study.recipes import RankVariant
 
 _ESTIMATES = ["retention", "retention_se", "gain_recovery", "gain_recovery_se"]
 _DIFFERENCE = ["difference", "difference_se", "difference_low", "difference_high"]
+_CONTROL = [f"control_{name}" for name in _DIFFERENCE]
+_HEAD = ["variant", "label", "kind", *asdict(Depth()), "scale", "rest", "step", "control"]
 _SCORE = ["n", "accuracy", "stderr", "truncated"]
 
 
@@ -57,33 +62,53 @@ def gains_frame(results: Results) -> pd.DataFrame:
 
 
 def recovery_frame(results: Results) -> pd.DataFrame:
-    """Per run and test suite: base, rank-k variants, controls and the full run."""
+    """Per run and test suite: base, rank-k variants, controls and the full run.
+
+    `control_difference` is paired, against the random control of the same rank and norm.
+    """
     rows = [
         row
         for run in results.study.runs
         for suite in results.study.test_suites
         for row in _recovery_rows(results, run, suite)
     ]
-    columns = ["run", "suite", "variant", "kind", "rank", *_SCORE, *_ESTIMATES, *_DIFFERENCE]
+    columns = ["run", "suite", *_HEAD, *_SCORE, *_ESTIMATES, *_DIFFERENCE, *_CONTROL]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _recovery_rows(results: Results, run: str, suite: str) -> list[dict[str, Any]]:
     base, full = _ends(results, run, suite)
-    variants: list[tuple[str, str, int]] = [(base.variant, "base", 0)]
-    variants += [_kind(variant) for variant in results.plan.rank_variants(run)]
-    variants += [(full.variant, "full run", 0)]
+    last = results.plan.steps(run)[-1]
+    heads = [_end(base.variant, "base", 0)]
+    heads += [_head(variant, last) for variant in results.plan.rank_variants(run)]
+    heads += [_end(full.variant, "full run", last)]
     rows = []
-    for name, kind, rank in variants:
-        score = results.scores[run, suite, name]
-        head = {"run": run, "suite": suite, "variant": name, "kind": kind, "rank": rank}
+    for head in heads:
+        score = results.scores[run, suite, head["variant"]]
         against_full = difference(score.correct_n, full.correct_n)
-        rows.append({**head, **_compared(score, base, full, against_full)})
+        compared = _compared(score, base, full, against_full)
+        control = results.scores.get((run, suite, head["control"]))
+        against = difference(score.correct_n, control.correct_n) if control else UNDEFINED
+        beside = dict(zip(_CONTROL, _interval(against), strict=True))
+        rows.append({"run": run, "suite": suite, **head, **compared, **beside})
     return rows
 
 
-def _kind(variant: RankVariant) -> tuple[str, str, int]:
-    return variant.name, variant.kind, variant.rank
+def _end(name: str, kind: str, step: int) -> dict[str, Any]:
+    """An end of the run, in the columns of a variant."""
+    plain = {**asdict(Depth()), "scale": 1.0, "rest": False}
+    return {"variant": name, "label": kind, "kind": kind, **plain, "step": step, "control": ""}
+
+
+def _head(variant: RankVariant, last: int) -> dict[str, Any]:
+    """What a variant is; its label names the step unless it is the run's last."""
+    recipe, where = variant.recipe, "" if variant.step == last else f" at step {variant.step}"
+    return {
+        **{"variant": variant.name, "label": variant_label(recipe) + where, "kind": recipe.kind},
+        **asdict(recipe.depth),
+        **{"scale": recipe.scale, "rest": recipe.rest, "step": variant.step},
+        "control": variant.control or "",
+    }
 
 
 def forecasts_frame(results: Results) -> pd.DataFrame:
@@ -141,13 +166,17 @@ def _compared(score: Score, base: Score, full: Score, against: Estimate) -> dict
     if score.correct_n.size:
         kept = retention(score.correct_n, full.correct_n)
         recovered = gain_recovery(score.correct_n, base.correct_n, full.correct_n)
-    ends = (against.value, against.se, against.low, against.high)
     ratios = (kept.value, kept.se, recovered.value, recovered.se)
     return {
         **_score_columns(score),
         **dict(zip(_ESTIMATES, ratios, strict=True)),
-        **dict(zip(_DIFFERENCE, ends, strict=True)),
+        **dict(zip(_DIFFERENCE, _interval(against), strict=True)),
     }
+
+
+def _interval(estimate: Estimate) -> tuple[float, float, float, float]:
+    """A paired difference as its columns hold it."""
+    return estimate.value, estimate.se, estimate.low, estimate.high
 
 
 def _score_columns(score: Score) -> dict[str, Any]:

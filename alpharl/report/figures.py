@@ -22,6 +22,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from alpharl.report.frames import groups
 from alpharl.report.linearity import KEEP_LAST
 from alpharl.report.statistics import Z95
+from alpharl.study.recipes import CONTROLS
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a8a8a"
 _WIDTHS = (5.6, 8.6, 12.0)
@@ -122,22 +123,22 @@ def training(frame: pd.DataFrame) -> str:
         return _svg(figure, "training")
 
 
-def recovery(frame: pd.DataFrame, labels: dict[str, str]) -> str:
+def recovery(frame: pd.DataFrame) -> str:
     """Accuracy of the rank-k variants and controls, between the base and the full run."""
     parts = list(groups(frame, ["run", "suite"]))
     longest = max((len(group) for _, group in parts), default=1)
     with _panels(len(parts), 0.9 + 0.2 * longest, sharex=True, sharey=True) as (figure, panels):
         for axes, (key, group) in zip(panels, parts, strict=True):
-            _recovery_panel(axes, group, labels)
+            _recovery_panel(axes, group)
             axes.set(title=_title(key), xlabel="accuracy")
         _legend(figure, panels[0])
         return _svg(figure, "recovery")
 
 
 _BARS: list[tuple[list[str], str, dict[str, Any]]] = [
-    (["rank", "unscaled"], "top k of the update", {"color": BLUE}),
+    (["rank", "unscaled", "component"], "part of the update", {"color": BLUE}),
     (
-        ["random", "without"],
+        list(CONTROLS),
         "control",
         {"color": "#d4d4d4", "hatch": "////", "edgecolor": "#777777"},
     ),
@@ -146,14 +147,16 @@ _BARS: list[tuple[list[str], str, dict[str, Any]]] = [
 """Kinds of variants, their words in the legend, and how their bars look."""
 
 
-def _recovery_panel(axes: Axes, group: pd.DataFrame, labels: dict[str, str]) -> None:
+def _recovery_panel(axes: Axes, group: pd.DataFrame) -> None:
     base, full = group["accuracy"].iloc[0], group["accuracy"].iloc[-1]
     axes.axvline(base, color="black", linestyle=":", linewidth=1, zorder=3, label="base")
     axes.axvline(full, color="black", linestyle="--", linewidth=1, zorder=3, label="full run")
+    # Bars without length fix the order of the rows: each control stands below its variant.
+    axes.barh(group["label"].iloc[1:-1].tolist(), 0)
     for kinds, words, look in _BARS:
         bars = group[group["kind"].isin(kinds)]
         axes.barh(
-            [labels[variant] for variant in bars["variant"]],
+            bars["label"].tolist(),
             bars["accuracy"],
             xerr=Z95 * bars["stderr"],
             linewidth=0.5,

@@ -14,7 +14,6 @@ import yaml
 
 from alpharl.report import figures, floor, tables, words
 from alpharl.report.collect import Results
-from alpharl.report.frames import records
 from alpharl.study.config import Study
 
 _HERE = Path(__file__).parent
@@ -78,12 +77,9 @@ def resolved(study: Study) -> str:
 
 def draw(results: Results, frames: dict[str, pd.DataFrame]) -> dict[str, str]:
     """All figures as SVG text, by name; those without data are left out."""
-    labels = {
-        row.variant: words.variant_label(row.kind, row.rank) for row in records(frames["recovery"])
-    }
     made = {
         "accuracy": figures.accuracy(frames["accuracy"]),
-        "recovery": figures.recovery(frames["recovery"], labels),
+        "recovery": figures.recovery(frames["recovery"]),
         "spectrum": figures.spectrum(frames["singular_values"], frames["norms"]),
         "linearity": figures.linearity(frames["linearity"]),
     }

@@ -21,9 +21,9 @@ from alpharl.report.words import (
     plus_minus,
     recovered,
     signed,
-    variant_label,
     verdict,
 )
+from alpharl.study.recipes import CONTROLS
 
 
 @dataclass(frozen=True)
@@ -109,21 +109,36 @@ def gains(frame: pd.DataFrame) -> Table:
 
 def recovery(frame: pd.DataFrame) -> list[Table]:
     """Rank-k variants and controls, per run and test suite."""
+    labels = {(row.run, row.variant): row.label for row in records(frame)}
     columns = [
-        Column("variant", lambda r: variant_label(r.kind, r.rank), kind="word"),
+        Column("variant", lambda r: _variant(r.label), kind="word"),
         Column("role", _recovery_role, kind="word"),
         _ACCURACY,
         _RETENTION,
         _RECOVERY,
         Column("difference to full run [95 %]", lambda r: _difference(r, r.kind == "full run")),
+        Column("difference to control [95 %]", lambda r: _against(r, labels)),
         _TRUNCATED,
     ]
     return by_run(frame, columns)
 
 
+def _variant(label: str) -> Cell:
+    """A label, with the step of an early checkpoint on a line of its own."""
+    words, at, step = label.partition(" at step ")
+    return Cell(words, f"{at.lstrip()}{step}")
+
+
 def _recovery_role(row: Any) -> str:
     roles = {"base": "start", "full run": "end", "full-update": "ceiling"}
-    return roles.get(row.kind, "control" if row.kind in ("random", "without") else "")
+    return roles.get(row.kind, "control" if row.kind in CONTROLS else "")
+
+
+def _against(row: Any, labels: dict[tuple[str, str], str]) -> Cell:
+    """The paired difference to the control of the same rank and norm, and which one that is."""
+    low, high = row.control_difference_low, row.control_difference_high
+    control = _variant(labels.get((row.run, row.control), ""))
+    return Cell(_apart(row.control_difference, low, high), control.text)
 
 
 def forecasts(frame: pd.DataFrame) -> list[Table]:
@@ -179,10 +194,15 @@ def _method(row: Any) -> Cell:
 
 def _difference(row: Any, reference: bool) -> str:
     """A paired difference with its 95 % interval, and a sign where that excludes 0."""
-    if reference or math.isnan(row.difference):
+    if reference:
         return DASH
-    low, high = row.difference_low, row.difference_high
-    return f"{verdict(low, high)} {signed(row.difference)} {interval(low, high)}".strip()
+    return _apart(row.difference, row.difference_low, row.difference_high)
+
+
+def _apart(value: float, low: float, high: float) -> str:
+    if math.isnan(value):
+        return DASH
+    return f"{verdict(low, high)} {signed(value)} {interval(low, high)}".strip()
 
 
 def spectrum(frame: pd.DataFrame) -> Table:

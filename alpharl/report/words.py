@@ -9,6 +9,8 @@ import pandas as pd
 
 from alpharl.report.collect import Results
 from alpharl.report.frames import groups, records
+from alpharl.study.depth import Depth
+from alpharl.study.recipes import Recipe
 from alpharl.study.training import ModelShape
 
 DASH = "—"
@@ -45,17 +47,29 @@ def verdict(low: float, high: float) -> str:
     return "▼" if high < 0 else ""
 
 
-def variant_label(kind: str, rank: int) -> str:
-    """A rank-k variant, its controls or an end of the run, in words."""
-    return {
-        "base": "base",
-        "rank": f"rank-{rank}",
-        "unscaled": f"rank-{rank}, unscaled",
-        "random": f"random rank-{rank}",
-        "without": f"without its top {rank}",
+def variant_label(recipe: Recipe) -> str:
+    """A rank-k variant or a control in words."""
+    depth, k = _depth_label(recipe.depth), recipe.depth.rank
+    words = {
+        "rank": depth,
+        "unscaled": f"{depth}, unscaled",
+        "component": f"component {k} alone",
+        "without": f"without its top {k}",
         "full-update": "full update in scope",
-        "full run": "full run",
-    }[kind]
+        "rest-only": "rest only",
+        "random": f"random {depth}",
+        "random-unscaled": f"random {depth}, unscaled",
+    }[recipe.kind]
+    words += f", times {recipe.scale:g}" if recipe.scale != 1 else ""
+    return words + (", with rest" if recipe.rest and recipe.kind != "rest-only" else "")
+
+
+def _depth_label(depth: Depth) -> str:
+    if depth.percent_components:
+        return f"rank-{depth.percent_components:g} %"
+    if depth.percent_parameters:
+        return f"rank-{depth.percent_parameters:g} % of parameters"
+    return f"rank-{depth.rank}"
 
 
 def recovered(row: Any, digits: int = 3) -> str:
@@ -112,8 +126,10 @@ def _gain_sentence(row: Any) -> str:
 
 
 def _rank_sentence(recovery: pd.DataFrame) -> str:
-    """What the smallest rank keeps, beside the controls of that rank."""
-    ranks = recovery[recovery["kind"] == "rank"].sort_values("rank")
+    """What the smallest rank keeps at the run's last step, beside the controls of that rank."""
+    plain = recovery[recovery["scale"].eq(1) & recovery["rest"].eq(False) & recovery["rank"].gt(0)]
+    plain = plain[plain["step"] == recovery["step"].max()]
+    ranks = plain[plain["kind"] == "rank"].sort_values("rank")
     if ranks.empty:
         return ""
     k = ranks["rank"].iloc[0]
@@ -122,7 +138,7 @@ def _rank_sentence(recovery: pd.DataFrame) -> str:
         "random": f"a random rank-{k} update of the same norm",
         "without": f"the update without its top {k}",
     }
-    for row in records(recovery[recovery["rank"] == k]):
+    for row in records(plain[plain["rank"] == k]):
         if row.kind in controls:
             parts.append(f"{controls[row.kind]} has {_kept(row)}")
     return "; ".join(parts) + "."

@@ -121,7 +121,7 @@ def _bytes(index: ModelIndex, names: Iterable[str]) -> int:
 
 
 def _peak_memory(matrix: Matrix) -> int:
-    """Of factoring one matrix: the update, and the bases of its Krylov iteration while they grow."""
+    """Of factoring one matrix: the update, and the bases of its iteration while they grow."""
     return _FLOAT32 * (matrix.size + 2 * _BASIS * (matrix.rows + matrix.columns))
 
 

@@ -1,9 +1,9 @@
 """Gram matrices: per tensor, the inner products between the updates of a run's checkpoints.
 
-G[i, j] = <W(t_i) - W(0), W(t_j) - W(0)>, from float32 updates while all checkpoints stream past once,
-so that no delta is ever stored. Products of short blocks are summed in float32, where that is exact
-to 1e-7 of the block, and the blocks in float64. All temporal analysis (RELEX, lines, random-walk nulls) and
-every norm of a blend follows from these T x T numbers.
+G[i, j] = <W(t_i) - W(0), W(t_j) - W(0)>, from float32 updates while all checkpoints stream past
+once, so that no delta is ever stored. Products of short blocks are summed in float32, where that is
+exact to 1e-7 of the block, and the blocks in float64. All temporal analysis (RELEX, lines,
+random-walk nulls) and every norm of a blend follows from these T x T numbers.
 """
 
 from __future__ import annotations

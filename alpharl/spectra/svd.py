@@ -177,7 +177,8 @@ def _orthonormal(block: Tensor) -> tuple[Tensor, Tensor]:
     """QR of nearly orthonormal columns: by Cholesky, unless some lost most of their length."""
     r, failed = torch.linalg.cholesky_ex(block.T @ block, upper=True)
     if int(failed) or float(r.diagonal().min()) < 0.5:
-        return torch.linalg.qr(block)
+        q, r = torch.linalg.qr(block)
+        return q, r
     return torch.linalg.solve_triangular(r, block, upper=True, left=False), r
 
 

@@ -29,9 +29,9 @@ def describe(study: Study) -> str:
     lines = [f"study {study.study}: {len(study.bases)} bases, {len(study.runs)} runs"]
     for name in study.runs:
         lines += _run_lines(plan, name)
-    if plan.stored_rank > study.spectra.rank:
+    if plan.depth != Depth(study.spectra.rank):
         lines.append(
-            f"  stored rank raised from {study.spectra.rank} to {plan.stored_rank} for the ablation"
+            f"  stored depth raised from rank {study.spectra.rank} to {plan.depth} for the ablation"
         )
     scored = Counter({suite: 0 for suite in study.suites})
     for batch in plan.batches():
@@ -68,8 +68,8 @@ def _estimate(plan: Plan, run: str) -> Estimate | None:
     if base is None:
         return None
     # A run that is trained here saves its base's tensors.
-    scope, depth = plan.study.spectra.scope, Depth(plan.stored_rank)
-    return estimate_run(base, found or [base] * len(steps), scope, depth)
+    scope = plan.study.spectra.scope
+    return estimate_run(base, found or [base] * len(steps), scope, plan.depth)
 
 
 def _base(plan: Plan, base: str) -> ModelIndex | None:

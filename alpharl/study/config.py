@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from alpharl.errors import StudyError
+from alpharl.study.ablation import Ablation
 from alpharl.study.base import Frozen, nearest
 from alpharl.study.methods import METHODS, MethodOptions
 from alpharl.study.training import PretrainSpec, TrainSpec
@@ -126,30 +127,9 @@ class Spectra(Frozen):
     scope: Literal["paper", "all"] = "paper"
     """`paper`: q, k, v, o, gate, up, down. `all`: every 2-D tensor."""
     rank: PositiveInt = 16
-    """Singular triplets stored per matrix; raised to the largest ablation rank where needed."""
+    """Singular triplets stored per matrix; raised to what the ablation reads where needed."""
     shards: PositiveInt = 1
     """Parts, equal in bytes, that a checkpoint's tensors are divided into; one job each."""
-
-
-class Ablation(Frozen):
-    """Rank-k models of each run's last checkpoint, and their controls."""
-
-    ranks: list[PositiveInt] = Field(default=[1, 4])
-    """Keep the top k singular triplets, rescaled to the full update's Frobenius norm."""
-    unscaled: list[PositiveInt] = Field(default=[1])
-    """Keep the top k singular triplets as they are."""
-    random: list[PositiveInt] = Field(default=[1])
-    """Control: a random rank-k update of the full update's norm."""
-    without: list[PositiveInt] = Field(default=[1])
-    """Control: the update without its top k triplets, rescaled to the full norm."""
-    full_update: bool = True
-    """Control: the full update of the matrices in scope, the rest at base: the ceiling."""
-    seed: NonNegativeInt = 0
-    """Seed of the random controls."""
-
-    def stored_rank(self) -> int:
-        """The largest number of triplets that any of these variants reads."""
-        return max([0, *self.ranks, *self.unscaled, *self.without])
 
 
 class Dynamics(Frozen):

@@ -7,20 +7,10 @@ from typing import Literal
 
 from alpharl.errors import StudyError
 from alpharl.study.config import Study
+from alpharl.study.depth import Depth, deepest
 from alpharl.study.methods import METHODS, MethodOptions, Need
 from alpharl.study.paths import Paths
-
-RankKind = Literal["rank", "unscaled", "random", "without", "full-update"]
-
-
-@dataclass(frozen=True)
-class RankVariant:
-    """A variant made from one checkpoint's factors."""
-
-    name: str
-    kind: RankKind
-    rank: int
-    step: int
+from alpharl.study.recipes import RankVariant, ablation_depth, rank_variants
 
 
 @dataclass(frozen=True)
@@ -71,14 +61,38 @@ def window_end(steps: list[int], window: float) -> int:
     Raises:
         StudyError: fewer than two checkpoints lie in the window.
     """
-    limit = window * steps[-1] if isinstance(window, float) and window < 1 else window
-    inside = [step for step in steps if step <= limit + 1e-9]
+    limit, inside = _within(steps, window)
     if len(inside) < 2:
         raise StudyError(
             f"window {window_label(window)} ends at step {limit:g} and holds {len(inside)} of the "
             f"checkpoints {steps[0]}..{steps[-1]}; expected at least 2, widen the window"
         )
     return inside[-1]
+
+
+def checkpoint_at(steps: list[int], where: float) -> int:
+    """Last saved step at or before a point of the run.
+
+    Args:
+        steps: the run's saved steps, increasing.
+        where: a fraction of the last step when a float up to 1.0, else a step.
+
+    Raises:
+        StudyError: nothing is saved by then.
+    """
+    limit, inside = _within(steps, where)
+    if not inside:
+        raise StudyError(
+            f"no checkpoint is saved by step {limit:g}, the first is {steps[0]}; give a later "
+            "step, or a fraction of the run up to 1.0"
+        )
+    return inside[-1]
+
+
+def _within(steps: list[int], point: float) -> tuple[float, list[int]]:
+    """The step that a fraction or a step stands for, and the saved steps up to it."""
+    limit = point * steps[-1] if isinstance(point, float) and point <= 1 else point
+    return limit, [step for step in steps if step <= limit + 1e-9]
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for run in self.study.runs:
+            self.rank_variants(run)
             self.forecasts(run)
 
     @property
@@ -101,9 +116,14 @@ class Plan:
         return self.study.runs[run].saved_steps()
 
     @property
+    def depth(self) -> Depth:
+        """How deep factors are stored: what `spectra` asks for, or the ablation if that is more."""
+        return deepest(Depth(self.study.spectra.rank), ablation_depth(self.study.ablation))
+
+    @property
     def stored_rank(self) -> int:
-        """Singular triplets stored per matrix: what spectra or the deepest ablation asks for."""
-        return max(self.study.spectra.rank, self.study.ablation.stored_rank())
+        """Singular triplets stored of every matrix, percentages left aside."""
+        return self.depth.rank
 
     @property
     def shards(self) -> range:
@@ -111,20 +131,17 @@ class Plan:
         return range(self.study.spectra.shards)
 
     def rank_variants(self, run: str) -> list[RankVariant]:
-        """Rank-k models and controls of a run's last checkpoint."""
-        ablation, step = self.study.ablation, self.steps(run)[-1]
-        ranks: list[tuple[RankKind, str, list[int]]] = [
-            ("rank", "rank-{k}", ablation.ranks),
-            ("unscaled", "rank-{k}-unscaled", ablation.unscaled),
-            ("random", "random-{k}", ablation.random),
-            ("without", "without-{k}", ablation.without),
-            ("full-update", "full-update", [0] if ablation.full_update else []),
-        ]
-        return [
-            RankVariant(f"{form.format(k=k)}@{step}", kind, k, step)
-            for kind, form, ks in ranks
-            for k in sorted(set(ks))
-        ]
+        """Rank-k models, their variations and controls, at each checkpoint that is asked for.
+
+        Raises:
+            StudyError: nothing is saved by one of them.
+        """
+        ablation, saved = self.study.ablation, self.steps(run)
+        try:
+            steps = sorted({checkpoint_at(saved, where) for where in ablation.at})
+        except StudyError as error:
+            raise StudyError(f"ablation.at: run '{run}': {error}") from None
+        return rank_variants(ablation, self.depth, steps)
 
     def forecasts(self, run: str) -> list[ForecastVariant]:
         """Every method from every window.

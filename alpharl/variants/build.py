@@ -58,11 +58,15 @@ def _tensor(
     blend: dict[str, dict[int, float]],
     adapter: dict[str, tuple[np.ndarray, np.ndarray]],
 ) -> Tensor:
-    """One tensor of the built model; an unchanged one keeps its bytes."""
+    """One tensor of the built model; one that is not changed, or taken over, is not rounded."""
     stored = base.stored(name)
     weights = {step: w for step, w in blend.get(name, {}).items() if w != 0}
     if not weights and name not in adapter:
         return stored
+    if list(weights.values()) == [1.0] and name not in adapter:
+        # The checkpoint's own tensor: base + (checkpoint - base) would round it once more.
+        (step,) = weights
+        return runs[step].float32(name).to(stored.dtype)
     origin = base.float32(name)
     change = torch.zeros_like(origin)
     for step, weight in weights.items():

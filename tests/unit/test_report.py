@@ -12,11 +12,14 @@ import pandas as pd
 import pytest
 import yaml
 from alpharl.errors import EvaluationError
-from alpharl.report import write_report
+from alpharl.report import tables, write_report
 from alpharl.report.spectrum import null_share
 from alpharl.report.statistics import difference, gain_recovery, retention
+from alpharl.report.words import variant_label
 from alpharl.study.config import Study, parse_study
+from alpharl.study.depth import Depth
 from alpharl.study.plan import Plan
+from alpharl.study.recipes import Recipe
 from safetensors.numpy import save_file
 
 QUESTIONS = 200
@@ -39,7 +42,7 @@ CONFIG = {
         },
         "test": {"role": "test", "tasks": [{"task": "addition", "split": "test"}]},
     },
-    "ablation": {"ranks": [1, 4], "unscaled": [1], "random": [1], "without": [1]},
+    "ablation": {"ranks": [1, 4], "unscaled": [1], "without": [1], "at": [0.2, 1.0]},
     "forecast": {
         "windows": [0.2, 0.5],
         "methods": {"last": {}, "expo": {}, "relex": {}, "alpharl-paper": {}},
@@ -239,6 +242,54 @@ def test_recovery_follows_the_definitions(tree: Tree) -> None:
     assert row.difference_high == pytest.approx(row.difference + 1.96 * row.difference_se, rel=1e-4)
 
 
+def test_variants_stand_beside_their_random_controls(tree: Tree) -> None:
+    frame = tree.table("recovery")
+    mine = frame[frame["run"] == "grpo"]["variant"].tolist()
+    assert mine.index(f"random-1@{LAST}") == mine.index(f"rank-1@{LAST}") + 1
+    row = row_of(frame, run="grpo", variant=f"rank-1@{LAST}")
+    assert row.control == f"random-1@{LAST}"
+    one, other = (tree.correct["grpo", "test", name] for name in (row.variant, row.control))
+    delta = one - other
+    assert row.control_difference == pytest.approx(delta.mean(), rel=1e-5)
+    se = delta.std(ddof=1) / np.sqrt(QUESTIONS)
+    assert row.control_difference_low == pytest.approx(delta.mean() - 1.96 * se, rel=1e-4)
+    assert np.isnan(row_of(frame, run="grpo", variant=row.control).control_difference)
+    (table, *_) = tables.recovery(frame[frame["run"] == "grpo"])
+    at = [column.heading for column in table.columns].index("difference to control [95 %]")
+    cell = next(cells[at] for cells in table.rows if cells[0] == tables.Cell("rank-1"))
+    assert tables.Cell("rank-1", "at step 12") in [cells[0] for cells in table.rows]
+    assert cell.note == "random rank-1"
+    assert cell.text.startswith(f"▲ +{delta.mean():.3f} [")
+
+
+def test_early_checkpoints_are_named_by_step_and_kept_out_of_the_summary(tree: Tree) -> None:
+    frame = tree.table("recovery")
+    assert row_of(frame, run="grpo", variant="rank-1@12").label == "rank-1 at step 12"
+    late = row_of(frame, run="grpo", variant=f"rank-1@{LAST}")
+    assert late.label == "rank-1"
+    page = (tree.root / "report" / "index.html").read_text()
+    assert f"Rank-1 has gain recovery {late.gain_recovery:.2f}" in page
+    assert page.count("Rank-1 has gain recovery") == 2, "one sentence per run"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "label"),
+    [
+        (Recipe("rank", Depth(4)), "rank-4"),
+        (Recipe("rank", Depth(4), 0.5), "rank-4, times 0.5"),
+        (Recipe("random", Depth(4), 0.5), "random rank-4, times 0.5"),
+        (Recipe("random-unscaled", Depth(1)), "random rank-1, unscaled"),
+        (Recipe("component", Depth(2)), "component 2 alone"),
+        (Recipe("rank", Depth(percent_components=1)), "rank-1 %"),
+        (Recipe("random", Depth(percent_parameters=2.5)), "random rank-2.5 % of parameters"),
+        (Recipe("rank", Depth(1), rest=True), "rank-1, with rest"),
+        (Recipe("rest-only", Depth(), rest=True), "rest only"),
+    ],
+)
+def test_variants_in_words(recipe: Recipe, label: str) -> None:
+    assert variant_label(recipe) == label
+
+
 def test_forecasts_are_compared_with_the_window_s_last_checkpoint(tree: Tree) -> None:
     row = row_of(tree.table("forecasts"), run="grpo", label="expo", window=0.5)
     delta = tree.correct["grpo", "test", "expo@0.5"] - tree.correct["grpo", "test", "step-30"]
@@ -409,7 +460,7 @@ def test_a_bare_study_still_has_a_report(tmp_path: Path) -> None:
         path.unlink()
     for run in made.study.runs:
         pd.DataFrame().to_parquet(made.plan.paths.dynamics(run))
-    nothing = {"ranks": [], "unscaled": [], "random": [], "without": [], "full_update": False}
+    nothing = {"ranks": [], "unscaled": [], "without": [], "full_update": False}
     bare = {**CONFIG, "results": str(tmp_path), "forecast": {}, "ablation": nothing}
     page = write_report(parse_study(bare)).read_text()
     assert "makes no forecasts" in page and "Nothing was measured" in page

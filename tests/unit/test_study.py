@@ -109,8 +109,8 @@ def test_variants_and_batches():
     plan = Plan(parse_study(STUDY))
     names = [variant.name for variant in plan.rank_variants("r")]
     assert names == [
-        "rank-1@40", "rank-4@40", "rank-1-unscaled@40", "random-1@40", "without-1@40",
-        "full-update@40",
+        "rank-1@40", "random-1@40", "rank-4@40", "random-4@40", "rank-1-unscaled@40",
+        "random-1-unscaled@40", "without-1@40", "random-16@40", "full-update@40",
     ]  # fmt: skip
     assert [f.name for f in plan.forecasts("r")] == ["last@0.5", "expo@0.5"]
     assert {f.through for f in plan.forecasts("r")} == {20}
@@ -139,12 +139,12 @@ def test_schema_is_in_sync():
 
 
 def test_every_config_key_is_explained():
-    from alpharl.study import config, methods, training
+    from alpharl.study import ablation, config, methods, training
     from pydantic import BaseModel
 
     models = {
         value
-        for module in (config, methods, training)
+        for module in (ablation, config, methods, training)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, BaseModel)
     }

@@ -13,6 +13,7 @@ from alpharl.errors import CheckpointError
 from alpharl.spectra.factors import Settings, factor_checkpoint, factor_update
 from alpharl.spectra.lowrank import Factors, LowRank
 from alpharl.study.depth import Depth
+from alpharl.study.recipes import Recipe
 from alpharl.variants.build import build_dense
 from alpharl.variants.ranks import random_like, rank_parts
 from alpharl.variants.store import read_adapter, read_variant, write_variant
@@ -118,7 +119,7 @@ def test_rank_deeper_than_what_is_stored_is_refused(trajectory, tmp_path, cli, k
     cli("factors", *where, "--rank", 2, "--out", tmp_path / "F.safetensors")
     result = cli("rank", *where, "--rank", 3, "--kind", kind, "--out", tmp_path / "v",
                  "--factors", tmp_path / "F.safetensors")  # fmt: skip
-    assert "2 triplets are stored, rank 3 was asked for; factor again" in result.error
+    assert "2 triplets are stored, 3 are needed for rank 3; factor again" in result.error
     assert not (tmp_path / "v").exists()
 
 
@@ -126,7 +127,7 @@ def test_rank_deeper_than_what_is_stored_is_refused(trajectory, tmp_path, cli, k
 def test_random_control(trajectory, k):
     step = trajectory.steps[-1]
     factors = factor_checkpoint(trajectory.base, trajectory.folders[step], Settings(Depth(1)))
-    blend, found = rank_parts("random", k, step, factors, seed=5)
+    blend, found = rank_parts(Recipe("random", Depth(k)), step, factors, seed=5)
     assert blend == {}
     assert set(found) == set(trajectory.matrices())
     for name, low in found.items():
@@ -137,9 +138,9 @@ def test_random_control(trajectory, k):
         np.testing.assert_allclose(low.v.T @ low.v, np.eye(rank), atol=1e-12)
         assert np.ptp(low.s) == 0
         assert np.linalg.norm(low.dense()) == pytest.approx(np.linalg.norm(delta), rel=1e-6)
-    again = rank_parts("random", k, step, factors, seed=5)[1]
+    again = rank_parts(Recipe("random", Depth(k)), step, factors, seed=5)[1]
     alone = random_like(UP, factors[UP], k, seed=5)
-    other = rank_parts("random", k, step, factors, seed=6)[1]
+    other = rank_parts(Recipe("random", Depth(k)), step, factors, seed=6)[1]
     assert np.array_equal(again[UP].u, found[UP].u)
     assert np.array_equal(alone.v, found[UP].v), "whatever tensors stand beside it"
     assert not np.array_equal(other[UP].u, found[UP].u)
@@ -182,14 +183,14 @@ def test_without_all_of_a_low_rank_update_leaves_the_base():
     """No remainder is blown up from rounding errors."""
     rng = np.random.default_rng(0)
     delta = torch.from_numpy(np.outer(rng.standard_normal(9), rng.standard_normal(7))).float()
-    assert rank_parts("without", 1, 5, {UP: factor_update(delta, 2)}) == ({}, {})
+    assert rank_parts(Recipe("without", Depth(1)), 5, {UP: factor_update(delta, 2)}) == ({}, {})
 
 
 def test_matrices_outside_the_papers_scope_are_left_out():
     low = LowRank(np.ones((3, 1)), np.ones(1), np.ones((2, 1)))
     factors = {"model.embed_tokens.weight": Factors(low, 1.0, np.zeros(1))}
     for kind in ("rank", "unscaled", "random", "without", "full-update"):
-        assert rank_parts(kind, 1, 5, factors) == ({}, {})
+        assert rank_parts(Recipe(kind, Depth(1)), 5, factors) == ({}, {})
 
 
 # --- the builder ---
@@ -285,9 +286,10 @@ def test_base_of_mixed_dtypes_keeps_each(tmp_path, write_model, cli):
     assert torch.equal(found["n"], tensors["n"])
 
 
-def test_last_checkpoint_as_a_blend_is_that_checkpoint(make_trajectory, tmp_path, cli):
-    """`last`: "the window's last checkpoint, unchanged", bit by bit in the base's bf16."""
-    run = make_trajectory(dtype=torch.bfloat16)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_last_checkpoint_as_a_blend_is_that_checkpoint(make_trajectory, tmp_path, cli, dtype):
+    """`last`: "the window's last checkpoint, unchanged", bit by bit."""
+    run = make_trajectory(dtype=dtype)
     blend = {name: {50: 1.0} for name in run.names}
     assert (
         cli("export", own_variant(run, tmp_path / "v", blend, {}), "--out", tmp_path / "m").status
@@ -481,7 +483,7 @@ def test_peft_loads_the_adapter_and_it_equals_the_dense_model(
         factors = {
             n: f for n, f in factors.items() if "layers.1.mlp.u" in n or "0.self_attn.k" in n
         }
-    blend, adapter = rank_parts(kind, k, 5, factors)
+    blend, adapter = rank_parts(Recipe(kind, Depth(k)), 5, factors)
     write_variant(tmp_path / "v", base, {5: tiny_qwen / "step-5"}, {}, blend, adapter)
     build_dense(read_variant(tmp_path / "v"), tmp_path / "m")
     dense = logits(AutoModelForCausalLM.from_pretrained(tmp_path / "m", dtype=torch.float32))

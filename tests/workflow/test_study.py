@@ -24,6 +24,7 @@ def test_makes_the_results_tree(finished):
         assert len(list(folder.glob("gram/shard-*.safetensors"))) == 2
         names = {path.stem for path in folder.glob("scores/test/*.json")}
         assert {"step-0", "step-6", "rank-1@6", "without-1@6", "full-update@6"} <= names
+        assert {"rank-10pct@6", "random-10pct@6", "rank-1+rest@6", "rest-only@6"} <= names
         assert {"last@0.7", "expo@0.7", "relex@0.7", "alpharl-paper@0.7"} <= names
         assert (folder / "dynamics/modules.csv").is_file()
         assert pd.read_csv(folder / "floor.csv").unmoved.between(0, 1).all()
@@ -44,7 +45,19 @@ def test_nothing_to_do_after_a_run(finished, mini):
 
 def test_a_new_rank_plans_only_its_variant_its_score_and_the_report(finished, mini):
     config = mini(ablation={"ranks": [1, 2]})
-    assert finished.planned(config) == {"rank": 2, **VARIANTS, **END}
+    assert finished.planned(config) == {"rank": 2 * 2, **VARIANTS, **END}, "with its control"
+
+
+def test_an_ablation_that_reads_deeper_factors_again(finished, mini):
+    config = mini(ablation={"percent_components": [20]})
+    planned = finished.planned(config)
+    assert planned["factors"] == 2 * 3 * 2
+    assert not any(name.startswith("train") for name in planned)
+
+
+def test_an_early_checkpoint_needs_no_new_factors(finished, mini):
+    config = mini(ablation={"at": [0.5, 1.0]})
+    assert finished.planned(config) == {"rank": 2 * 10, **VARIANTS, **END}
 
 
 def test_a_changed_forecast_setting_trains_and_factors_nothing(finished, mini):
@@ -90,7 +103,7 @@ def test_a_new_rank_scores_one_variant_and_keeps_the_others(finished, mini):
     before = (scores / "relex@0.7.json").read_bytes()
     done = finished.run(mini(ablation={"ranks": [1, 3]}))
     assert done.returncode == 0, done.stdout
-    assert "9 of 10 variants are scored already" in done.stdout
+    assert "14 of 16 variants are scored already" in done.stdout
     assert json.loads((scores / "rank-3@6.json").read_text())["n"] == 40
     assert (scores / "relex@0.7.json").read_bytes() == before
     assert finished.planned(mini()) in ({}, {**VARIANTS, **END})
@@ -100,6 +113,7 @@ def test_a_new_rank_scores_one_variant_and_keeps_the_others(finished, mini):
     ("change", "expected"),
     [
         ({"ablation": {"rank": [2]}}, "ablation: unknown key 'rank', did you mean 'ranks'?"),
+        ({"ablation": {"at": [0.1]}}, "no checkpoint is saved by step 0.6, the first is 2"),
         ({"forecast": {"windows": [0.4]}}, "holds 1 of the checkpoints 2..6; expected at least 2"),
         ({"forecast": {"windows": [6]}}, "a fit may not see its target"),
         (

@@ -20,7 +20,9 @@ rule factors:
     params:
         base=base_model,
         model=lambda w: paths.checkpoint(w.run, int(w.step)),
-        rank=plan.stored_rank,
+        rank=plan.depth.rank,
+        percent_components=plan.depth.percent_components,
+        percent_parameters=plan.depth.percent_parameters,
         scope=study.spectra.scope,
         shards=study.spectra.shards,
         version=FACTORS_VERSION,
@@ -28,6 +30,8 @@ rule factors:
         "Factoring {wildcards.run} step {wildcards.step}, shard {wildcards.shard}"
     shell:
         "alpharl factors --base {params.base:q} --checkpoint {params.model:q} --rank {params.rank}"
+        " --percent-components {params.percent_components}"
+        " --percent-parameters {params.percent_parameters}"
         " --scope {params.scope} --shard {wildcards.shard} --shards {params.shards}"
         " --gpus {resources.gpu} --out {output.factors:q} 2> {log:q}"
 

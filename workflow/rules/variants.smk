@@ -43,8 +43,7 @@ rule rank:
     params:
         base=base_model,
         model=lambda w: paths.checkpoint(w.run, rank_of(w).step),
-        kind=lambda w: rank_of(w).kind,
-        rank=lambda w: rank_of(w).rank,
+        recipe=lambda w: rank_of(w).recipe.options,
         step=lambda w: rank_of(w).step,
         seed=study.ablation.seed,
         folder=lambda w: paths.variant(w.run, w.variant),
@@ -52,8 +51,8 @@ rule rank:
     message:
         "Making {wildcards.variant} of {wildcards.run}"
     shell:
-        "alpharl rank --base {params.base:q} --checkpoint {params.model:q} --kind {params.kind}"
-        " --rank {params.rank} --step {params.step} --seed {params.seed} --factors {input.factors:q}"
+        "alpharl rank --base {params.base:q} --checkpoint {params.model:q}"
+        " {params.recipe} --step {params.step} --seed {params.seed} --factors {input.factors:q}"
         " --out {params.folder:q} 2> {log:q}"
 
 

@@ -1,0 +1,136 @@
+"""Variants of one checkpoint's update: how each is made, its name and its control. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar, get_args
+
+from alpharl.study.ablation import Ablation
+from alpharl.study.depth import Depth, deepest
+
+Number = TypeVar("Number", int, float)
+RankKind = Literal[
+    "rank", "unscaled", "component", "without", "full-update", "rest-only",
+    "random", "random-unscaled",
+]  # fmt: skip
+KINDS: tuple[RankKind, ...] = get_args(RankKind)
+CONTROLS: frozenset[RankKind] = frozenset({"without", "rest-only", "random", "random-unscaled"})
+"""Kinds that show what no signal looks like."""
+_NORM_ONLY = {"full-update", "rest-only", "random"}
+"""Kinds that read no triplet: at most the update's norm."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a variant is made from the factors of one checkpoint."""
+
+    kind: RankKind
+    depth: Depth
+    """Triplets that are kept, or left out; of `component`, the rank is which one."""
+    scale: float = 1.0
+    """Lambda: multiplies the update of the matrices in scope."""
+    rest: bool = False
+    """Whether all tensors out of scope come from the checkpoint instead of the base."""
+
+    @property
+    def reads(self) -> Depth:
+        """How deep the stored factors must be."""
+        return Depth(1) if self.kind in _NORM_ONLY else self.depth
+
+    @property
+    def options(self) -> list[str]:
+        """Options of `alpharl rank` that make it."""
+        values = {
+            "rank": self.depth.rank,
+            "percent-components": self.depth.percent_components,
+            "percent-parameters": self.depth.percent_parameters,
+            "scale": self.scale if self.scale != 1 else 0,
+        }
+        given = [f"--{name}={value}" for name, value in values.items() if value]
+        return [f"--kind={self.kind}", *given, *(["--rest"] if self.rest else [])]
+
+
+@dataclass(frozen=True)
+class RankVariant:
+    """A variant made from one checkpoint's factors."""
+
+    name: str
+    recipe: Recipe
+    step: int
+    control: str | None = None
+    """Name of the random control to read it beside; None where there is none."""
+
+
+def rank_variants(ablation: Ablation, stored: Depth, steps: list[int]) -> list[RankVariant]:
+    """All variants of a run, each followed by its control unless that stands further up.
+
+    Args:
+        ablation: which ones.
+        stored: how deep the factors are stored.
+        steps: the checkpoints to make them of.
+    """
+    found: dict[str, RankVariant] = {}
+    for step in steps:
+        for name, recipe in _recipes(ablation):
+            control = _control(name, recipe, stored) if ablation.controls else None
+            beside = f"{control[0]}@{step}" if control else None
+            variants = [RankVariant(f"{name}@{step}", recipe, step, beside)]
+            variants += [RankVariant(beside, control[1], step)] if beside and control else []
+            for variant in variants:
+                found.setdefault(variant.name, variant)
+    return list(found.values())
+
+
+def ablation_depth(ablation: Ablation) -> Depth:
+    """How deep the factors must be stored for all variants."""
+    return deepest(*(recipe.reads for _, recipe in _recipes(ablation)))
+
+
+def _recipes(ablation: Ablation) -> Iterator[tuple[str, Recipe]]:
+    """Names and recipes of all but the random controls."""
+    for k in _distinct(ablation.ranks):
+        yield f"rank-{k}", Recipe("rank", Depth(k))
+    for k in _distinct(ablation.ranks):
+        for scale in _distinct(ablation.scales):
+            if scale != 1:
+                yield f"rank-{k}x{scale:g}", Recipe("rank", Depth(k), scale)
+    for k in _distinct(ablation.unscaled):
+        yield f"rank-{k}-unscaled", Recipe("unscaled", Depth(k))
+    for i in _distinct(ablation.components):
+        yield f"component-{i}", Recipe("component", Depth(i))
+    for p in _distinct(ablation.percent_components):
+        yield f"rank-{p:g}pct", Recipe("rank", Depth(percent_components=p))
+    for p in _distinct(ablation.percent_parameters):
+        yield f"rank-{p:g}pct-parameters", Recipe("rank", Depth(percent_parameters=p))
+    for k in _distinct(ablation.without):
+        yield f"without-{k}", Recipe("without", Depth(k))
+    yield from _with_rest(ablation)
+    if ablation.full_update:
+        yield "full-update", Recipe("full-update", Depth())
+
+
+def _with_rest(ablation: Ablation) -> Iterator[tuple[str, Recipe]]:
+    for k in _distinct(ablation.rest):
+        yield f"rank-{k}+rest", Recipe("rank", Depth(k), rest=True)
+    if ablation.rest:
+        yield "rest-only", Recipe("rest-only", Depth(), rest=True)
+
+
+def _control(name: str, recipe: Recipe, stored: Depth) -> tuple[str, Recipe] | None:
+    """The random update of the same rank and, per matrix, the same norm.
+
+    The update without k random directions cannot be made from stored factors. The control of
+    `without` is therefore a random update of the full norm with as high a rank as is stored.
+    """
+    if recipe.kind in ("full-update", "rest-only"):
+        return None
+    if recipe.kind in ("component", "without"):
+        k = 1 if recipe.kind == "component" else stored.rank
+        return f"random-{k}", Recipe("random", Depth(k))
+    kind: RankKind = "random-unscaled" if recipe.kind == "unscaled" else "random"
+    return name.replace("rank", "random", 1), replace(recipe, kind=kind)
+
+
+def _distinct(values: list[Number]) -> list[Number]:
+    return sorted(set(values))
