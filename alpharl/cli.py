@@ -195,17 +195,7 @@ def _percents(parser: argparse._ActionsContainer) -> None:
 def _shard(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shard", type=int, default=0)
     parser.add_argument("--shards", type=int, default=1)
-
-
-def _percents(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--percent-components", type=float, default=0.0, metavar="P",
-        help="P %% of each matrix's singular components",
-    )  # fmt: skip
-    parser.add_argument(
-        "--percent-parameters", type=float, default=0.0, metavar="P",
-        help="as many triplets as fit into P %% of the matrix's parameters",
-    )  # fmt: skip
+    parser.add_argument("--stage", metavar="FOLDER", help="copy the weight files there first")
 
 
 def _gpus(parser: argparse.ArgumentParser) -> None:

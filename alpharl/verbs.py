@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from alpharl.checkpoints.files import write_atomic, write_json, write_text
 from alpharl.checkpoints.sources import at_steps, find_steps, step_of
+from alpharl.checkpoints.stage import staged
 from alpharl.errors import MethodError, StudyError, UndefinedForecast
 from alpharl.study.depth import Depth
 
@@ -126,11 +127,12 @@ def factors(args: Namespace) -> None:
     depth = Depth(args.rank, args.percent_components, args.percent_parameters)
     settings = Settings(depth, args.scope, (args.shard, args.shards), args.spectrum)
     # The order of the command line stands for the steps.
-    checkpoints, out = dict(enumerate(args.checkpoint)), dict(enumerate(args.out))
+    paths, out = dict(enumerate(args.checkpoint)), dict(enumerate(args.out))
     how = {"version": FACTORS_VERSION, "base": str(args.base), "depth": asdict(depth),
            "scope": args.scope, "shard": settings.part}  # fmt: skip
-    metadata = {i: how | {"checkpoint": str(path)} for i, path in checkpoints.items()}
-    write_factors(args.base, checkpoints, settings, out, metadata, log)
+    metadata = {i: how | {"checkpoint": str(path)} for i, path in paths.items()}
+    with staged({-1: args.base, **paths}, args.stage) as checkpoints:
+        write_factors(checkpoints.pop(-1), checkpoints, settings, out, metadata, log)
 
 
 def gram(args: Namespace) -> None:
@@ -139,7 +141,8 @@ def gram(args: Namespace) -> None:
     from alpharl.spectra.gram import gram_run, write_gram
 
     part = (args.shard, args.shards)
-    found = gram_run(args.base, _folders(args), part, log)
+    with staged({0: args.base, **_folders(args)}, args.stage) as checkpoints:
+        found = gram_run(checkpoints.pop(0), checkpoints, part, log)
     made_from = {"base": str(args.base), "checkpoints": args.checkpoints}
     write_gram(found, args.out, made_from | {"version": GRAM_VERSION, "shard": part})
 

@@ -57,7 +57,7 @@ class HfEngine:
         """
         if isinstance(source, Path):
             yield self._wrap(self._load(source))
-        elif source.adapter and not source.blend:
+        elif source.pure_adapter:
             adapted = PeftModel.from_pretrained(self._base, source.adapter)
             try:
                 yield self._wrap(adapted.base_model.model)

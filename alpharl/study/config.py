@@ -130,6 +130,13 @@ class Spectra(Frozen):
     """Singular triplets stored per matrix; raised to what the ablation reads where needed."""
     shards: PositiveInt = 1
     """Parts, equal in bytes, that a checkpoint's tensors are divided into; one job each."""
+    checkpoints_per_job: PositiveInt = 1
+    """Consecutive checkpoints that one job factors: fewer starts and half the reading, since the
+    base is read once for all of them, but less in parallel. Raise it for small models."""
+    spectrum: bool = False
+    """Store all singular values of each update too. Costs more than the factors."""
+    stage: str | None = None
+    """Node-local folder, such as `$TMPDIR`, that a job first copies its weight files to."""
 
 
 class Dynamics(Frozen):

@@ -121,14 +121,14 @@ class Plan:
         return deepest(Depth(self.study.spectra.rank), ablation_depth(self.study.ablation))
 
     @property
-    def stored_rank(self) -> int:
-        """Singular triplets stored of every matrix, percentages left aside."""
-        return self.depth.rank
-
-    @property
     def shards(self) -> range:
         """Indices of the shards of a checkpoint."""
         return range(self.study.spectra.shards)
+
+    def factor_jobs(self, run: str) -> list[list[int]]:
+        """The steps that each job of the factor stage takes."""
+        steps, size = self.steps(run), self.study.spectra.checkpoints_per_job
+        return [steps[i : i + size] for i in range(0, len(steps), size)]
 
     def rank_variants(self, run: str) -> list[RankVariant]:
         """Rank-k models, their variations and controls, at each checkpoint that is asked for.

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alpharl.checkpoints.index import require_same_tensors
+from alpharl.checkpoints.index import read_config, require_same_tensors
 from alpharl.checkpoints.reader import ModelReader, best_device
 from alpharl.checkpoints.writer import ModelWriter
 from alpharl.errors import CheckpointError, MethodError
+from alpharl.spectra.scope import Matrix, split
 from alpharl.variants.store import Variant, read_adapter
 
 
@@ -59,26 +61,41 @@ def _tensor(
     adapter: dict[str, tuple[np.ndarray, np.ndarray]],
 ) -> Tensor:
     """One tensor of the built model; one that is not changed, or taken over, is not rounded."""
-    stored = base.stored(name)
-    weights = {step: w for step, w in blend.get(name, {}).items() if w != 0}
-    if not weights and name not in adapter:
+    stored, pieces = base.stored(name), _pieces(base, name)
+    weights = {key: {s: w for s, w in blend.get(key, {}).items() if w != 0} for key in pieces}
+    if not any(weights.values()) and not any(key in adapter for key in pieces):
         return stored
-    if list(weights.values()) == [1.0] and name not in adapter:
+    if list(weights[name].values()) == [1.0] and not any(key in adapter for key in pieces):
         # The checkpoint's own tensor: base + (checkpoint - base) would round it once more.
-        (step,) = weights
+        (step,) = weights[name]
         return runs[step].float32(name).to(stored.dtype)
     origin = base.float32(name)
     change = torch.zeros_like(origin)
-    for step, weight in weights.items():
-        change += weight * (runs[step].float32(name) - origin)
-    if name in adapter:
-        b_mr, a_rn = (torch.from_numpy(x).to(origin.device) for x in adapter[name])
-        change += b_mr @ a_rn
+    for step in sorted({step for row in weights.values() for step in row}):
+        delta = runs[step].float32(name) - origin
+        for key, view in pieces.items():
+            view(change).add_(view(delta), alpha=weights[key].get(step, 0.0))
+    for key in filter(adapter.__contains__, pieces):
+        b_mr, a_rn = (torch.from_numpy(x).to(origin.device) for x in adapter[key])
+        pieces[key](change).add_(b_mr @ a_rn)
     return (origin + change).to(stored.dtype)
 
 
+def _pieces(base: ModelReader, name: str) -> dict[str, Callable[[Tensor], Tensor]]:
+    """What may change of a stored tensor: itself, and the matrices that it holds, as views."""
+    pieces: dict[str, Callable[[Tensor], Tensor]] = {name: lambda whole: whole}
+    for part in split(base.index.tensors[name], read_config(base.index.folder)):
+        if part.name != name:
+            pieces[part.name] = partial(_view, part)
+    return pieces
+
+
+def _view(part: Matrix, whole: Tensor) -> Tensor:
+    return whole.view(-1)[part.start : part.start + part.size].view(part.shape)
+
+
 def _require_known(names: set[str], base: ModelReader) -> None:
-    unknown = sorted(names - set(base.index.tensors))
+    unknown = sorted(names - {key for name in base.index.tensors for key in _pieces(base, name)})
     if unknown:
         raise CheckpointError(
             f"{base.index.folder}: has no tensor {unknown[0]} that the variant changes; "

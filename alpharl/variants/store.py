@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 
 from alpharl.checkpoints.files import write_arrays, write_json
+from alpharl.checkpoints.index import ModelIndex, read_config, read_index
 from alpharl.checkpoints.manifest import digest_file, digest_json
 from alpharl.errors import CheckpointError
 from alpharl.forecasting.contract import Blend
 from alpharl.spectra.lowrank import LowRank, read_arrays
+from alpharl.spectra.scope import split
 
 VERSION = 1
 _PREFIX = "base_model.model."
@@ -43,6 +45,11 @@ class Variant:
         """Folder of the PEFT adapter, if there is one."""
         path = self.folder / "adapter"
         return path if path.is_dir() else None
+
+    @property
+    def pure_adapter(self) -> bool:
+        """Whether PEFT can put the whole variant on a loaded base."""
+        return self.adapter is not None and not self.blend and bool(self.meta.get("peft", True))
 
     @property
     def blend(self) -> Blend:
@@ -88,10 +95,10 @@ def write_variant(
     _clear(out)
     if blend:
         write_json(out / "blend.json", blend)
-    if adapter:
-        write_adapter(out / "adapter", base, adapter)
+    peft = write_adapter(out / "adapter", base, adapter) if adapter else True
     paths = {str(step): _relative(path, out) for step, path in checkpoints.items()}
     head = {"version": VERSION, "base": _relative(base, out), "checkpoints": paths}
+    head |= {"peft": peft}
     write_json(out / "variant.json", head | dict(meta))
 
 
@@ -123,12 +130,18 @@ def read_variant(folder: Path) -> Variant:
     return Variant(folder, _resolve(meta["base"], folder), checkpoints, meta)
 
 
-def write_adapter(out: Path, base: Path, adapter: Mapping[str, LowRank]) -> None:
+def write_adapter(out: Path, base: Path, adapter: Mapping[str, LowRank]) -> bool:
     """Write low-rank updates as a PEFT LoRA adapter with scaling 1 and one rank for all.
 
     W + B A with B = u sqrt|s| (signed), A = sqrt|s| v^T; matrices of lower rank are padded with
-    zeros. Names must be those of `nn.Linear` weights.
+    zeros. Parts of a fused projection become one update of it, of their summed rank. An expert
+    that is stacked with others is no `nn.Linear`: such an adapter can only be built into a model.
+
+    Returns:
+        Whether PEFT can load the adapter.
     """
+    index = read_index(base)
+    adapter = _join_parts(index, adapter)
     rank = max(len(low.s) for low in adapter.values())
     tensors = {}
     for name, low in adapter.items():
@@ -146,6 +159,28 @@ def write_adapter(out: Path, base: Path, adapter: Mapping[str, LowRank]) -> None
         "bias": "none", "target_modules": modules, "fan_in_fan_out": False,
     }  # fmt: skip
     write_json(out / "adapter_config.json", config)
+    return all(name in index.tensors for name in adapter)
+
+
+def _join_parts(index: ModelIndex, adapter: Mapping[str, LowRank]) -> dict[str, LowRank]:
+    """The adapter by stored matrix: parts of a fused one keep their rows, and add their ranks."""
+    config = read_config(index.folder)
+    flat = [info for info in index.tensors.values() if len(info.shape) == 2]
+    owner = {part.name: part for info in flat for part in split(info, config)}
+    joined: dict[str, LowRank] = {}
+    for name, low in adapter.items():
+        part = owner.get(name)
+        if part is None or part.name == part.tensor:
+            joined[name] = low
+            continue
+        u = np.zeros((index.tensors[part.tensor].shape[0], len(low.s)))
+        first = part.start // part.columns
+        u[first : first + part.rows] = low.u
+        held = joined.get(part.tensor, LowRank(u[:, :0], low.s[:0], low.v[:, :0]))
+        joined[part.tensor] = LowRank(
+            np.hstack([held.u, u]), np.append(held.s, low.s), np.hstack([held.v, low.v])
+        )
+    return joined
 
 
 def read_adapter(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:

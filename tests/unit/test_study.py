@@ -10,6 +10,7 @@ import yaml
 from alpharl.cli import main
 from alpharl.errors import StudyError
 from alpharl.study.config import load_study, parse_study
+from alpharl.study.depth import Depth
 from alpharl.study.plan import Plan, window_end
 from alpharl.study.schema import schema_text
 
@@ -122,9 +123,9 @@ def test_variants_and_batches():
     assert batches["validation", "checkpoints"][0] == "step-0"
 
 
-def test_stored_rank_follows_the_deepest_ablation():
+def test_stored_depth_follows_the_deepest_ablation():
     plan = Plan(parse_study(changed("ablation.ranks", [1, 64])))
-    assert plan.stored_rank == 64
+    assert plan.depth == Depth(64)
 
 
 @pytest.mark.parametrize("study", ["config/config.yaml", "tests/workflow/mini.yaml"])

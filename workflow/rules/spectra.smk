@@ -3,37 +3,92 @@ from alpharl.dynamics import VERSION as DYNAMICS_VERSION
 from alpharl.spectra import FACTORS_VERSION, FLOOR_VERSION, GRAM_VERSION
 
 
-rule factors:
-    input:
-        base=base_manifest,
-        checkpoint=paths.checkpoint_manifest("{run}", "{step}"),
-    output:
-        factors=paths.factors("{run}", "{step}", "{shard}"),
-    log:
-        paths.log("factors/{run}/step-{step}-{shard}"),
-    benchmark:
-        paths.benchmark("factors/{run}/step-{step}-{shard}")
-    resources:
-        mem_mb=gigabytes(4),
-        runtime=hours(1),
-        gpu=study.gpus,
-    params:
-        base=base_model,
-        model=lambda w: paths.checkpoint(w.run, int(w.step)),
-        rank=plan.depth.rank,
-        percent_components=plan.depth.percent_components,
-        percent_parameters=plan.depth.percent_parameters,
-        scope=study.spectra.scope,
-        shards=study.spectra.shards,
-        version=FACTORS_VERSION,
-    message:
-        "Factoring {wildcards.run} step {wildcards.step}, shard {wildcards.shard}"
-    shell:
-        "alpharl factors --base {params.base:q} --checkpoint {params.model:q} --rank {params.rank}"
-        " --percent-components {params.percent_components}"
-        " --percent-parameters {params.percent_parameters}"
-        " --scope {params.scope} --shard {wildcards.shard} --shards {params.shards}"
-        " --gpus {resources.gpu} --out {output.factors:q} 2> {log:q}"
+def spectra_options(spectrum=False):
+    """Options of the verbs that stream checkpoints."""
+    stage = [f"--stage={study.spectra.stage}"] if study.spectra.stage else []
+    return [*stage, *(["--spectrum"] if spectrum else [])]
+
+
+FACTORS = (
+    "alpharl factors --base {params.base:q} --checkpoint {params.models:q} --rank {params.rank}"
+    " --percent-components {params.percent_components}"
+    " --percent-parameters {params.percent_parameters}"
+    " --scope {params.scope} --shard {wildcards.shard} --shards {params.shards} {params.options:q}"
+    " --gpus {resources.gpu} --out {output.factors:q} 2> {log:q}"
+)
+
+
+if study.spectra.checkpoints_per_job == 1:
+
+    rule factors:
+        input:
+            base=base_manifest,
+            checkpoint=paths.checkpoint_manifest("{run}", "{step}"),
+        output:
+            factors=paths.factors("{run}", "{step}", "{shard}"),
+        log:
+            paths.log("factors/{run}/step-{step}-{shard}"),
+        benchmark:
+            paths.benchmark("factors/{run}/step-{step}-{shard}")
+        resources:
+            mem_mb=gigabytes(4),
+            runtime=hours(1),
+            gpu=study.gpus,
+        params:
+            base=base_model,
+            models=lambda w: paths.checkpoint(w.run, int(w.step)),
+            rank=plan.depth.rank,
+            percent_components=plan.depth.percent_components,
+            percent_parameters=plan.depth.percent_parameters,
+            scope=study.spectra.scope,
+            shards=study.spectra.shards,
+            options=spectra_options(spectrum=study.spectra.spectrum),
+            version=FACTORS_VERSION,
+        message:
+            "Factoring {wildcards.run} step {wildcards.step}, shard {wildcards.shard}"
+        shell:
+            FACTORS
+
+else:
+
+    # One rule per job of several checkpoints, since their number is its own. The same for jobs of one
+    # would be thousands of rules, and a dry run of minutes.
+    for _run, _steps in [
+        (run, steps) for run in study.runs for steps in plan.factor_jobs(run)
+    ]:
+
+        rule:
+            name:
+                f"factors_{_run}_{_steps[0]}_to_{_steps[-1]}"
+            input:
+                base=paths.base_manifest(base_of(_run)),
+                checkpoints=[paths.checkpoint_manifest(_run, s) for s in _steps],
+            output:
+                factors=[paths.factors(_run, s, "{shard}") for s in _steps],
+            log:
+                paths.log(f"factors/{_run}/steps-{_steps[0]}-{_steps[-1]}-{{shard}}"),
+            benchmark:
+                paths.benchmark(
+                    f"factors/{_run}/steps-{_steps[0]}-{_steps[-1]}-{{shard}}"
+                )
+            resources:
+                mem_mb=gigabytes(4),
+                runtime=hours(2),
+                gpu=study.gpus,
+            params:
+                base=paths.base_model(base_of(_run)),
+                models=[paths.checkpoint(_run, s) for s in _steps],
+                rank=plan.depth.rank,
+                percent_components=plan.depth.percent_components,
+                percent_parameters=plan.depth.percent_parameters,
+                scope=study.spectra.scope,
+                shards=study.spectra.shards,
+                options=spectra_options(spectrum=study.spectra.spectrum),
+                version=FACTORS_VERSION,
+            message:
+                f"Factoring {_run} steps {_steps[0]} to {_steps[-1]}, shard {{wildcards.shard}}"
+            shell:
+                FACTORS
 
 
 rule gram:
@@ -55,12 +110,13 @@ rule gram:
         pattern=lambda w: paths.checkpoint_pattern(w.run),
         steps=lambda w: plan.steps(w.run),
         shards=study.spectra.shards,
+        options=spectra_options(),
         version=GRAM_VERSION,
     message:
         "Gram of {wildcards.run}, shard {wildcards.shard}"
     shell:
         "alpharl gram --base {params.base:q} --checkpoints {params.pattern:q} --steps {params.steps}"
-        " --shard {wildcards.shard} --shards {params.shards} --gpus {resources.gpu}"
+        " --shard {wildcards.shard} --shards {params.shards} {params.options:q} --gpus {resources.gpu}"
         " --out {output.gram:q} 2> {log:q}"
 
 
