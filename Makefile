@@ -13,7 +13,7 @@ endif
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup demo test test-faults lint format schema clean
+.PHONY: setup demo test test-faults benchmark lint format schema clean
 
 setup: $(VENV)/.installed
 
@@ -33,6 +33,11 @@ test: setup
 
 test-faults: setup
 	pytest tests/faults
+
+# Ratios of the factor and gram stages to their floors; needs 15 GB of disk and memory.
+GOLDEN ?= ../shared/golden
+benchmark: setup
+	python -m tests.benchmarks.run --golden $(GOLDEN) --out docs/benchmarks.md
 
 lint: setup
 	ruff check .
