@@ -35,9 +35,8 @@ test-faults: setup
 	pytest tests/faults
 
 # Ratios of the factor and gram stages to their floors; needs 15 GB of disk and memory.
-GOLDEN ?= ../shared/golden
 benchmark: setup
-	python -m tests.benchmarks.run --golden $(GOLDEN) --out docs/benchmarks.md
+	python -m tests.benchmarks.run --out docs/benchmarks.md
 
 lint: setup
 	ruff check .

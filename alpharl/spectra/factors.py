@@ -23,8 +23,8 @@ from alpharl.spectra.scope import Matrix, Scope, matrices, shard
 from alpharl.study.depth import Depth
 
 Progress = Callable[[str], None]
-SMALL = 16 << 20
-"""Elements of a matrix that is factored beside others: 64 MiB in float32."""
+SMALL = 8 << 20
+"""Elements of a matrix that is factored beside others: 32 MiB in float32."""
 _ROOM_PER_MATRIX = 16
 """Bytes of a matrix's method in the metadata, at least."""
 

@@ -23,7 +23,7 @@ from alpharl.spectra.scope import matrices
 from alpharl.spectra.svd import top_k
 
 from tests.benchmarks.models import (
-    golden_spectrum,
+    REAL,
     qwen_7b,
     qwen_half_billion,
     update,
@@ -64,11 +64,11 @@ def child(job: str, folder: Path, rank: int = 16, repeats: int = REPEATS) -> tup
     return min(f["seconds"] for f in found), max(f["memory"] for f in found)
 
 
-def decompositions(golden: Path) -> list[Row]:
+def decompositions() -> list[Row]:
     """Top-16 factors against the dense SVD, on the same threads."""
     rows = []
     for shape, bar in (((1536, 8960), 50), ((4096, 14336), 100)):
-        for name, (head, left) in {"golden": golden_spectrum(golden), "flat tail": FLAT}.items():
+        for name, (head, left) in {"real": REAL, "flat tail": FLAT}.items():
             matrix = update(*shape, head, left, 1.0, torch.Generator().manual_seed(0))
             ours, found = timed(lambda m=matrix: top_k(m, 16)), top_k(matrix, 16)
             started = time.perf_counter()
@@ -89,7 +89,7 @@ def decompositions(golden: Path) -> list[Row]:
     return rows
 
 
-def stages(golden: Path, place: Path) -> list[Row]:
+def stages(place: Path | None) -> list[Row]:
     """The factor stage against its floor, and its memory, for three sizes."""
     rows, memory = [], {}
     sizes = {
@@ -100,7 +100,7 @@ def stages(golden: Path, place: Path) -> list[Row]:
     for name, shapes in sizes.items():
         with tempfile.TemporaryDirectory(dir=place) as folder:
             run = Path(folder)
-            write_run(run, shapes, 1, golden)
+            write_run(run, shapes, 1)
             floor, _ = child("floor", run)
             ours, memory[name] = child("factors", run)
             met = ours <= 2.5 * floor
@@ -143,11 +143,11 @@ def disk(run: Path) -> list[Row]:
     return rows
 
 
-def grams(golden: Path, place: Path) -> list[Row]:
+def grams(place: Path | None) -> list[Row]:
     """The gram stage of ten checkpoints against reading them once."""
     with tempfile.TemporaryDirectory(dir=place) as folder:
         run = Path(folder)
-        write_run(run, qwen_half_billion(12), 10, golden)
+        write_run(run, qwen_half_billion(12), 10)
         floor, _ = child("read", run)
         ours, memory = child("gram", run)
         ratio = f"{ours / floor:.2f}x ({ours:.2f} s / {floor:.2f} s), {memory:.0f} MiB"
@@ -171,12 +171,11 @@ def machine() -> str:
 def main() -> None:
     """Measure everything and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--golden", type=Path, required=True, help="folder with a real spectrum")
     parser.add_argument("--place", type=Path, help="disk for 5 GB of models; default: temporary")
     parser.add_argument("--out", type=Path, required=True, help="Markdown file")
     args = parser.parse_args()
-    rows = decompositions(args.golden)
-    rows += stages(args.golden, args.place) + grams(args.golden, args.place)
+    rows = decompositions()
+    rows += stages(args.place) + grams(args.place)
     lines = ["# Benchmarks of the spectra", "", f"`make benchmark`. {machine()}.", ""]
     lines += [f"| {' | '.join(line)} |" for line in (HEADER, ("---",) * len(HEADER), *rows)]
     args.out.write_text("\n".join(lines) + "\n")
