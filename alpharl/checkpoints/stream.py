@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,8 +26,17 @@ CHUNK = 1 << 18
 """Elements that a thread holds of one model: 1 MiB in float32, half of a core's cache."""
 GPU_CHUNK = 1 << 24
 """The same where the numbers go to a GPU: 32 MiB of bfloat16 a copy."""
+AHEAD = 128 << 20
+"""Bytes that are read into the system's cache before they are asked for, about."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Read(Protocol):
+    """Reads the chunk at hand from the i-th model."""
+
+    def __call__(self, i: int, buffer: Tensor | None = None) -> Tensor:
+        """Its elements in stored dtype."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +59,20 @@ class Streamer:
 
     def __init__(self, threads: int, device: str) -> None:
         self._pool = ThreadPoolExecutor(threads, initializer=_one_core)
+        self._prefetch = ThreadPoolExecutor(1)
         self._threads, self._local, self.device = threads, threading.local(), device
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(cancel_futures=True)
+        self._prefetch.shutdown(cancel_futures=True)
 
     def each(
         self,
         readers: Sequence[ModelReader],
         span: Span,
         size: int,
-        use: Callable[[Span, Callable[[int], Tensor]], Result],
+        use: Callable[[Span, Read], Result],
     ) -> list[Result]:
         """What `use` returns for each chunk of the span, in the chunks' order.
 
@@ -69,8 +80,8 @@ class Streamer:
             readers: models that hold the span's tensor.
             span: what to read.
             size: elements of a chunk.
-            use: gets the chunk and a function that reads it from the i-th model, in stored dtype;
-                what that returns is valid until the next call.
+            use: gets the chunk and a function that reads it from the i-th model, in stored dtype,
+                into given uint8 memory or into such that is valid until the next call.
         """
         infos = [reader.info(span.tensor) for reader in readers]
         chunks = span.chunks(size)
@@ -79,7 +90,10 @@ class Streamer:
 
         def work(first: int) -> list[Result]:
             def run(chunk: Span) -> Result:
-                return use(chunk, lambda i: self._read(readers[i], infos[i], chunk))
+                def read(i: int, buffer: Tensor | None = None) -> Tensor:
+                    return self._read(readers[i], infos[i], chunk, buffer)
+
+                return use(chunk, read)
 
             return [run(chunk) for chunk in chunks[first::threads]]
 
@@ -110,6 +124,25 @@ class Streamer:
         for done, future in waiting:
             yield done, future.result()
 
+    def announced(
+        self, items: Sequence[Item], readers: Sequence[ModelReader], span_of: Callable[[Item], Span]
+    ) -> Iterator[Item]:
+        """The items in order, while the system reads the next ones' spans into its page cache.
+
+        Args:
+            items: what is worked on, in the order of the files.
+            readers: models that hold the items' spans.
+            span_of: the span of an item.
+        """
+        told, wanted = 0, 0
+        sizes = [span_of(item).count * 2 * len(readers) for item in items]
+        for done, item in enumerate(items):
+            while told < len(items) and (told <= done + 1 or wanted < AHEAD):
+                self._prefetch.submit(_prefetch, readers, span_of(items[told]))
+                told, wanted = told + 1, wanted + sizes[told]
+            wanted -= sizes[done]
+            yield item
+
     def scratch(self, key: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Memory that belongs to the calling thread and is used again; not cleared."""
         size = math.prod(shape)
@@ -121,10 +154,13 @@ class Streamer:
             self._local.__dict__[key] = held
         return held[:size].view(shape)
 
-    def _read(self, reader: ModelReader, info: TensorInfo, chunk: Span) -> Tensor:
-        size = chunk.count * DTYPES[info.dtype].itemsize
-        raw = reader.read(info, chunk.start, self.scratch("raw", size, dtype=torch.uint8))
-        return raw.to(self.device)
+    def _read(
+        self, reader: ModelReader, info: TensorInfo, chunk: Span, buffer: Tensor | None
+    ) -> Tensor:
+        if buffer is None:
+            size = chunk.count * DTYPES[info.dtype].itemsize
+            buffer = self.scratch("raw", size, dtype=torch.uint8)
+        return reader.read(info, chunk.start, buffer).to(self.device)
 
 
 @contextmanager
@@ -158,7 +194,7 @@ def load_update(
     """
     flat = out.view(-1)
 
-    def use(chunk: Span, read: Callable[[int], Tensor]) -> float:
+    def use(chunk: Span, read: Read) -> float:
         at = chunk.start - span.start
         delta = flat[at : at + chunk.count].copy_(read(0))
         delta.sub_(stream.scratch("base", chunk.count).copy_(read(1)))
@@ -173,12 +209,12 @@ def load_update(
     return squared
 
 
+def _prefetch(readers: Sequence[ModelReader], span: Span) -> None:
+    # On a busy disk the call blocks, so that it has a thread of its own.
+    for reader in readers:
+        reader.will_need(span.tensor, span.start, span.count)
+
+
 def chunk_size(device: str) -> int:
     """Elements of a chunk on a device."""
     return CHUNK if device == "cpu" else GPU_CHUNK
-
-
-def prefetch(readers: Sequence[ModelReader], span: Span) -> None:
-    """Let the system read a span into its page cache while something else is computed."""
-    for reader in readers:
-        reader.will_need(span.tensor, span.start, span.count)

@@ -103,7 +103,8 @@ class _Work:
         factored at once as there are cores. On a GPU, or where a matrix is large, one at a time.
         """
         alone = self.stream.device != "cpu"
-        for small, group in groupby(todo, lambda m: not alone and m.size <= SMALL):
+        coming = self.stream.announced(todo, [self.before, *self.after.values()], _span)
+        for small, group in groupby(coming, lambda m: not alone and m.size <= SMALL):
             if small:
                 yield from self.stream.ahead(group, self.one)
             else:

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from alpharl.checkpoints.reader import ModelReader
-    from alpharl.checkpoints.stream import Span, Streamer
+    from alpharl.checkpoints.stream import Read, Span, Streamer
 
+PIECE = 1 << 17
+"""Elements that a thread reads of each checkpoint at a time: 256 KiB of bfloat16."""
+CHUNK = 160 << 10
+"""Elements of all checkpoints together that it computes on at a time: a core's cache of float32."""
 BLOCK = 1024
 """Elements whose products are summed in float32."""
-CHUNK = 320 << 10
-"""Elements of all checkpoints together that a thread holds at a time: a core's cache of float32."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,10 @@ def gram_run(
             require_same_tensors(before.index, reader.index)
         stream, config = stack.enter_context(streamer(device)), read_config(base)
         names = shard(before.index.tensors.values(), *part)
-        for done, name in enumerate(names, start=1):
+        coming = stream.announced(
+            names, [before, *runs], lambda name: Span(name, 0, before.index.tensors[name].size)
+        )
+        for done, name in enumerate(coming, start=1):
             info = before.index.tensors[name]
             inside = {m.name: Span(name, m.start, m.size) for m in split(info, config)}
             inside = inside if len(inside) > 1 else {name: Span(name, 0, info.size)}
@@ -106,30 +111,51 @@ def _gram_span(stream: Streamer, readers: list[ModelReader], span: Span) -> np.n
     from alpharl.checkpoints.reader import refuse_not_finite
     from alpharl.checkpoints.stream import GPU_CHUNK
 
-    count = len(readers) - 1
-    most = CHUNK if stream.device == "cpu" else GPU_CHUNK
-    size = BLOCK * max(1, most // (BLOCK * count))
+    count, gpu = len(readers) - 1, stream.device != "cpu"
+    width = BLOCK * max(1, (GPU_CHUNK if gpu else CHUNK) // (BLOCK * count))
 
-    def use(chunk: Span, read: Callable[[int], Tensor]) -> Tensor:
-        # Whole blocks, so that one batched product serves them all; zeros add nothing.
-        length = BLOCK * -(-chunk.count // BLOCK)
-        delta_td = stream.scratch("delta", count, length)
-        delta_td[:, chunk.count :] = 0
-        delta = delta_td[:, : chunk.count]
-        origin = stream.scratch("origin", chunk.count).copy_(read(0))
-        for i in range(count):
-            delta[i].copy_(read(i + 1))
-        delta.sub_(origin)
+    def use(chunk: Span, read: Read) -> Tensor:
+        rows, origin = _rows(stream, readers, chunk, read), read(0).float()
+        delta_td = stream.scratch("delta", count, width)
+        # Blocks of few elements, so that one batched product serves them all.
         blocks = delta_td.view(count, -1, BLOCK).transpose(0, 1)
-        return torch.bmm(blocks, blocks.transpose(1, 2)).double().sum(0)
+        total = torch.zeros(count, count, dtype=torch.float64, device=stream.device)
+        for at in range(0, chunk.count, width):
+            size = min(width, chunk.count - at)
+            if size < width:
+                delta_td.zero_()
+            delta = delta_td[:, :size]
+            delta.copy_(rows[:, at : at + size]).sub_(origin[at : at + size])
+            total += torch.bmm(blocks, blocks.transpose(1, 2)).sum(0, dtype=torch.float64)
+        return total
 
-    total = torch.zeros(count, count, dtype=torch.float64, device=stream.device)
-    for product in stream.each(readers, span, size, use):
-        total += product
+    products = stream.each(readers, span, width if gpu else PIECE, use)
+    total = torch.stack(products).sum(0)
     if not torch.isfinite(total).all():
         refuse_not_finite(readers, span.tensor)
     array: np.ndarray = ((total + total.T) / 2).cpu().numpy()
     return array
+
+
+def _rows(stream: Streamer, readers: list[ModelReader], chunk: Span, read: Read) -> Tensor:
+    """The chunk of all checkpoints as rows, in their dtype, or in float32 where they differ."""
+    import torch
+
+    from alpharl.checkpoints.reader import DTYPES
+
+    dtypes = {DTYPES[reader.info(chunk.tensor).dtype] for reader in readers[1:]}
+    if len(dtypes) > 1:
+        rows = stream.scratch("rows", len(readers) - 1, chunk.count)
+        for i, row in enumerate(rows, start=1):
+            row.copy_(read(i))
+        return rows
+    (dtype,) = dtypes
+    raw = stream.scratch(
+        "raws", len(readers) - 1, chunk.count * dtype.itemsize, dtype=torch.uint8
+    )  # fmt: skip
+    for i, row in enumerate(raw, start=1):
+        read(i, row)
+    return raw.view(dtype).to(stream.device)
 
 
 def write_gram(gram: Gram, out: Path, metadata: object) -> None:

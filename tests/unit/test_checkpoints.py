@@ -22,7 +22,7 @@ from alpharl.checkpoints.manifest import (
 )
 from alpharl.checkpoints.reader import ModelReader
 from alpharl.checkpoints.sources import at_steps, find_steps, step_of
-from alpharl.checkpoints.stream import Span, load_update, prefetch, streamer
+from alpharl.checkpoints.stream import Span, load_update, streamer
 from alpharl.checkpoints.writer import ModelWriter
 from alpharl.errors import CheckpointError
 from safetensors import safe_open
@@ -200,7 +200,7 @@ def update(base: Path, step: Path, span: Span) -> tuple[torch.Tensor, float]:
     """The update of a span and its squared norm."""
     out = torch.full((span.count,), 7.0)
     with ModelReader(base) as old, ModelReader(step) as new, streamer("cpu") as stream:
-        prefetch([old, new], span)
+        assert list(stream.announced([span], [old, new], lambda s: s)) == [span]
         return out, load_update(stream, old, new, span, out)
 
 
