@@ -1,2 +1,2 @@
-VERSION = 1
+VERSION = 2
 """Algorithm version of the dynamics table; raised when its numbers would change."""

@@ -76,3 +76,17 @@ def pls_r2(x_td: np.ndarray, y_t: np.ndarray) -> float:
     """In-sample R2 of a one-component fit. Near 1 for pure noise when d >> T: read its nulls."""
     y = np.asarray(y_t, np.float64)
     return r_squared(y, fit_pls(x_td, y).predict(np.asarray(x_td, np.float64)))
+
+
+def pls_left_out_r2(x_td: np.ndarray, y_t: np.ndarray) -> float:
+    """R2 of predictions of each accuracy from a fit on all the others; may be below 0.
+
+    nan where the others do not vary.
+    """
+    x, y = np.asarray(x_td, np.float64), np.asarray(y_t, np.float64)
+    keep = ~np.eye(len(y), dtype=bool)
+    try:
+        predicted = [float(fit_pls(x[k], y[k]).predict(x[~k])[0]) for k in keep]
+    except UndefinedForecast:
+        return float("nan")
+    return r_squared(y, np.array(predicted))

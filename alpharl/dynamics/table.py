@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from alpharl.dynamics.align import align_backwards
 from alpharl.dynamics.holdout import holdout_size, line_holdout, pls_holdout
-from alpharl.dynamics.nulls import Null, noise_pls, permuted, walk_line
-from alpharl.dynamics.pls import pls_r2
+from alpharl.dynamics.nulls import (
+    Null,
+    line_null,
+    noise_cosine,
+    noise_grams,
+    noise_pls,
+    permuted,
+    walk_grams,
+    walk_pls,
+)
+from alpharl.dynamics.pls import pls_left_out_r2, pls_r2
 from alpharl.dynamics.temporal import line_r2, temporal_svd
 from alpharl.errors import MethodError, UndefinedForecast
 from alpharl.spectra.gram import Gram
@@ -64,12 +74,13 @@ def dynamics_table(
         )
     y_t = np.array([accuracy[step] for step in steps])
     rows: list[Row] = []
+    products, clock = gram.upto(steps).tensors, np.array(steps, np.float64)
     for name in factors[steps[0]]:
-        vectors = np.stack([factors[step][name].low.u[:, 0] for step in steps])
-        signed = vectors * align_backwards(vectors)[:, None]
+        u_td, v_td = (_signed(factors, name, side) for side in ("u", "v"))
         measured = [
-            *_pls_rows(signed, y_t, settings),
-            *_line_rows(gram.upto(steps).tensors[name], np.array(steps, np.float64), settings),
+            *_pls_rows(u_td, y_t, settings),
+            *_line_rows(products[name], clock, y_t, settings),
+            *_rotation_rows({"u1": u_td, "v1": v_td}, products[name], settings),
         ]
         rows += [
             {"tensor": name, "layer": layer_of(name), "module": module_of(name)} | m
@@ -77,6 +88,17 @@ def dynamics_table(
         ]
         progress(f"{name} done")
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _signed(
+    factors: Mapping[int, Mapping[str, Factors]], name: str, side: Literal["u", "v"]
+) -> np.ndarray:
+    """(T, d): the first singular vector of each step, signs continuous in time."""
+    vectors = np.stack(
+        [getattr(found[name].low, side)[:, 0] for _, found in sorted(factors.items())]
+    )
+    signed: np.ndarray = vectors * align_backwards(vectors)[:, None]
+    return signed
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
@@ -98,23 +120,51 @@ def _pls_rows(u_td: np.ndarray, y_t: np.ndarray, settings: Settings) -> Iterator
     draws, seed = settings.permutations, settings.seed
     yield _row("pls_r2", value, permuted(lambda y: pls_r2(u_td, y), y_t, draws, seed))
     yield _row("pls_r2", value, noise_pls(y_t, u_td.shape[1], draws, seed))
+    yield _row("pls_r2", value, walk_pls(lambda x: pls_r2(x, y_t), u_td, draws, seed))
+    # Leaving one out does not make a drifting path independent of its neighbours either.
+    left_out = walk_pls(lambda x: pls_left_out_r2(x, y_t), u_td, draws, seed)
+    yield _row("pls_left_out_r2", pls_left_out_r2(u_td, y_t), left_out)
     yield _baseline("holdout_pls_mae", error, keep)
 
 
-def _line_rows(gram_tt: np.ndarray, steps: np.ndarray, settings: Settings) -> Iterator[Row]:
-    """Temporal direction and its line against the step; nothing for a frozen tensor."""
+def _line_rows(
+    gram_tt: np.ndarray, steps: np.ndarray, y_t: np.ndarray, settings: Settings
+) -> Iterator[Row]:
+    """Temporal direction and its line against both clocks; nothing for a frozen tensor."""
     first = temporal_svd(gram_tt, 1)
     if not len(first.share):
         return
     draws, seed = settings.permutations, settings.seed
     coefficient = first.coefficients[:, 0]
-    share_walk, line_walk = walk_line(gram_tt, steps, draws, seed)
-    line = line_r2(steps, coefficient)
-    yield _row("line_r2", line, permuted(lambda t: line_r2(t, coefficient), steps, draws, seed))
-    yield _row("line_r2", line, line_walk)
-    yield _row("temporal_share", float(first.share[0]), share_walk)
+    clocks = {"line_r2": steps} | ({"line_accuracy_r2": y_t} if np.ptp(y_t) else {})
+    values = {measure: line_r2(clock, coefficient) for measure, clock in clocks.items()}
+    for measure, clock in clocks.items():
+        null = permuted(lambda t: line_r2(t, coefficient), clock, draws, seed)
+        yield _row(measure, values[measure], null)
+    drawn = {
+        "random-walk": walk_grams(gram_tt, draws, seed),
+        "noise": noise_grams(gram_tt, draws, seed),
+    }
+    for name, grams in drawn.items():
+        share, lines = line_null(name, grams, list(clocks.values()))
+        yield _row("temporal_share", float(first.share[0]), share)
+        for measure, null in zip(clocks, lines, strict=True):
+            yield _row(measure, values[measure], null)
     ratio = line_holdout(gram_tt, steps, holdout_size(len(steps), settings.holdout))
     yield _baseline("holdout_line_ratio", ratio, 1.0)
+
+
+def _rotation_rows(
+    vectors: Mapping[str, np.ndarray], gram_tt: np.ndarray, settings: Settings
+) -> Iterator[Row]:
+    """Mean |cosine| between neighbouring checkpoints' vectors; 1 where nothing rotates."""
+    if not gram_tt.diagonal().all():
+        return  # a zero update has no first vector
+    for side, x_td in vectors.items():
+        value = float(np.abs(np.sum(x_td[1:] * x_td[:-1], axis=1)).mean())
+        pairs, dimensions = len(x_td) - 1, x_td.shape[1]
+        null = noise_cosine(dimensions, pairs, settings.permutations, settings.seed)
+        yield _row(f"cosine_{side}", value, null)
 
 
 def _row(measure: str, value: float, null: Null) -> Row:

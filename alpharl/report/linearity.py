@@ -22,8 +22,12 @@ _MEANS = ["value", "null_q05", "null_q50", "null_q95"]
 
 MEASURES = {
     "pls_r2": "PLS R² of u₁ on accuracy, in sample",
+    "pls_left_out_r2": "the same with each checkpoint predicted from all the others",
     "line_r2": "R² of a straight line through the temporal rank-1 coefficient, in sample",
+    "line_accuracy_r2": "the same against accuracy instead of the step",
     "temporal_share": "share of energy in the first temporal direction",
+    "cosine_u1": "mean |cosine| of u₁ between neighbouring checkpoints; 1 is no rotation",
+    "cosine_v1": "the same for v₁",
     "holdout_pls_mae": "forward hold-out: mean absolute error of the predicted accuracy",
     "holdout_line_ratio": "forward hold-out: error of the line over that of keeping the weights",
 }

@@ -10,13 +10,16 @@ from alpharl.dynamics.holdout import holdout_size, line_holdout, pls_holdout
 from alpharl.dynamics.nulls import (
     WALK_DIMENSIONS,
     Null,
+    line_null,
+    noise_cosine,
+    noise_grams,
     noise_pls,
     permuted,
     step_lengths,
     walk_grams,
-    walk_line,
+    walk_pls,
 )
-from alpharl.dynamics.pls import fit_pls, pls_r2, r_squared
+from alpharl.dynamics.pls import fit_pls, pls_left_out_r2, pls_r2, r_squared
 from alpharl.dynamics.table import Settings, dynamics_table, summarize
 from alpharl.dynamics.temporal import line_r2, read_off, temporal_svd
 from alpharl.errors import MethodError, UndefinedForecast
@@ -315,15 +318,69 @@ def test_walk_null_is_brownian(rng, t):
     """No signal: 8/pi^2 = 0.811 of the energy in one direction, a line explains 0.96 of it."""
     assert brownian_share(1000) == pytest.approx(8 / np.pi**2, rel=2e-3)
     rows = walk(rng, t, 20_000)
-    share, line = walk_line(rows @ rows.T, np.arange(1.0, t + 1), 200, seed=1)
+    grams = walk_grams(rows @ rows.T, 200, seed=1)
+    share, (line,) = line_null("random-walk", grams, [np.arange(1.0, t + 1)])
     assert share.draws.mean() == pytest.approx(brownian_share(t), abs=0.004)
     assert line.draws.mean() == pytest.approx(quarter_sine_r2(t), abs=0.004)
     assert temporal_svd(rows @ rows.T, 1).share[0] == pytest.approx(brownian_share(t), abs=0.01)
 
 
 def test_walk_null_of_a_frozen_tensor_is_zero():
-    share, line = walk_line(np.zeros((5, 5)), np.arange(5.0), 3, seed=0)
+    grams = walk_grams(np.zeros((5, 5)), 3, seed=0)
+    share, (line,) = line_null("random-walk", grams, [np.arange(5.0)])
     assert share.draws.tolist() == line.draws.tolist() == [0.0] * 3
+
+
+def test_noise_null_of_the_line_has_the_norms_and_no_order():
+    norms = np.array([1.0, 3.0, 0.5, 2.0])
+    draws = list(noise_grams(np.diag(norms**2), 200, seed=0))
+    for gram in draws[:5]:
+        np.testing.assert_allclose(np.sqrt(np.diag(gram)), norms, rtol=1e-9)
+    cosine = draws[0] / np.outer(norms, norms)
+    assert np.abs(cosine[~np.eye(4, dtype=bool)]).max() < 5 / WALK_DIMENSIONS**0.5
+
+
+def test_pls_null_of_a_walk_is_the_reference_value():
+    """No signal: a random walk on the sphere scores about 0.97 in sample, 0.9 left out."""
+    rng, t = np.random.default_rng(0), 27
+    path = walk(rng, t, 2000)
+    u_td = path / np.linalg.norm(path, axis=1)[:, None]
+    y_t = np.linspace(0.2, 0.9, t)
+    inside = walk_pls(lambda x: pls_r2(x, y_t), u_td, 40, seed=1)
+    left = walk_pls(lambda x: pls_left_out_r2(x, y_t), u_td, 40, seed=1)
+    assert inside.draws.mean() == pytest.approx(pls_r2(u_td, y_t), abs=0.02)
+    assert inside.draws.mean() == pytest.approx(0.97, abs=0.02)
+    assert left.draws.mean() == pytest.approx(0.91, abs=0.05)
+
+
+def test_walks_on_the_sphere_have_the_trajectorys_steps(rng):
+    path = walk(rng, 9, 700)
+    u_td = path / np.linalg.norm(path, axis=1)[:, None]
+    walks: list[np.ndarray] = []
+    walk_pls(lambda x: walks.append(x) or 0.0, u_td, 3, seed=0)
+    for found in walks:
+        assert found.shape == (9, WALK_DIMENSIONS)
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-9)
+        steps = [np.linalg.norm(np.diff(x, axis=0), axis=1) for x in (found, u_td)]
+        np.testing.assert_allclose(*steps, rtol=1e-9)
+
+
+def test_left_out_r2_of_noise_is_no_better_than_the_mean(rng):
+    x, y = rng.standard_normal((27, 2000)), np.linspace(0, 1, 27)
+    assert pls_r2(x, y) > 0.95
+    assert pls_left_out_r2(x, y) < 0.1
+    line = np.outer(y, rng.standard_normal(50))
+    assert pls_left_out_r2(line, y) == pytest.approx(1.0, abs=1e-9)
+    assert np.isnan(pls_left_out_r2(line[:3], np.array([0.5, 0.5, 0.9])))
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 64, 4096])
+def test_cosine_of_random_vectors(rng, dimensions):
+    null = noise_cosine(dimensions, 20, 300, seed=0)
+    a, b = rng.standard_normal((2, 4000, dimensions))
+    cosine = np.sum(a * b, 1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    error = np.abs(cosine).std() / 4000**0.5 + null.draws.std() / 300**0.5
+    assert null.draws.mean() == pytest.approx(np.abs(cosine).mean(), abs=4 * error + 1e-12)
 
 
 def test_p_value_counts_the_value_itself():
@@ -410,13 +467,14 @@ PLANTED = [12, 24, 40, 48, 60, 72, 84, 96]
 COLUMNS = ["tensor", "layer", "module", "measure", "value", "null", "null_q05", "null_q50",
            "null_q95", "p"]  # fmt: skip
 MEASURES = {
-    ("pls_r2", "permutation"),
-    ("pls_r2", "noise"),
+    *(("pls_r2", null) for null in ("permutation", "noise", "random-walk")),
+    ("pls_left_out_r2", "random-walk"),
     ("holdout_pls_mae", "keep-last"),
-    ("line_r2", "permutation"),
-    ("line_r2", "random-walk"),
-    ("temporal_share", "random-walk"),
+    *(("line_r2", null) for null in ("permutation", "noise", "random-walk")),
+    *(("line_accuracy_r2", null) for null in ("permutation", "noise", "random-walk")),
+    *(("temporal_share", null) for null in ("noise", "random-walk")),
     ("holdout_line_ratio", "keep-last"),
+    *((f"cosine_{side}", "noise") for side in ("u1", "v1")),
 }
 
 
@@ -476,7 +534,9 @@ def test_dynamics_table_of_a_planted_run():
         expected = {
             "pls_r2": line.score(pls.transform(vectors), y),
             "line_r2": np.corrcoef(steps, u[:, 0])[0, 1] ** 2,
+            "line_accuracy_r2": np.corrcoef(y, u[:, 0])[0, 1] ** 2,
             "temporal_share": s[0] ** 2 / np.sum(s**2),
+            "cosine_u1": np.abs(np.sum(vectors[1:] * vectors[:-1], axis=1)).mean(),
         }
         for measure, value in expected.items():
             assert part.loc[measure].value.tolist() == pytest.approx(
@@ -510,7 +570,8 @@ def test_flat_accuracy_leaves_out_pls_and_keeps_the_rest():
     flat = dict.fromkeys(accuracy, 0.7)
     table = dynamics_table(factors, gram, flat, Settings(9, 0.6, 0))
     found = set(zip(table.measure, table.null, strict=True))
-    assert found == {m for m in MEASURES if "pls" not in m[0]}
+    accuracy_needed = ("pls", "accuracy")
+    assert found == {m for m in MEASURES if not any(word in m[0] for word in accuracy_needed)}
 
 
 def test_a_fit_on_a_flat_start_leaves_out_pls_and_keeps_the_rest():
