@@ -13,7 +13,7 @@ endif
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup demo test test-faults lint format schema clean
+.PHONY: setup demo test test-faults test-gpu lint format schema clean
 
 setup: $(VENV)/.installed
 
@@ -33,6 +33,10 @@ test: setup
 
 test-faults: setup
 	pytest tests/faults
+
+# Each test is skipped, and says why, where there is no GPU.
+test-gpu: setup
+	pytest tests/gpu -rs
 
 lint: setup
 	ruff check .
