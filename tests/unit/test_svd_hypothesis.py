@@ -7,7 +7,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from alpharl.spectra import svd
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.matrices import SIGMA, planted, spectrum
 
@@ -39,6 +39,8 @@ def stored_update(shape, name, dtype, seed) -> torch.Tensor:
     sizes=st.sampled_from([(svd.GRAM_LIMIT, svd.BLOCK), (4, 4)]),
     seed=st.integers(0, 10**6),
 )
+# The basis fills all but one dimension, and the recurrence breaks down in it.
+@example(shape=(21, 21), name="flat", dtype=torch.float32, k=5, sizes=(4, 4), seed=0)
 def test_top_k_of_stored_updates(shape, name, dtype, k, sizes, seed):
     """Also with a limit and blocks so small that the Krylov method runs."""
     delta = stored_update(shape, name, dtype, seed)
