@@ -13,7 +13,7 @@ endif
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup demo test test-faults benchmark lint format schema clean
+.PHONY: setup demo test test-faults test-gpu benchmark lint format schema clean
 
 setup: $(VENV)/.installed
 
@@ -37,6 +37,9 @@ test-faults: setup
 # Ratios of the factor and gram stages to their floors; needs 15 GB of disk and memory.
 benchmark: setup
 	python -m tests.benchmarks.run --out docs/benchmarks.md
+# Each test is skipped, and says why, where there is no GPU.
+test-gpu: setup
+	pytest tests/gpu -rs
 
 lint: setup
 	ruff check .

@@ -129,8 +129,8 @@ def _parts(module: str, rows: int, config: dict[str, Any]) -> dict[str, int]:
     heads = config.get("num_attention_heads")
     if module != "qkv_proj" or not heads:
         return {module: rows}
-    size = config.get("head_dim") or config["hidden_size"] // heads
-    key = config.get("num_key_value_heads", heads) * size
+    size = config.get("head_dim") or config.get("hidden_size", 0) // heads
+    key = (config.get("num_key_value_heads") or heads) * size
     return {"q_proj": heads * size, "k_proj": key, "v_proj": key}
 
 

@@ -3,108 +3,26 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from alpharl.checkpoints.index import ModelIndex, TensorInfo, read_index
 from alpharl.errors import CheckpointError
 from alpharl.spectra import gram as gram_module
 from alpharl.spectra import svd
 from alpharl.spectra.factors import Settings, factor_checkpoint, factor_update, write_factors
 from alpharl.spectra.gram import Gram, gram_run, read_gram, write_gram
 from alpharl.spectra.lowrank import LowRank, read_factors, read_metadata
-from alpharl.spectra.scope import in_paper_scope, layer_of, matrices, module_of, shard
 from alpharl.spectra.svd import top_k
 from alpharl.study.depth import Depth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file
-
-SIGMA = 1e-5
-"""Accepted error of a singular value, in units of the largest (golden README, "use")."""
-
-
-def planted(shape: tuple[int, int], sigma: np.ndarray, seed: int = 0) -> torch.Tensor:
-    """A float32 matrix with given singular values and random singular vectors."""
-    rng, r = np.random.default_rng(seed), min(shape)
-    u, _ = np.linalg.qr(rng.standard_normal((shape[0], r)))
-    v, _ = np.linalg.qr(rng.standard_normal((shape[1], r)))
-    return torch.from_numpy(((u * sigma) @ v.T).astype(np.float32))
-
-
-def spectrum(name: str, r: int) -> np.ndarray:
-    """Singular values, decreasing, by name."""
-    i = np.arange(r, dtype=np.float64)
-    return {
-        "steep": 0.5**i,
-        "power": 1 / (1 + i),
-        "slow": 1 - 0.5 * i / r,
-        "flat": np.ones(r),
-        "repeated": np.array([1.0, 1.0, 0.5, 0.5, 0.5])[np.minimum(i.astype(int) // 2, 4)]
-        * 0.99**i,
-        "rank-deficient": np.where(i < 3, 0.7**i, 0.0),
-        "zero": np.zeros(r),
-        "tiny": 1e-8 * 0.8**i,
-        # A rank-1 update over the noise of rounding: what AlphaRL's claim 1 looks like.
-        "spike-over-bulk": np.where(i < 1, 1.0, 1e-3 * (1 - i / r)),
-        "near-cluster": np.where(i < 8, 1.0, 1 - 1e-4),
-    }[name]
-
+from tests.unit.matrices import HARD, SPECTRA, compare, planted, spectrum
 
 DENSE = [(30, 7), (7, 30), (16, 16), (1, 9), (9, 1), (1, 1)]
 RANDOMIZED = [(60, 40), (17, 300), (100, 100)]
-SPECTRA = ["steep", "power", "slow", "flat", "repeated", "rank-deficient", "zero", "tiny"]
-HARD = ["spike-over-bulk", "near-cluster"]
-
-
-def compare(matrix: torch.Tensor, k: int, angle: float) -> None:
-    """Compare `top_k` with numpy's dense SVD in float64.
-
-    Args:
-        matrix: float32.
-        k: triplets asked for.
-        angle: the spans' angle may be this over the relative gap (Davis and Kahan).
-    """
-    found = top_k(matrix, k)
-    u, s, v, residual = (x.double().numpy() for x in found[:4])
-    dense = matrix.double().numpy()
-    ru, rs, rvt = np.linalg.svd(dense, full_matrices=False)
-    k = min(k, len(rs))
-    one = rs[0] or 1.0
-    assert u.shape == (len(dense), k)
-    assert v.shape == (dense.shape[1], k)
-    assert s.shape == residual.shape == (k,)
-    assert (np.diff(s) <= 0).all()
-
-    # All are exact, but for those of a large matrix that noise of the leftover norm could be.
-    exact = (residual * s <= svd.TOLERANCE * s[0]) | (found.method != "krylov")
-    assert exact[0]
-    assert np.abs(s - rs[:k])[exact].max() / one <= SIGMA
-    left = np.sum(rs**2) - np.sum(rs[:k][exact] ** 2)
-    assert (rs[:k][~exact] <= 1.1 * svd.noise_edge(left, *dense.shape)).all()
-    assert (np.abs(s - rs[:k])[~exact] <= 0.15 * rs[:k][~exact]).all()
-
-    real = rs[:k] > 1e-5 * one
-    np.testing.assert_allclose((u.T @ u)[real][:, real], np.eye(real.sum()), atol=1e-5)
-    np.testing.assert_allclose((v.T @ v)[real][:, real], np.eye(real.sum()), atol=1e-5)
-    best = np.sqrt(np.sum(rs[k:] ** 2) + np.sum((rs[:k] ** 2 - s**2)[~exact]))
-    assert np.linalg.norm(dense - (u * s) @ v.T) <= best + SIGMA * np.linalg.norm(dense)
-    for j in range(1, k + 1):
-        gap = (rs[j - 1] - (rs[j] if j < len(rs) else 0.0)) / one
-        if gap > 1e-3 and exact[:j].all():
-            for span, true in ((u[:, :j], ru[:, :j]), (v[:, :j], rvt[:j].T)):
-                sine = np.linalg.norm(span - true @ (true.T @ span), 2)
-                assert sine <= angle / gap, f"rank {j}: sine {sine:.2e}, gap {gap:.2e}"
-
-    error = np.linalg.norm(dense @ v - u * s, axis=0)
-    expected = np.divide(error, s, out=np.zeros_like(s), where=s > 0)
-    assert (np.abs(residual - expected)[real] <= 3e-6 * one / rs[:k][real]).all()
-    assert (residual[s == 0] == 0).all()
-    if k:
-        assert (u[np.abs(u).argmax(0), range(k)] > 0).all()
 
 
 @pytest.mark.parametrize("name", SPECTRA + HARD)
@@ -259,76 +177,6 @@ def test_norm_is_summed_in_float64():
     matrix = torch.full((1, 3_000_000), 1e-4)
     expected = float(np.float32(1e-4)) * 3e6**0.5
     assert factor_update(matrix, 1).norm == pytest.approx(expected, rel=1e-9)
-
-
-# --- scope and shards ---
-
-
-@pytest.mark.parametrize(
-    ("name", "inside"),
-    [
-        *((f"model.layers.3.self_attn.{p}_proj.weight", True) for p in "qkvo"),
-        *((f"model.layers.11.mlp.{p}_proj.weight", True) for p in ("gate", "up", "down")),
-        ("layers.0.mlp.up_proj.weight", True),
-        ("model.language_model.layers.0.mlp.up_proj.weight", True),
-        ("model.layers.0.self_attn.q_proj.bias", False),
-        ("model.layers.0.input_layernorm.weight", False),
-        ("model.embed_tokens.weight", False),
-        ("lm_head.weight", False),
-        ("model.layers.0.mlp.experts.3.up_proj.weight", True),
-        ("model.layers.0.mlp.shared_expert.up_proj.weight", True),
-        ("model.layers.0.block_sparse_moe.experts.7.w2.weight", True),
-        ("model.layers.0.block_sparse_moe.gate.weight", False),
-        ("model.layers.0.mlp.gate.weight", False),
-        ("model.layers.0.self_attn.q_proj.weight_scale", False),
-        ("model.mylayers.0.mlp.up_proj.weight", False),
-    ],
-)
-def test_paper_scope(name, inside):
-    assert in_paper_scope(name) is inside
-
-
-def test_scope_all_is_every_matrix_and_nothing_else(trajectory):
-    index = read_index(trajectory.base)
-    assert set(matrices(index, "paper")) == set(trajectory.matrices())
-    expected = {n for n, t in trajectory.weights[0].items() if t.ndim == 2}
-    assert set(matrices(index, "all")) == expected
-    assert "model.embed_tokens.weight" in expected
-
-
-def test_model_without_a_matrix_in_scope_is_refused(tmp_path, write_model):
-    index = read_index(write_model(tmp_path / "gpt2", {"h.0.c_attn.weight": torch.ones(2, 2)}))
-    with pytest.raises(
-        CheckpointError, match="no matrix in scope 'paper' among 1 tensors"
-    ) as error:
-        matrices(index, "paper")
-    assert "\n" not in str(error.value)
-
-
-def test_layer_and_module_names():
-    name = "model.layers.12.self_attn.q_proj"
-    assert layer_of(f"{name}.weight") == 12
-    assert layer_of("lm_head.weight") == -1
-    assert module_of(f"{name}.weight") == module_of(f"{name}.bias") == "q_proj"
-
-
-@settings(max_examples=100, deadline=None)
-@given(sizes=st.lists(st.integers(1, 10**6), min_size=1, max_size=40), parts=st.integers(1, 12))
-def test_shards_partition_the_tensors(sizes, parts):
-    ends = np.cumsum(sizes).tolist()
-    index = ModelIndex(
-        Path("m"),
-        {
-            f"t{i}": TensorInfo(f"t{i}", "f", "U8", (size,), end - size, end)
-            for i, (size, end) in enumerate(zip(sizes, ends, strict=True))
-        },
-    )
-    names = list(index.tensors)
-    found = [shard(index.tensors.values(), part, parts) for part in range(parts)]
-    assert [name for part in found for name in part] == names, "every tensor once, in order"
-    for part in found:
-        held = sum(index.tensors[name].nbytes for name in part)
-        assert held <= sum(sizes) / parts + max(sizes), "about equal bytes"
 
 
 # --- factor files ---
