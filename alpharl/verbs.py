@@ -206,7 +206,9 @@ def forecast(args: Namespace) -> None:
         )
     options = _options(args.method, args.option)
     tensors = list(read_index(args.base).tensors)
-    window = Window(list(folders), args.target_step, tensors, **_inputs(args, folders, options))
+    last = max(folders)
+    target = round(args.target_multiple * last) if args.target_multiple else args.target_step
+    window = Window(list(folders), target, tensors, **_inputs(args, folders, options))
     undefined = None
     try:
         prediction = predict(window, options)

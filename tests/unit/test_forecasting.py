@@ -491,6 +491,18 @@ def test_verb_prints_and_writes_what_it_fitted(trajectory, tmp_path, cli, method
         assert shown["fit"] == {"first": 20, "last": 50, "beta": pytest.approx(7 / 3)}
 
 
+def test_target_as_a_multiple_of_the_window_s_last_step(trajectory, tmp_path, cli):
+    arguments = forecast_args(trajectory, "momentum", tmp_path / "v")
+    at = arguments.index("--target-step")
+    arguments[at : at + 2] = ["--target-multiple", 1.81]
+    assert json.loads(cli(*arguments).out)["target_step"] == 90  # 1.81 x 50 = 90.5, to even
+    with pytest.raises(SystemExit):
+        cli(*arguments, "--target-step", TARGET)
+    arguments[at + 1] = 0.9
+    with pytest.raises(SystemExit):
+        cli(*arguments)
+
+
 @pytest.mark.parametrize(
     ("method", "pair", "message"),
     [
