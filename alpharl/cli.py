@@ -158,6 +158,15 @@ def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     _stores(forecast)
     _variant_out(forecast)
+    truth = _verb(add, "truth", "How far forecast weights are from those that were trained.")
+    truth.add_argument(
+        "--variant", type=Path, nargs="+", action="extend", required=True, metavar="FOLDER",
+        help="forecasts of one run",
+    )  # fmt: skip
+    truth.add_argument("--target", type=Path, nargs="+", required=True, help="the checkpoint")
+    truth.add_argument("--step", type=int, nargs="+", required=True, help="of each checkpoint")
+    truth.add_argument("--gram", type=Path, nargs="+", required=True, help="the run's gram files")
+    truth.add_argument("--out", type=Path, required=True, help="Parquet; a CSV twin beside it")
     export = _verb(add, "export", "Turn an adapter or a blend into a normal model folder.")
     export.add_argument("variant", type=Path)
     export.add_argument("--out", type=Path, required=True)

@@ -232,6 +232,23 @@ def forecast(args: Namespace) -> None:
     print(json.dumps(shown, indent=1))
 
 
+def truth(args: Namespace) -> None:
+    """Compare forecasts with the checkpoints that they forecast; write Parquet and its CSV twin."""
+    from alpharl.spectra.gram import read_gram
+    from alpharl.variants.truth import OVERALL, truth_table
+
+    if len(args.target) != len(args.step):
+        raise StudyError(
+            f"found {len(args.target)} checkpoints for --target and {len(args.step)} for --step; "
+            "expected one step each"
+        )
+    targets = dict(zip(args.step, args.target, strict=True))
+    table = truth_table(args.variant, targets, read_gram(args.gram), log)
+    _write_table(table, args.out)
+    overall = table[table["tensor"] == OVERALL].drop(columns=["tensor", "layer", "module"])
+    print(overall.to_string(index=False))
+
+
 def export(args: Namespace) -> None:
     """Build a variant as a normal model folder."""
     from alpharl.variants.build import build_dense
