@@ -171,6 +171,11 @@ class Plan:
             ]
         return found
 
+    def known(self, run: str) -> list[ForecastVariant]:
+        """The forecasts of steps that are saved, so that their weights can be compared."""
+        steps = self.steps(run)
+        return [forecast for forecast in self.forecasts(run) if forecast.target_step in steps]
+
     def batches(self) -> list[Batch]:
         """Score jobs: a run's checkpoints on every suite, its variants on the test suites."""
         found = []

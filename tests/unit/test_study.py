@@ -112,6 +112,12 @@ def test_target_as_a_multiple_is_each_window_s_own(multiple, targets):
     assert [f.name for f in found if f.label == "last"] == ["last@20", "last@30"]
 
 
+def test_only_forecasts_of_saved_steps_are_compared_with_weights():
+    study = changed("forecast.target_multiple", 2)
+    study["forecast"]["windows"] = [20, 30]
+    assert [f.name for f in Plan(parse_study(study)).known("r")] == ["last@20", "expo@20"]
+
+
 @pytest.mark.parametrize("key", [("windows", [40]), ("target_step", 20), ("target_multiple", 1.01)])
 def test_a_window_that_reaches_its_target_is_refused(key):
     with pytest.raises(StudyError, match="a fit may not see its target"):
