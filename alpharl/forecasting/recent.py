@@ -6,8 +6,8 @@ one: D_t = W(t) - W(last). Measured from the base, D_t would mostly be the updat
 and the leading direction that of the past. Otherwise as `relex-pinned`: an uncentred temporal SVD
 per tensor (RELEX, arXiv 2605.21468, section 3), a curve through each coefficient against the step.
 
-The gram of the D_t is a difference of larger numbers: motion below about a thousandth of the update
-drowns in the gram's rounding.
+The gram of the D_t is a difference of larger numbers: motion whose square is near 1e-7 of the
+update's is lost in the gram's float32 rounding.
 """
 
 from __future__ import annotations
