@@ -1,6 +1,6 @@
 """`first-update`: the first observed update, scaled up.
 
-A replication of RELEX (Baseten; see the notes on `relex`) found it a surprising rival: the update
+A replication of RELEX (by Baseten, of arXiv 2605.21468) found it a surprising rival: the update
 of a single optimizer step, times 1000, scored above 500 steps of training (MATH, Qwen2.5-Math-1.5B;
 the factor was chosen on the test set), and on other tasks it fell below the base.
 """
