@@ -7,6 +7,7 @@ that needs them.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -143,7 +144,12 @@ def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     _checkpoints(forecast)
     forecast.add_argument("--through", type=int, required=True, help="last step of the window")
     forecast.add_argument("--method", required=True, help="see `alpharl methods`")
-    forecast.add_argument("--target-step", type=int, required=True)
+    target = forecast.add_mutually_exclusive_group(required=True)
+    target.add_argument("--target-step", type=int)
+    target.add_argument(
+        "--target-multiple", type=_multiple, metavar="X",
+        help="X times the window's last step, rounded",
+    )  # fmt: skip
     forecast.add_argument("--scores", type=Path, help="CSV of validation scores: step,accuracy")
     forecast.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
     forecast.add_argument(
@@ -152,6 +158,15 @@ def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     _stores(forecast)
     _variant_out(forecast)
+    truth = _verb(add, "truth", "How far forecast weights are from those that were trained.")
+    truth.add_argument(
+        "--variant", type=Path, nargs="+", action="extend", required=True, metavar="FOLDER",
+        help="forecasts of one run",
+    )  # fmt: skip
+    truth.add_argument("--target", type=Path, nargs="+", required=True, help="the checkpoint")
+    truth.add_argument("--step", type=int, nargs="+", required=True, help="of each checkpoint")
+    truth.add_argument("--gram", type=Path, nargs="+", required=True, help="the run's gram files")
+    truth.add_argument("--out", type=Path, required=True, help="Parquet; a CSV twin beside it")
     export = _verb(add, "export", "Turn an adapter or a blend into a normal model folder.")
     export.add_argument("variant", type=Path)
     export.add_argument("--out", type=Path, required=True)
@@ -209,6 +224,16 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"found '{text}', expected a number of 0 or more")
     return int(text)
+
+
+def _multiple(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 1 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"found '{text}', expected a number above 1")
+    return value
 
 
 def _stores(parser: argparse.ArgumentParser) -> None:

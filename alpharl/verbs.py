@@ -206,7 +206,9 @@ def forecast(args: Namespace) -> None:
         )
     options = _options(args.method, args.option)
     tensors = list(read_index(args.base).tensors)
-    window = Window(list(folders), args.target_step, tensors, **_inputs(args, folders, options))
+    last = max(folders)
+    target = round(args.target_multiple * last) if args.target_multiple else args.target_step
+    window = Window(list(folders), target, tensors, **_inputs(args, folders, options))
     undefined = None
     try:
         prediction = predict(window, options)
@@ -228,6 +230,23 @@ def forecast(args: Namespace) -> None:
     _write(args, folders, meta, prediction.blend, prediction.adapter)
     shown = {key: value for key, value in meta.items() if key not in ("kind", "algorithm")}
     print(json.dumps(shown, indent=1))
+
+
+def truth(args: Namespace) -> None:
+    """Compare forecasts with the checkpoints that they forecast; write Parquet and its CSV twin."""
+    from alpharl.spectra.gram import read_gram
+    from alpharl.variants.truth import OVERALL, truth_table
+
+    if len(args.target) != len(args.step):
+        raise StudyError(
+            f"found {len(args.target)} checkpoints for --target and {len(args.step)} for --step; "
+            "expected one step each"
+        )
+    targets = dict(zip(args.step, args.target, strict=True))
+    table = truth_table(args.variant, targets, read_gram(args.gram), log)
+    _write_table(table, args.out)
+    overall = table[table["tensor"] == OVERALL].drop(columns=["tensor", "layer", "module"])
+    print(overall.to_string(index=False))
 
 
 def export(args: Namespace) -> None:

@@ -64,6 +64,18 @@ def read_off(steps: np.ndarray, values: np.ndarray, at: float, fit: Fit = "linea
     return float(np.polyval(np.polyfit(t / scale, y, degree), at / scale))
 
 
+def line_weights(steps: np.ndarray, at: float) -> np.ndarray:
+    """Weights (T,) of the values whose sum is their least-squares line, read at a step.
+
+    They depend on the steps alone, and sum to 1. A single value is kept as it is.
+    """
+    offset = np.asarray(steps, np.float64) - np.mean(steps)
+    spread = float(offset @ offset)
+    slope = offset / spread if spread > 0 else offset
+    weights: np.ndarray = 1 / len(offset) + slope * (at - np.mean(steps))
+    return weights
+
+
 def _saturating(t: np.ndarray, y: np.ndarray, at: float) -> float:
     best = (np.inf, 0.0)
     for tau in t[-1] * np.geomspace(0.1, 10, 41):

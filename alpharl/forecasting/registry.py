@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from alpharl.forecasting.alpharl_pls import alpharl_paper, alpharl_repo
+from alpharl.forecasting.alpharl_step import alpharl_step
 from alpharl.forecasting.contract import Forecaster, Prediction, Window
 from alpharl.forecasting.expo import expo
+from alpharl.forecasting.first_update import first_update
 from alpharl.forecasting.last import last
+from alpharl.forecasting.momentum import momentum
+from alpharl.forecasting.raw_linear import raw_linear
+from alpharl.forecasting.recent import recent
 from alpharl.forecasting.relex import relex, relex_pinned
 from alpharl.forecasting.weight_extrapolation import weight_extrapolation
 from alpharl.study.methods import MethodOptions
@@ -13,11 +18,16 @@ from alpharl.study.methods import MethodOptions
 FORECASTERS: dict[str, Forecaster] = {
     "last": last,
     "expo": expo,
+    "first-update": first_update,
     "weight-extrapolation": weight_extrapolation,
+    "momentum": momentum,
+    "raw-linear": raw_linear,
     "relex": relex,
     "relex-pinned": relex_pinned,
+    "recent": recent,
     "alpharl-paper": alpharl_paper,
     "alpharl-repo": alpharl_repo,
+    "alpharl-step": alpharl_step,
 }
 
 

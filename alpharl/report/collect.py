@@ -16,6 +16,7 @@ from alpharl.errors import EvaluationError
 from alpharl.report.statistics import Outcomes
 from alpharl.study.config import Study
 from alpharl.study.plan import Plan
+from alpharl.variants.truth import NUMBERS, OVERALL
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Results:
     study: Study
     scores: dict[tuple[str, str, str], Score]
     forecasts: dict[tuple[str, str], dict[str, Any]]
+    truth: dict[tuple[str, str], dict[str, float]]
+    """Per run and forecast, its weights against the trained ones over all matrices, where known."""
     matrices: pd.DataFrame
     dynamics: pd.DataFrame
     floor: pd.DataFrame
@@ -71,6 +74,7 @@ def collect(study: Study) -> Results:
         study=study,
         scores=_scores(plan),
         forecasts=_forecasts(plan),
+        truth=_truth(plan),
         matrices=_matrices(plan),
         dynamics=_dynamics(plan),
         floor=_floor(plan),
@@ -143,6 +147,15 @@ def _forecasts(plan: Plan) -> dict[tuple[str, str], dict[str, Any]]:
         for run in plan.study.runs
         for forecast in plan.forecasts(run)
     }
+
+
+def _truth(plan: Plan) -> dict[tuple[str, str], dict[str, float]]:
+    found = {}
+    for run in filter(plan.known, plan.study.runs):
+        table = pd.read_parquet(_present(plan.paths.truth(run)))
+        for row in table[table["tensor"] == OVERALL].to_dict("records"):
+            found[run, row["forecast"]] = {name: row[name] for name in NUMBERS}
+    return found
 
 
 def _matrices(plan: Plan) -> pd.DataFrame:

@@ -21,11 +21,13 @@ from alpharl.report.words import variant_label
 from alpharl.study.depth import Depth
 from alpharl.study.plan import ForecastVariant
 from alpharl.study.recipes import RankVariant
+from alpharl.variants.truth import NUMBERS
 
 _ESTIMATES = ["retention", "retention_se", "gain_recovery", "gain_recovery_se"]
 _DIFFERENCE = ["difference", "difference_se", "difference_low", "difference_high"]
 _CONTROL = [f"control_{name}" for name in _DIFFERENCE]
 _HEAD = ["variant", "label", "kind", *asdict(Depth()), "scale", "rest", "step", "control"]
+_TRUTH = [f"truth_{name}" for name in NUMBERS]
 _SCORE = ["n", "accuracy", "stderr", "truncated"]
 
 
@@ -115,6 +117,7 @@ def forecasts_frame(results: Results) -> pd.DataFrame:
     """Per run, test suite and forecast: accuracy, what was kept, and what was saved.
 
     `difference` is paired, against the window's last checkpoint: what `last` is by definition.
+    `truth_*` compare weights with those of the target step; nan where it was not trained.
     """
     rows = [
         _forecast_row(results, run, suite, forecast)
@@ -124,7 +127,13 @@ def forecasts_frame(results: Results) -> pd.DataFrame:
     ]
     head = ["run", "suite", "window", "through", "target_step", "label", "method", "options"]
     seconds = ["training", "factors", "gram", "validation", "forecast", "saved"]
-    tail = ["undefined", "norm_ratio", "steps_saved", *(f"seconds_{name}" for name in seconds)]
+    tail = [
+        "undefined",
+        "norm_ratio",
+        *_TRUTH,
+        "steps_saved",
+        *(f"seconds_{name}" for name in seconds),
+    ]
     return pd.DataFrame(rows, columns=[*head, *_SCORE, *_ESTIMATES, *_DIFFERENCE, *tail])
 
 
@@ -135,6 +144,7 @@ def _forecast_row(
     last = results.scores[run, suite, f"step-{forecast.through}"]
     score = results.scores[run, suite, forecast.name]
     fitted = results.forecasts[run, forecast.name]
+    known = results.truth.get((run, forecast.name), {})
     spent = balance(results, run, forecast)
     defined = not fitted["undefined"]
     against_last = difference(score.correct_n, last.correct_n) if defined else UNDEFINED
@@ -144,6 +154,7 @@ def _forecast_row(
         **{"method": forecast.options.method, "options": _options(forecast)},
         **_compared(score, base, full, against_last),
         **{"undefined": fitted["undefined"] or "", "norm_ratio": fitted["norm_ratio"]},
+        **{f"truth_{name}": value for name, value in known.items()},
         "steps_saved": forecast.target_step - forecast.through,
         **{f"seconds_{name}": seconds for name, seconds in asdict(spent).items()},
         "seconds_saved": spent.saved if defined else float("nan"),

@@ -151,6 +151,7 @@ def forecasts(frame: pd.DataFrame) -> list[Table]:
         _RECOVERY,
         Column("difference to last [95 %]", lambda r: _difference(r, r.method == "last")),
         Column("norm ratio", lambda r: number(r.norm_ratio, 2)),
+        Column("weight error", _weight_error),
         _TRUNCATED,
         Column("steps saved", lambda r: str(r.steps_saved)),
         Column("seconds saved", lambda r: number(r.seconds_saved, 0)),
@@ -171,6 +172,13 @@ def forecasts(frame: pd.DataFrame) -> list[Table]:
             strict=True,
         )
     ]
+
+
+def _weight_error(row: Any) -> Cell:
+    """Distance to the trained weights over that of the window's last, above direction and size."""
+    error, cosine, norm = row.truth_relative_error, row.truth_cosine, row.truth_norm_ratio
+    note = "" if math.isnan(error) else f"cosine {number(cosine, 2)}, norm {number(norm, 2)}"
+    return Cell(number(error, 2), note)
 
 
 def _undefined(frame: pd.DataFrame) -> list[str]:

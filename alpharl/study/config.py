@@ -157,8 +157,17 @@ class Forecast(Frozen):
     """Early checkpoints a method may see: a fraction of the run, or a last step."""
     target_step: PositiveInt | None = None
     """The step to forecast; default: the run's last."""
+    target_multiple: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
+    """The step to forecast as a multiple of each window's last step, rounded; instead of
+    `target_step`. A step that is not saved has no trained weights to be compared with."""
     methods: dict[Name, MethodOptions] = Field(default={})
     """Label to options; the label is the method's name unless `method` says otherwise."""
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Forecast:
+        if self.target_step is not None and self.target_multiple is not None:
+            raise ValueError("found 'target_step' and 'target_multiple', expected one; drop one")
+        return self
 
     @field_validator("methods", mode="before")
     @classmethod

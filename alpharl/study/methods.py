@@ -44,6 +44,16 @@ class Expo(Method):
     """How far to go past the last checkpoint, in units of its own update."""
 
 
+class FirstUpdate(Method):
+    """Base + gamma times the window's first update."""
+
+    source = "replication of RELEX by Baseten (arXiv 2605.21468)"
+    cost = "nothing"
+    method: Literal["first-update"] = "first-update"
+    gamma: PositiveFloat | None = None
+    """Factor of the first update; default: target step / first step, the line through the base."""
+
+
 class WeightExtrapolation(Method):
     """A straight line through two checkpoints; norm layers stay those of the later one."""
 
@@ -52,6 +62,22 @@ class WeightExtrapolation(Method):
     method: Literal["weight-extrapolation"] = "weight-extrapolation"
     first: PositiveInt | None = None
     """The step of the earlier checkpoint; default: the saved step nearest half the window."""
+
+
+class Momentum(Method):
+    """The last checkpoint, and on along the last increment until the target."""
+
+    source = "baseline"
+    cost = "nothing"
+    method: Literal["momentum"] = "momentum"
+
+
+class RawLinear(Method):
+    """A least-squares line per parameter against the step: `relex` at full temporal rank."""
+
+    source = "RELEX's raw variant, arXiv 2605.21468"
+    cost = "nothing"
+    method: Literal["raw-linear"] = "raw-linear"
 
 
 class _TemporalFit(Method):
@@ -77,6 +103,15 @@ class RelexPinned(_TemporalFit):
     method: Literal["relex-pinned"] = "relex-pinned"
 
 
+class Recent(_TemporalFit):
+    """As `relex-pinned`, fitted to the way to the last checkpoint in the window's later part."""
+
+    source = "ours, after RELEX"
+    method: Literal["recent"] = "recent"
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the window's checkpoints that is fitted, the latest; at least 3 if it has them."""
+
+
 class AlphaRLPaper(Method):
     """Norm-rescaled sigma_1 u_1 fitted against accuracy by PLS, added to the base."""
 
@@ -99,17 +134,42 @@ class AlphaRLRepo(Method):
     """The accuracy that the fitted line is inverted at; the released script uses 1.7."""
 
 
+class AlphaRLStep(Method):
+    """Rank-1 parts of the updates, a line through them against the step, cut to rank 1 again."""
+
+    source = "ours, after AlphaRL, arXiv 2510.00553 v3"
+    needs = frozenset({"factors"})
+    cost = "two QR factorizations of T columns per matrix"
+    method: Literal["alpharl-step"] = "alpharl-step"
+
+
 MethodOptions = Annotated[
-    Last | Expo | WeightExtrapolation | Relex | RelexPinned | AlphaRLPaper | AlphaRLRepo,
+    Last
+    | Expo
+    | FirstUpdate
+    | WeightExtrapolation
+    | Momentum
+    | RawLinear
+    | Relex
+    | RelexPinned
+    | Recent
+    | AlphaRLPaper
+    | AlphaRLRepo
+    | AlphaRLStep,
     Field(discriminator="method"),
 ]
 
 METHODS: dict[str, type[Method]] = {
     "last": Last,
     "expo": Expo,
+    "first-update": FirstUpdate,
     "weight-extrapolation": WeightExtrapolation,
+    "momentum": Momentum,
+    "raw-linear": RawLinear,
     "relex": Relex,
     "relex-pinned": RelexPinned,
+    "recent": Recent,
     "alpharl-paper": AlphaRLPaper,
     "alpharl-repo": AlphaRLRepo,
+    "alpharl-step": AlphaRLStep,
 }

@@ -78,6 +78,10 @@ class Paths:
         """Folder of a forecast."""
         return f"{self.run(run)}/forecasts/{name}"
 
+    def truth(self, run: str) -> str:
+        """Table of a run's forecast weights against trained ones, with a CSV twin."""
+        return f"{self.run(run)}/truth.parquet"
+
     def variant(self, run: str, name: str) -> str:
         """Folder of a rank-k variant or control."""
         return f"{self.run(run)}/variants/{name}"

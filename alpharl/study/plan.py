@@ -150,13 +150,15 @@ class Plan:
             StudyError: a window is too short, or reaches the step that it should forecast.
         """
         steps, settings = self.steps(run), self.study.forecast
-        target = settings.target_step or steps[-1]
         found = []
         for window in settings.windows if settings.methods else []:
             try:
                 through = window_end(steps, window)
             except StudyError as error:
                 raise StudyError(f"forecast.windows: run '{run}': {error}") from None
+            target = settings.target_step or steps[-1]
+            if settings.target_multiple is not None:
+                target = round(settings.target_multiple * through)
             if through >= target:
                 raise StudyError(
                     f"forecast.windows: run '{run}': window {window_label(window)} reaches step "
@@ -168,6 +170,11 @@ class Plan:
                 for name, options in settings.methods.items()
             ]
         return found
+
+    def known(self, run: str) -> list[ForecastVariant]:
+        """The forecasts of steps that are saved, so that their weights can be compared."""
+        steps = self.steps(run)
+        return [forecast for forecast in self.forecasts(run) if forecast.target_step in steps]
 
     def batches(self) -> list[Batch]:
         """Score jobs: a run's checkpoints on every suite, its variants on the test suites."""

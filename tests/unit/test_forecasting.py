@@ -51,6 +51,58 @@ def ref_expo(run, alpha=0.5) -> dict[str, np.ndarray]:
     return {name: (1 + alpha) * run.update(THROUGH, name) for name in run.names}
 
 
+def ref_first_update(run, gamma=9.0) -> dict[str, np.ndarray]:
+    """Base + gamma (W(10) - W(0)); by default gamma = 90 / 10."""
+    return {name: gamma * run.update(10, name) for name in run.names}
+
+
+def ref_momentum(run) -> dict[str, np.ndarray]:
+    """W(50) + (90 - 50) / (50 - 35) (W(50) - W(35))."""
+    found = {}
+    for name in run.names:
+        a, b = run.update(35, name), run.update(50, name)
+        found[name] = b + 40 / 15 * (b - a)
+    return found
+
+
+def ref_raw_linear(run) -> dict[str, np.ndarray]:
+    """A least-squares line with intercept through every parameter."""
+    found = {}
+    for name in run.names:
+        slope, intercept = np.polyfit(SEEN, run.stacked(name, SEEN), 1)
+        found[name] = (slope * TARGET + intercept).reshape(run.update(THROUGH, name).shape)
+    return found
+
+
+def ref_recent(run, rank=1, seen=(20, 35, 50)) -> dict[str, np.ndarray]:
+    """Uncentred SVD over time of W(t) - W(50), a line in the step, pinned to W(50)."""
+    found = {}
+    for name in run.names:
+        last = run.update(THROUGH, name)
+        u, s, vt = np.linalg.svd(run.stacked(name, seen) - last.ravel(), full_matrices=False)
+        total = last.ravel().copy()
+        for k in range(rank):
+            line = np.polynomial.Polynomial.fit(seen, u[:, k] * s[k], 1)
+            total += (line(TARGET) - line(THROUGH)) * vt[k]
+        found[name] = total.reshape(last.shape)
+    return found
+
+
+def ref_alpharl_step(run) -> dict[str, np.ndarray]:
+    """Best rank-1 matrix of the entrywise line through the updates' best rank-1 matrices."""
+    found = {name: 0 * run.update(THROUGH, name) for name in run.names}
+    for name in run.matrices():
+        tops = np.array([best_rank_one(run.update(step, name)).ravel() for step in SEEN])
+        slope, intercept = np.polyfit(SEEN, tops, 1)
+        found[name] = best_rank_one((slope * TARGET + intercept).reshape(found[name].shape))
+    return found
+
+
+def best_rank_one(matrix: np.ndarray) -> np.ndarray:
+    u, s, vt = np.linalg.svd(matrix, full_matrices=False)
+    return s[0] * np.outer(u[:, 0], vt[0])
+
+
 def ref_weight_extrapolation(run, first=20) -> dict[str, np.ndarray]:
     """Arxiv 2601.04537: W_a + beta (W_b - W_a); norm layers are those of the later checkpoint."""
     beta = (TARGET - first) / (THROUGH - first)
@@ -85,6 +137,13 @@ CASES: list[tuple[str, dict, Reference, dict]] = [
     ("last", {}, ref_expo, {"alpha": 0}),
     ("expo", {}, ref_expo, {}),
     ("expo", {"alpha": 0.3}, ref_expo, {"alpha": 0.3}),
+    ("first-update", {}, ref_first_update, {}),
+    ("first-update", {"gamma": 300}, ref_first_update, {"gamma": 300}),
+    ("momentum", {}, ref_momentum, {}),
+    ("raw-linear", {}, ref_raw_linear, {}),
+    ("recent", {}, ref_recent, {}),
+    ("recent", {"share": 1, "rank": 2}, ref_recent, {"rank": 2, "seen": SEEN}),
+    ("alpharl-step", {}, ref_alpharl_step, {}),
     ("weight-extrapolation", {}, ref_weight_extrapolation, {}),
     ("weight-extrapolation", {"first": 10}, ref_weight_extrapolation, {"first": 10}),
     ("relex", {}, ref_relex, {}),
@@ -97,6 +156,8 @@ CASES: list[tuple[str, dict, Reference, dict]] = [
     ("alpharl-repo", {}, ref_alpharl, {"paper": False}),
     ("alpharl-repo", {"target_accuracy": 1.7}, ref_alpharl, {"target": 1.7, "paper": False}),
 ]
+ADAPTERS = ("alpharl-paper", "alpharl-step")
+"""Methods whose forecast is an adapter alone."""
 IDS = [f"{m}-{'-'.join(f'{k}={v}' for k, v in o.items())}" for m, o, *_ in CASES]
 
 
@@ -342,7 +403,7 @@ def test_norm_ratio_against_dense(trajectory, method):
     if method == "alpharl-repo":
         assert found is None, "a blend and an adapter on one tensor: the stores do not tell"
         return
-    names = trajectory.matrices() if method == "alpharl-paper" else trajectory.names
+    names = trajectory.matrices() if method in ADAPTERS else trajectory.names
     predicted = sum(np.sum(update[name] ** 2) for name in names)
     observed = sum(np.sum(trajectory.update(THROUGH, name) ** 2) for name in names)
     assert found == pytest.approx(np.sqrt(predicted / observed), rel=1e-6)
@@ -414,8 +475,8 @@ def test_verb_prints_and_writes_what_it_fitted(trajectory, tmp_path, cli, method
     assert shown["fit"] == meta["fit"]
     adapter = (out / "adapter" / "adapter_config.json").is_file()
     assert adapter == method.startswith("alpharl")
-    assert (out / "blend.json").is_file() == (method != "alpharl-paper")
-    if method.startswith("alpharl"):
+    assert (out / "blend.json").is_file() == (method not in ADAPTERS)
+    if method in ("alpharl-paper", "alpharl-repo"):
         assert shown["fit"]["accuracy"] == [trajectory.accuracy[step] for step in SEEN]
         assert set(shown["fit"]["r2"]) == set(trajectory.matrices())
         assert all(0 <= r2 <= 1 for r2 in shown["fit"]["r2"].values())
@@ -430,6 +491,18 @@ def test_verb_prints_and_writes_what_it_fitted(trajectory, tmp_path, cli, method
         assert shown["fit"] == {"first": 20, "last": 50, "beta": pytest.approx(7 / 3)}
 
 
+def test_target_as_a_multiple_of_the_window_s_last_step(trajectory, tmp_path, cli):
+    arguments = forecast_args(trajectory, "momentum", tmp_path / "v")
+    at = arguments.index("--target-step")
+    arguments[at : at + 2] = ["--target-multiple", 1.81]
+    assert json.loads(cli(*arguments).out)["target_step"] == 90  # 1.81 x 50 = 90.5, to even
+    with pytest.raises(SystemExit):
+        cli(*arguments, "--target-step", TARGET)
+    arguments[at + 1] = 0.9
+    with pytest.raises(SystemExit):
+        cli(*arguments)
+
+
 @pytest.mark.parametrize(
     ("method", "pair", "message"),
     [
@@ -439,6 +512,8 @@ def test_verb_prints_and_writes_what_it_fitted(trajectory, tmp_path, cli, method
         ("relex", "rnk=2", "unknown key 'rnk', did you mean 'rank'?"),
         ("expo", "aplha=1", "unknown key 'aplha', did you mean 'alpha'?"),
         ("last", "gamma=1", "unknown key 'gamma', expected one of: method"),
+        ("first-update", "gamma=0", "gamma: Input should be greater than 0 (found 0)"),
+        ("recent", "share=1.5", "share: Input should be less than or equal to 1 (found 1.5)"),
         ("relex", "rank=0", "rank: Input should be greater than 0 (found 0)"),
         ("relex", "rank=two", "rank: Input should be a valid integer"),
         ("relex", "rank", "rank: Input should be a valid integer"),

@@ -101,6 +101,7 @@ class Tree:
         steps = self.plan.steps(run)
         for step in steps:
             self._factors(run, step)
+        self._truth(run)
         self._dynamics(run)
         self._floor(run)
         points = [{"step": s, "path": f"step-{s}", "digest": f"d{s}"} for s in steps]
@@ -119,6 +120,19 @@ class Tree:
         if self.study.runs[run].train:
             log = pd.DataFrame({"step": range(1, 61), "reward": np.linspace(0.2, 0.9, 60)})
             self.write(self.plan.paths.training(run), log.to_csv(index=False))
+
+    def _truth(self, run: str) -> None:
+        rows = [
+            {
+                **{"forecast": f.name, "target_step": f.target_step, "tensor": tensor},
+                **{"cosine": 0.72, "norm_ratio": 1.26},
+                "relative_error": 1.0 if f.label == "last" else 0.5 + shift,
+            }
+            for f in self.plan.known(run)
+            if f.name != UNDEFINED
+            for tensor, shift in (("layers.0.q_proj", 7.0), ("overall", 0.2))
+        ]
+        pd.DataFrame(rows).to_parquet(self.plan.paths.truth(run))
 
     def _factors(self, run: str, step: int) -> None:
         tensors: dict[str, np.ndarray] = {}
@@ -298,6 +312,28 @@ def test_forecasts_are_compared_with_the_window_s_last_checkpoint(tree: Tree) ->
     assert row.difference_se == pytest.approx(delta.std(ddof=1) / np.sqrt(QUESTIONS), rel=1e-5)
 
 
+def test_forecast_weights_stand_beside_the_trained_ones(tree: Tree) -> None:
+    """The row over all matrices; nothing for a forecast without weights."""
+    frame, page = tree.table("forecasts"), (tree.root / "report" / "index.html").read_text()
+    row = row_of(frame, run="grpo-own", label="relex", window=0.2)
+    found = (row.truth_cosine, row.truth_norm_ratio, row.truth_relative_error)
+    assert found == pytest.approx((0.72, 1.26, 0.7))
+    undefined = row_of(frame, run="grpo", label="alpharl-paper", window=0.2)
+    assert math.isnan(undefined.truth_relative_error)
+    assert page.count("cosine 0.72, norm 1.26") == len(frame) - 2
+
+
+def test_a_target_that_was_not_trained_has_no_weights_to_compare(tmp_path: Path) -> None:
+    made = Tree(tmp_path)
+    forecast = {**CONFIG["forecast"], "target_multiple": 2.1}
+    for run in made.study.runs:
+        Path(made.plan.paths.truth(run)).unlink()
+    study = parse_study({**CONFIG, "results": str(tmp_path), "forecast": forecast})
+    assert Plan(study).known("grpo") == []
+    write_report(study)
+    assert made.table("forecasts")["truth_cosine"].isna().all()
+
+
 def test_standard_error_of_gain_recovery_matches_a_bootstrap() -> None:
     rng = np.random.default_rng(1)
     hard = rng.random(500)
@@ -433,6 +469,7 @@ def test_no_gain_leaves_gain_recovery_undefined(tmp_path: Path) -> None:
         "runs/grpo/factors/step-6/shard-0.safetensors",
         "runs/grpo-own/dynamics/modules.parquet",
         "runs/grpo/floor.parquet",
+        "runs/grpo/truth.parquet",
         "runs/grpo/forecasts/relex@0.5/variant.json",
     ],
 )

@@ -59,6 +59,9 @@ def changed(path: str, value: object) -> dict:
         ("forecast.methods", {"relax": {}}, "unknown method 'relax', did you mean 'relex'?"),
         ("forecast.methods.expo.alfa", 1, "unknown key 'alfa', did you mean 'alpha'?"),
         ("forecast.windows", [1.5], "forecast.windows"),
+        ("forecast.target_multiple", 1, "forecast.target_multiple: Input should be greater than 1"),
+        ("forecast.target_multiple", float("inf"), "should be a finite number"),
+        ("forecast", {"target_step": 30, "target_multiple": 2}, "'target_multiple', expected one"),
         ("spectra.rank", 0, "spectra.rank: Input should be greater than 0 (found 0)"),
         ("study", "a/b", "study: String should match pattern"),
         ("bases.b", {}, "bases.b: expected exactly one of 'path' and 'pretrain'"),
@@ -100,7 +103,22 @@ def test_a_window_of_fewer_than_two_checkpoints_is_refused(window):
         Plan(parse_study(changed("forecast.windows", [window])))
 
 
-@pytest.mark.parametrize("key", [("windows", [40]), ("target_step", 20)])
+@pytest.mark.parametrize(("multiple", "targets"), [(2, [40, 60]), (1.26, [25, 38])])
+def test_target_as_a_multiple_is_each_window_s_own(multiple, targets):
+    study = changed("forecast.target_multiple", multiple)
+    study["forecast"]["windows"] = [20, 30]
+    found = Plan(parse_study(study)).forecasts("r")
+    assert [f.target_step for f in found if f.label == "last"] == targets
+    assert [f.name for f in found if f.label == "last"] == ["last@20", "last@30"]
+
+
+def test_only_forecasts_of_saved_steps_are_compared_with_weights():
+    study = changed("forecast.target_multiple", 2)
+    study["forecast"]["windows"] = [20, 30]
+    assert [f.name for f in Plan(parse_study(study)).known("r")] == ["last@20", "expo@20"]
+
+
+@pytest.mark.parametrize("key", [("windows", [40]), ("target_step", 20), ("target_multiple", 1.01)])
 def test_a_window_that_reaches_its_target_is_refused(key):
     with pytest.raises(StudyError, match="a fit may not see its target"):
         Plan(parse_study(changed(f"forecast.{key[0]}", key[1])))

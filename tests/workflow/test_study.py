@@ -12,6 +12,9 @@ VARIANTS = {"score_rl_test_variants": 1, "score_sft_test_variants": 1}
 END = {"report": 1, "all": 1}
 
 
+TRUTH = {"truth": 2}
+
+
 def test_makes_the_results_tree(finished):
     root = finished.folder / "results" / "mini"
     assert "<html" in (root / "report/index.html").read_text()
@@ -28,6 +31,8 @@ def test_makes_the_results_tree(finished):
         assert {"last@0.7", "expo@0.7", "relex@0.7", "alpharl-paper@0.7"} <= names
         assert (folder / "dynamics/modules.csv").is_file()
         assert pd.read_csv(folder / "floor.csv").unmoved.between(0, 1).all()
+        truth = pd.read_csv(folder / "truth.csv").set_index(["forecast", "tensor"])
+        assert truth.loc[("last@0.7", "overall"), "relative_error"] == 1
         assert pd.read_csv(folder / "scores/validation.csv").step.tolist() == [0, 2, 4, 6]
 
 
@@ -63,13 +68,13 @@ def test_an_early_checkpoint_needs_no_new_factors(finished, mini):
 def test_a_changed_forecast_setting_trains_and_factors_nothing(finished, mini):
     config = mini()
     config["forecast"]["methods"]["expo"] = {"alpha": 0.25}
-    assert finished.planned(config) == {"forecast": 2, **VARIANTS, **END}
+    assert finished.planned(config) == {"forecast": 2, **TRUTH, **VARIANTS, **END}
 
 
 def test_a_new_forecast_method_plans_only_itself(finished, mini):
     config = mini()
     config["forecast"]["methods"]["relex-pinned"] = {}
-    assert finished.planned(config) == {"forecast": 2, **VARIANTS, **END}
+    assert finished.planned(config) == {"forecast": 2, **TRUTH, **VARIANTS, **END}
 
 
 def test_a_changed_learning_rate_touches_one_run(finished, mini):

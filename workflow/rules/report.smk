@@ -14,6 +14,7 @@ rule report:
         forecasts=[
             f"{paths.forecast(run, name)}/variant.json" for run, name in FORECASTS
         ],
+        truths=[paths.truth(run) for run in study.runs if plan.known(run)],
         checkpoints=[paths.checkpoints(run) for run in study.runs],
         factors=[
             path for run in study.runs for path in factor_files(run, plan.steps(run))

@@ -1,6 +1,7 @@
-# Rank-k models, controls and forecasts: small folders made from factors, grams and scores.
+# Rank-k models, controls and forecasts: small folders made from factors, grams and scores; and how
+# far the forecasts' weights are from trained ones.
 from alpharl.forecasting import VERSION as FORECAST_VERSION
-from alpharl.variants import RANK_VERSION
+from alpharl.variants import RANK_VERSION, TRUTH_VERSION
 
 RANKS = {(run, v.name): v for run in study.runs for v in plan.rank_variants(run)}
 FORECASTS = {(run, f.name): f for run in study.runs for f in plan.forecasts(run)}
@@ -24,6 +25,14 @@ def forecast_inputs(wildcards):
     if "scores" in forecast.needs:
         needed["scores"] = paths.accuracy(run, study.validation_suite)
     return needed
+
+
+def target_steps(wildcards):
+    return sorted({forecast.target_step for forecast in plan.known(wildcards.run)})
+
+
+def known_forecasts(wildcards):
+    return [paths.forecast(wildcards.run, f.name) for f in plan.known(wildcards.run)]
 
 
 rule rank:
@@ -93,3 +102,35 @@ rule forecast:
         " --through {params.through} --target-step {params.target} --method {params.method}"
         " {params.options:q} {params.scores:q} --factors {params.factors:q} --gram {params.gram:q}"
         " --shards {params.shards} --record-undefined --out {params.folder:q} > {log:q} 2>&1"
+
+
+rule truth:
+    input:
+        base=base_manifest,
+        targets=lambda w: [
+            paths.checkpoint_manifest(w.run, step) for step in target_steps(w)
+        ],
+        forecasts=lambda w: [f"{folder}/variant.json" for folder in known_forecasts(w)],
+        gram=lambda w: gram_files(w.run),
+    output:
+        table=paths.truth("{run}"),
+        csv=paths.truth("{run}").replace(".parquet", ".csv"),
+    log:
+        paths.log("truth/{run}"),
+    benchmark:
+        paths.benchmark("truth/{run}")
+    wildcard_constraints:
+        run=one_of(run for run in study.runs if plan.known(run)),
+    resources:
+        mem_mb=gigabytes(4),
+        runtime=hours(1),
+    params:
+        variants=known_forecasts,
+        models=lambda w: [paths.checkpoint(w.run, step) for step in target_steps(w)],
+        steps=target_steps,
+        version=TRUTH_VERSION,
+    message:
+        "Comparing the forecasts of {wildcards.run} with its trained weights"
+    shell:
+        "alpharl truth --variant {params.variants:q} --target {params.models:q}"
+        " --step {params.steps} --gram {input.gram:q} --out {output.table:q} > {log:q} 2>&1"

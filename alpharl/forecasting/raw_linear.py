@@ -1,0 +1,26 @@
+"""`raw-linear`: a least-squares line through every parameter, without any SVD.
+
+The raw variant that RELEX (arXiv 2605.21468) compares itself with, and its limit at full temporal
+rank. The line has a free intercept: it need not pass through the base.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alpharl.dynamics.temporal import line_weights
+from alpharl.forecasting.contract import Prediction, Window
+from alpharl.study.methods import RawLinear
+
+
+def raw_linear(window: Window, options: RawLinear) -> Prediction:
+    """Base + each parameter's line at the target, all tensors.
+
+    A line's value is a weighted sum of its points, and the weights depend on the steps alone: they
+    are the same for all parameters.
+    """
+    found = line_weights(np.array(window.steps), window.target_step)
+    weights = dict(zip(window.steps, found.tolist(), strict=True))
+    return Prediction(
+        blend={name: dict(weights) for name in window.tensors}, fit={"weights": weights}
+    )
