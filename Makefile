@@ -37,6 +37,7 @@ test-faults: setup
 # Ratios of the factor and gram stages to their floors; needs 15 GB of disk and memory.
 benchmark: setup
 	python -m tests.benchmarks.run --out docs/benchmarks.md
+
 # Each test is skipped, and says why, where there is no GPU.
 test-gpu: setup
 	pytest tests/gpu -rs

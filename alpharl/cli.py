@@ -16,6 +16,7 @@ from alpharl import __version__, verbs
 from alpharl.errors import AlpharlError
 from alpharl.gpu import allot, require_visible
 from alpharl.study.recipes import KINDS
+from alpharl.verbs.inputs import log
 
 PATTERN = "folder pattern with {step} in it, such as 'runs/foo/step-{step}'"
 
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit status: 0, or 1 with one line on standard error."""
     args = _parser().parse_args(argv)
     try:
-        with allot(args.gpus, verbs.log):
+        with allot(args.gpus, log):
             require_visible(args.gpus)
             args.run_verb(args)
     except AlpharlError as error:

@@ -77,12 +77,18 @@ def read_index(folder: Path) -> ModelIndex:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The model's `config.json`; empty where there is none or it is not an object."""
+    """The model's `config.json`; empty where there is none or it is not an object.
+
+    What a multimodal model says of its language model stands at the top too.
+    """
     try:
         found = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    nested = found.get("text_config")
+    return {**(nested if isinstance(nested, dict) else {}), **found}
 
 
 def _without_tied_head(folder: Path, tensors: dict[str, TensorInfo]) -> dict[str, TensorInfo]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alpharl.checkpoints.index import HEAD, ModelIndex, require_same_tensors
 from alpharl.errors import CheckpointError
-from alpharl.spectra.scope import Matrix, Scope, matrices
+from alpharl.spectra.scope import Matrix, Scope, layer_of, matrices
 from alpharl.study.depth import Depth
 
 FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
@@ -42,6 +42,8 @@ class Estimate:
     full_svd: int
     """What all of U, S and V of the same matrices would take, per checkpoint."""
     gram: int
+    left_out: list[str]
+    """Matrices of decoder layers that are not factored: routers, projections of unknown names."""
 
 
 def estimate_run(
@@ -82,6 +84,11 @@ def estimate_run(
         full_svd=sum(_full_svd(matrix) for matrix in scoped),
         # (T, T) float64 per tensor, and the steps.
         gram=8 * len(checkpoints) ** 2 * len(last.tensors) + 8 * len(checkpoints),
+        left_out=[
+            name
+            for name, info in last.tensors.items()
+            if len(info.shape) >= 2 and layer_of(name) >= 0 and name not in names
+        ],
     )
 
 

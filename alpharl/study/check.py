@@ -107,6 +107,7 @@ def _column(e: Estimate) -> dict[str, str]:
         "parameters": f"{e.parameters:,}",
         "dtype": e.dtypes,
         "files": f"{e.files} (sharded)" if e.files > 1 else "1",
+        "layer matrices left out": f"{len(e.left_out)}{_first(e.left_out)}",
         "output head": "tied" if e.tied else "own",
         "one checkpoint": _size(e.checkpoint),
         "factors read (all checkpoints)": _size(e.factors_read),
@@ -116,6 +117,10 @@ def _column(e: Estimate) -> dict[str, str]:
         "full U, S, V would take": f"{_size(e.full_svd)} ({e.full_svd / e.factors:,.0f} times)",
         "gram written": _size(e.gram),
     }
+
+
+def _first(names: list[str]) -> str:
+    return f" ({names[0]})" if names else ""
 
 
 def _size(count: int) -> str:

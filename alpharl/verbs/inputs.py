@@ -1,0 +1,90 @@
+"""What several verbs read and write: folders of checkpoints, factors, grams, score tables."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alpharl.checkpoints.files import write_atomic
+from alpharl.checkpoints.sources import at_steps, find_steps
+from alpharl.errors import MethodError
+from alpharl.study.depth import Depth
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from alpharl.spectra.gram import Gram
+    from alpharl.spectra.lowrank import Factors
+
+
+def log(line: str) -> None:
+    """Print a progress line to standard error at once."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def run_folders(args: Namespace) -> dict[int, Path]:
+    """Model folders of the run's steps, increasing, without the base."""
+    found = at_steps(args.checkpoints, args.steps) if args.steps else find_steps(args.checkpoints)
+    # Step 0 is the base, not an observation, also where it was saved with the run.
+    return {step: found[step] for step in sorted(found) if step > 0}
+
+
+def read_accuracy(path: Path) -> dict[int, float]:
+    """A table `step,accuracy` as a mapping."""
+    try:
+        with path.open(newline="") as file:
+            return {int(row["step"]): float(row["accuracy"]) for row in csv.DictReader(file)}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise MethodError(
+            f"{path}: expected a CSV with columns step,accuracy ({error!r})"
+        ) from None
+
+
+def write_table(table: pd.DataFrame, out: Path) -> None:
+    """Write a table as Parquet, and as CSV beside it."""
+    write_atomic(out.with_suffix(".csv"), lambda p: table.to_csv(p, index=False))
+    write_atomic(out, lambda p: table.to_parquet(p, index=False))
+
+
+def factors_of(
+    args: Namespace, folders: Mapping[int, Path], depth: Depth
+) -> dict[int, dict[str, Factors]]:
+    """Factors of each step."""
+    found = {}
+    for step, folder in folders.items():
+        made = args.factors and shard_paths(args.factors.replace("{step}", str(step)), args.shards)
+        found[step] = factors_at(made, args.base, folder, depth)
+    return found
+
+
+def factors_at(
+    made: list[Path] | None, base: Path, checkpoint: Path, depth: Depth
+) -> dict[str, Factors]:
+    """Factors of one checkpoint: read where they were made before, else made now."""
+    from alpharl.spectra.lowrank import read_factors
+
+    if made:
+        return read_factors(made)
+    from alpharl.spectra.factors import Settings, factor_checkpoint
+
+    log(f"factors of {checkpoint}")
+    return factor_checkpoint(base, checkpoint, Settings(depth))
+
+
+def gram_of(args: Namespace, folders: Mapping[int, Path]) -> Gram:
+    """Gram of the steps: read where it was made before, else made now."""
+    from alpharl.spectra.gram import gram_run, read_gram
+
+    if args.gram:
+        return read_gram(shard_paths(args.gram, args.shards))
+    log(f"gram of {len(folders)} checkpoints")
+    return gram_run(args.base, dict(folders))
+
+
+def shard_paths(pattern: str, count: int) -> list[Path]:
+    """Files of all shards of a pattern with `{shard}` in it."""
+    return [Path(pattern.replace("{shard}", str(shard))) for shard in range(count)]

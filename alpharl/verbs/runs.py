@@ -1,0 +1,47 @@
+"""Bases, runs and their manifests: pretrain, train, manifest, checkpoints."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+def pretrain(args: Namespace) -> None:
+    """Pretrain a base and write its manifest."""
+    from alpharl.checkpoints.manifest import write_manifest
+    from alpharl.study.training import PretrainSpec
+    from alpharl.training.pretrain import pretrain as pretrain_base
+
+    pretrain_base(PretrainSpec.model_validate_json(args.spec), args.out)
+    write_manifest(args.out, 0, args.manifest)
+
+
+def train(args: Namespace) -> None:
+    """Train a run and write a manifest for each checkpoint."""
+    from alpharl.checkpoints.manifest import write_manifest
+    from alpharl.study.training import TrainSpec
+    from alpharl.training.train import train as train_run
+
+    spec = TrainSpec.model_validate_json(args.spec)
+    train_run(spec, args.base, args.out)
+    for step in spec.saved_steps():
+        out = Path(args.manifests.replace("{step}", str(step)))
+        write_manifest(args.out / f"step-{step}", step, out, args.base)
+
+
+def manifest(args: Namespace) -> None:
+    """Check a checkpoint against its base and write its manifest."""
+    from alpharl.checkpoints.manifest import write_manifest
+
+    write_manifest(args.checkpoint, args.step, args.out, args.base)
+
+
+def checkpoints(args: Namespace) -> None:
+    """Collect a run's manifests into one table."""
+    from alpharl.checkpoints.manifest import write_checkpoints
+
+    write_checkpoints(args.run, args.base, args.manifests, args.out)

@@ -1,0 +1,67 @@
+"""Suites and scores: suite, disjoint, evaluate, accuracy."""
+
+from __future__ import annotations
+
+import json
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alpharl.checkpoints.files import write_json, write_text
+from alpharl.verbs.inputs import log
+
+if TYPE_CHECKING:
+    pass
+
+
+def suite(args: Namespace) -> None:
+    """Fix a suite's questions."""
+    from alpharl.evaluation.suites import write_suite
+    from alpharl.study.config import Suite
+
+    write_suite(args.name, Suite.model_validate_json(args.spec), args.out)
+
+
+def disjoint(args: Namespace) -> None:
+    """Refuse questions that validation and test suites share."""
+    from alpharl.evaluation.suites import read_suite, require_disjoint
+
+    write_json(args.out, require_disjoint([read_suite(path) for path in args.suites]))
+
+
+def evaluate(args: Namespace) -> None:
+    """Score variants that have no result yet; one file each."""
+    # No model hub is asked for anything, and a line per variant replaces a bar per batch. Both are
+    # read when the libraries are imported.
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    from alpharl.evaluation.runner import score_variants
+    from alpharl.evaluation.suites import read_suite
+
+    named = [entry.partition("=") for entry in args.variant]
+    variants = {name: Path(folder) for name, _, folder in named}
+    settings = {"engine": args.engine, "dtype": args.dtype, "batch_size": args.batch_size}
+    digests = _digests(args.manifests)
+    score_variants(
+        read_suite(args.suite), args.base, variants, digests, args.out, settings,
+        {"run": args.run}, log,
+    )  # fmt: skip
+
+
+def accuracy(args: Namespace) -> None:
+    """Collect the checkpoints' results into a table."""
+    rows = [json.loads(path.read_text()) for path in args.scores]
+    rows.sort(key=lambda row: int(row["variant"].removeprefix("step-")))
+    lines = ["step,accuracy,stderr,n"]
+    for row in rows:
+        step = row["variant"].removeprefix("step-")
+        lines.append(f"{step},{row['accuracy']:.6g},{row['stderr']:.6g},{row['n']}")
+    write_text(args.out, "\n".join(lines) + "\n")
+
+
+def _digests(manifests: list[Path]) -> Mapping[str, str]:
+    """Digests of model folders by absolute path; a folder without a manifest is read and hashed."""
+    from alpharl.checkpoints.manifest import KnownDigests
+
+    return KnownDigests(manifests)

@@ -1,0 +1,71 @@
+"""Factors, grams and what follows from them: factors, gram, dynamics, floor."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from alpharl.checkpoints.stage import staged
+from alpharl.errors import StudyError
+from alpharl.study.depth import Depth
+from alpharl.verbs.inputs import factors_of, gram_of, log, read_accuracy, run_folders, write_table
+
+if TYPE_CHECKING:
+    pass
+
+
+def factors(args: Namespace) -> None:
+    """Factor the updates of one or more checkpoints, or one shard of them."""
+    from alpharl.spectra import FACTORS_VERSION
+    from alpharl.spectra.factors import Settings, write_factors
+
+    if len(args.checkpoint) != len(args.out):
+        raise StudyError(
+            f"found {len(args.checkpoint)} checkpoints and {len(args.out)} files for --out; "
+            "expected one file each"
+        )
+    depth = Depth(args.rank, args.percent_components, args.percent_parameters)
+    settings = Settings(depth, args.scope, (args.shard, args.shards), args.spectrum)
+    # The order of the command line stands for the steps.
+    paths, out = dict(enumerate(args.checkpoint)), dict(enumerate(args.out))
+    how = {"version": FACTORS_VERSION, "base": str(args.base), "depth": asdict(depth),
+           "scope": args.scope, "shard": settings.part}  # fmt: skip
+    metadata = {i: how | {"checkpoint": str(path)} for i, path in paths.items()}
+    with staged({-1: args.base, **paths}, args.stage) as checkpoints:
+        write_factors(checkpoints.pop(-1), checkpoints, settings, out, metadata, log)
+
+
+def gram(args: Namespace) -> None:
+    """Make the gram of a run, or of one shard of it."""
+    from alpharl.spectra import GRAM_VERSION
+    from alpharl.spectra.gram import gram_run, write_gram
+
+    part = (args.shard, args.shards)
+    with staged({0: args.base, **run_folders(args)}, args.stage) as checkpoints:
+        found = gram_run(checkpoints.pop(0), checkpoints, part, log)
+    made_from = {"base": str(args.base), "checkpoints": args.checkpoints}
+    write_gram(found, args.out, made_from | {"version": GRAM_VERSION, "shard": part})
+
+
+def dynamics(args: Namespace) -> None:
+    """Fit each matrix's trajectory; write Parquet and its CSV twin."""
+    from alpharl.dynamics.table import Settings, dynamics_table, summarize
+
+    folders = run_folders(args)
+    settings = Settings(args.permutations, args.holdout, args.seed)
+    found, products = factors_of(args, folders, Depth(1)), gram_of(args, folders)
+    table = dynamics_table(found, products, read_accuracy(args.scores), settings, log)
+    write_table(table, args.out)
+    print(summarize(table).to_string())
+
+
+def floor(args: Namespace) -> None:
+    """Measure what bf16 storage alone does to an update; write Parquet and its CSV twin."""
+    from alpharl.spectra.floor import floor_table, summarize
+    from alpharl.spectra.lowrank import read_factors
+
+    made = read_factors(args.factors) if args.factors else None
+    table = floor_table(args.base, args.checkpoint, made, args.seed, log)
+    write_table(table, args.out)
+    print(summarize(table).to_string())
