@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 17
 """Elements that a thread reads of each checkpoint at a time: 256 KiB of bfloat16."""
-CHUNK = 160 << 10
+CHUNK = 320 << 10
 """Elements of all checkpoints together that it computes on at a time: a core's cache of float32."""
 BLOCK = 1024
 """Elements whose products are summed in float32."""

@@ -285,7 +285,7 @@ def dense_gram(trajectory, name: str) -> np.ndarray:
     ("dtype", "files"), [(torch.float32, 1), (torch.bfloat16, 1), (torch.bfloat16, 3)]
 )
 @pytest.mark.parametrize(
-    ("piece", "chunk", "block"), [(1 << 17, 160 << 10, 1024), (300, 1000, 64), (7, 1, 16)]
+    ("piece", "chunk", "block"), [(1 << 17, 320 << 10, 1024), (300, 1000, 64), (7, 1, 16)]
 )
 def test_gram_against_dense(make_trajectory, monkeypatch, dtype, files, piece, chunk, block):
     monkeypatch.setattr(gram_module, "PIECE", piece)
