@@ -56,7 +56,9 @@ def test_a_new_rank_plans_only_its_variant_its_score_and_the_report(finished, mi
 def test_an_ablation_that_reads_deeper_factors_again(finished, mini):
     config = mini(ablation={"percent_components": [20]})
     planned = finished.planned(config)
-    assert planned["factors"] == 2 * 3 * 2
+    # Two shards of the checkpoints 2 and 4 together, and of 6.
+    jobs = ("factors_rl_2_to_4", "factors_rl_6_to_6", "factors_sft_2_to_4", "factors_sft_6_to_6")
+    assert {job: planned[job] for job in jobs} == dict.fromkeys(jobs, 2)
     assert not any(name.startswith("train") for name in planned)
 
 
@@ -82,7 +84,7 @@ def test_a_changed_learning_rate_touches_one_run(finished, mini):
     config["runs"]["sft"]["train"]["learning_rate"] = 2.0e-3
     planned = finished.planned(config)
     assert planned["train_sft"] == 1
-    assert planned["factors"] == 3 * 2
+    assert planned["factors_sft_2_to_4"] == planned["factors_sft_6_to_6"] == 2
     assert not any("rl" in name for name in planned if name.startswith(("train", "score")))
 
 
@@ -90,7 +92,8 @@ def test_a_changed_test_suite_fits_nothing_again(finished, mini):
     config = mini()
     config["suites"]["test"]["tasks"][0]["limit"] = 20
     planned = finished.planned(config)
-    assert not {"forecast", "rank", "dynamics", "gram", "factors"} & set(planned)
+    made = ("forecast", "rank", "dynamics", "gram", "factors")
+    assert not [name for name in planned if name.startswith(made)]
     assert {name for name in planned if name.startswith("score")} == {
         f"score_{run}_test_{group}"
         for run in ("rl", "sft")
