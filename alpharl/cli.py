@@ -157,6 +157,10 @@ def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
         "--record-undefined", action="store_true",
         help="where the method is undefined, write a variant that says so instead of failing",
     )  # fmt: skip
+    forecast.add_argument(
+        "--suite", type=Path, help="suite.json to score trial models on; its role is validation"
+    )
+    _engine(forecast)
     _stores(forecast)
     _variant_out(forecast)
     truth = _verb(add, "truth", "How far forecast weights are from those that were trained.")
@@ -187,11 +191,8 @@ def _score_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     evaluate.add_argument("--variant", action="append", required=True, metavar="NAME=FOLDER")
     evaluate.add_argument("--manifests", type=Path, nargs="*", default=[])
     evaluate.add_argument("--run", default="")
-    evaluate.add_argument("--engine", choices=["hf"], default="hf")
-    evaluate.add_argument("--dtype", default="float32")
-    evaluate.add_argument("--batch-size", type=int, default=64)
+    _engine(evaluate)
     evaluate.add_argument("--out", type=Path, required=True, help="folder of the results")
-    _gpus(evaluate)
     accuracy = _verb(add, "accuracy", "Collect checkpoint results into a step,accuracy table.")
     accuracy.add_argument("--scores", type=Path, nargs="+", required=True)
     accuracy.add_argument("--out", type=Path, required=True)
@@ -212,6 +213,13 @@ def _shard(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shard", type=int, default=0)
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--stage", metavar="FOLDER", help="copy the weight files there first")
+
+
+def _engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=["hf"], default="hf")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--batch-size", type=int, default=64)
+    _gpus(parser)
 
 
 def _gpus(parser: argparse.ArgumentParser) -> None:

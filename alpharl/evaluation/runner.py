@@ -52,7 +52,7 @@ def score_variants(
     progress(f"{len(variants) - len(pending)} of {len(variants)} variants are scored already")
     if not pending:
         return
-    scorer = _Scorer(suite, base, settings)
+    scorer = Scorer(suite, base, settings)
     started = time.monotonic()
     for done, (name, (source, identity)) in enumerate(pending.items(), start=1):
         result = {"variant": name, "suite": suite.name, "role": suite.role} | scorer.score(source)
@@ -76,10 +76,17 @@ def _shown(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
 
 
-class _Scorer:
+class Scorer:
     """The engine and the suite's tasks, both loaded once."""
 
     def __init__(self, suite: SuiteFiles, base: Path, settings: Mapping[str, Any]) -> None:
+        """Load the base into the engine, and the suite's tasks.
+
+        Args:
+            suite: what is asked.
+            base: model folder of step 0.
+            settings: `engine`, `dtype` and `batch_size`.
+        """
         from alpharl.evaluation.hf import HfEngine
         from alpharl.evaluation.lm_tasks import load_task
 

@@ -36,6 +36,9 @@ class Window:
     """Factors per observed step, per matrix."""
     accuracy: Mapping[int, float] | None = None
     """Validation accuracy per step; the base's (step 0) may be among them."""
+    validate: Callable[[Prediction], np.ndarray] | None = None
+    """Outcomes (n,) of a trial model on the validation suite's questions, 1 where it is right:
+    builds and runs the model, so each call costs."""
 
     @property
     def last(self) -> int:
@@ -68,6 +71,18 @@ class Window:
                 "observed checkpoint, give a table with the columns step,accuracy"
             )
         return np.array([known[step] for step in self.steps])
+
+    def need_validate(self) -> Callable[[Prediction], np.ndarray]:
+        """What scores trial models.
+
+        Raises:
+            MethodError: there is no validation suite.
+        """
+        if self.validate is None:
+            raise MethodError(
+                "found no validation suite; this method scores trial models, give one with --suite"
+            )
+        return self.validate
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from alpharl.forecasting.alpharl_pls import alpharl_paper, alpharl_repo
 from alpharl.forecasting.alpharl_step import alpharl_step
+from alpharl.forecasting.auto import auto
 from alpharl.forecasting.contract import Forecaster, Prediction, Window
+from alpharl.forecasting.effopd import effopd
 from alpharl.forecasting.expo import expo
 from alpharl.forecasting.first_update import first_update
 from alpharl.forecasting.last import last
@@ -25,6 +27,8 @@ FORECASTERS: dict[str, Forecaster] = {
     "relex": relex,
     "relex-pinned": relex_pinned,
     "recent": recent,
+    "effopd": effopd,
+    "auto": auto,
     "alpharl-paper": alpharl_paper,
     "alpharl-repo": alpharl_repo,
     "alpharl-step": alpharl_step,

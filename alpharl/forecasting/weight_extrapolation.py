@@ -17,22 +17,27 @@ def weight_extrapolation(window: Window, options: WeightExtrapolation) -> Predic
     Raises:
         MethodError: `first` is not an observed step before the last.
     """
-    first, later = _first(window, options), window.last
+    first, later = earlier_step(window, options.first), window.last
     beta = (window.target_step - first) / (later - first)
     line, copy = {first: 1.0 - beta, later: beta}, {later: 1.0}
     blend = {name: dict(copy if "norm" in name else line) for name in window.tensors}
     return Prediction(blend=blend, fit={"first": first, "last": later, "beta": beta})
 
 
-def _first(window: Window, options: WeightExtrapolation) -> int:
+def earlier_step(window: Window, first: int | None) -> int:
+    """An observed step before the last: `first`, or by default the one nearest half the window.
+
+    Raises:
+        MethodError: there is no such step.
+    """
     earlier = window.steps[:-1]
-    if options.first is None:
+    if first is None:
         if not earlier:
             raise MethodError("found 1 checkpoint in the window, expected 2; widen the window")
         return min(earlier, key=lambda step: (abs(step - window.last / 2), step))
-    if options.first not in earlier:
+    if first not in earlier:
         raise MethodError(
-            f"first: found step {options.first}, expected one of {earlier}, the observed steps "
+            f"first: found step {first}, expected one of {earlier}, the observed steps "
             "before the window's last"
         )
-    return options.first
+    return first

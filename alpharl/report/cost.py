@@ -64,7 +64,7 @@ def balance(results: Results, run: str, forecast: ForecastVariant) -> Balance:
     scored = (seen + 1) / (len(steps) + 1)
     skipped = (forecast.target_step - forecast.through) / steps[-1]
     validation = f"score/{run}/{results.study.validation_suite}-checkpoints"
-    needs = forecast.needs
+    needs = forecast.options.reads
     return Balance(
         training=_seconds(results, f"train/{run}") * skipped,
         factors=_seconds(results, f"factors/{run}/") * window if "factors" in needs else 0.0,

@@ -12,7 +12,8 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from alpharl.study.base import Frozen
 
-Need = Literal["factors", "gram", "scores"]
+Need = Literal["factors", "gram", "scores", "suite"]
+"""Small files of a run; or the validation suite itself, on which a method scores trial models."""
 
 
 class Method(Frozen):
@@ -21,9 +22,14 @@ class Method(Frozen):
     source: ClassVar[str]
     """The paper or repository that the method comes from."""
     needs: ClassVar[frozenset[Need]] = frozenset()
-    """Which small files a fit reads, besides the list of observed steps."""
+    """What a fit reads, besides the list of observed steps, whatever its options are."""
     cost: ClassVar[str]
     """What one forecast costs beyond the files that it needs."""
+
+    @property
+    def reads(self) -> frozenset[Need]:
+        """What a fit with these options reads."""
+        return self.needs
 
 
 class Last(Method):
@@ -38,10 +44,18 @@ class Expo(Method):
     """Base + (1 + alpha) times the window's last update."""
 
     source = "ExPO, arXiv 2404.16792"
-    cost = "nothing"
+    cost = "nothing; with alpha: validation, a validation score for each value of the grid"
     method: Literal["expo"] = "expo"
-    alpha: float = 0.5
-    """How far to go past the last checkpoint, in units of its own update."""
+    alpha: float | Literal["validation"] = 0.5
+    """How far to go past the last checkpoint, in units of its own update; `validation`: the value
+    of `grid` whose model scores best on the validation suite."""
+    grid: list[float] = Field(default=[0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0], min_length=1)
+    """Values that `validation` chooses from; of equal scores the smallest counts."""
+
+    @property
+    def reads(self) -> frozenset[Need]:
+        """The validation suite if alpha is chosen on it."""
+        return frozenset({"suite"} if self.alpha == "validation" else ())
 
 
 class FirstUpdate(Method):
@@ -112,6 +126,35 @@ class Recent(_TemporalFit):
     """Share of the window's checkpoints that is fitted, the latest; at least 3 if it has them."""
 
 
+class EffOPD(Method):
+    """A line search along the last gap, on while the validation score rises."""
+
+    source = "EffOPD, arXiv 2605.11739, released code"
+    needs = frozenset({"suite"})
+    cost = "one validation score, and one more per trial"
+    method: Literal["effopd"] = "effopd"
+    first: PositiveInt | None = None
+    """The step that the gap starts at; default: the saved step nearest half the window."""
+    trials: PositiveInt = 5
+    """How many times the move may be lengthened."""
+
+
+class Auto(Method):
+    """What the verdict on the window supports: a method, its amplitude, or the last checkpoint."""
+
+    source = "ours"
+    needs = frozenset({"gram", "scores"})
+    cost = "rehearsals on the gram, and five validation scores unless trials is false"
+    method: Literal["auto"] = "auto"
+    trials: bool = True
+    """Whether trial models are scored on the validation suite, which then decide."""
+
+    @property
+    def reads(self) -> frozenset[Need]:
+        """The validation suite too if there are trials."""
+        return self.needs | {"suite"} if self.trials else self.needs
+
+
 class AlphaRLPaper(Method):
     """Norm-rescaled sigma_1 u_1 fitted against accuracy by PLS, added to the base."""
 
@@ -153,6 +196,8 @@ MethodOptions = Annotated[
     | Relex
     | RelexPinned
     | Recent
+    | EffOPD
+    | Auto
     | AlphaRLPaper
     | AlphaRLRepo
     | AlphaRLStep,
@@ -169,6 +214,8 @@ METHODS: dict[str, type[Method]] = {
     "relex": Relex,
     "relex-pinned": RelexPinned,
     "recent": Recent,
+    "effopd": EffOPD,
+    "auto": Auto,
     "alpharl-paper": AlphaRLPaper,
     "alpharl-repo": AlphaRLRepo,
     "alpharl-step": AlphaRLStep,

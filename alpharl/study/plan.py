@@ -8,7 +8,7 @@ from typing import Literal
 from alpharl.errors import StudyError
 from alpharl.study.config import Study
 from alpharl.study.depth import Depth, deepest
-from alpharl.study.methods import METHODS, MethodOptions, Need
+from alpharl.study.methods import MethodOptions
 from alpharl.study.paths import Paths
 from alpharl.study.recipes import RankVariant, ablation_depth, rank_variants
 
@@ -23,11 +23,6 @@ class ForecastVariant:
     through: int
     target_step: int
     options: MethodOptions
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        """Which small files the fit reads."""
-        return METHODS[self.options.method].needs
 
     @property
     def option_pairs(self) -> list[str]:

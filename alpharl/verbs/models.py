@@ -25,6 +25,7 @@ from alpharl.verbs.inputs import (
     run_folders,
     write_table,
 )
+from alpharl.verbs.trials import trial_scorer
 
 if TYPE_CHECKING:
     from alpharl.forecasting.contract import Blend
@@ -127,12 +128,16 @@ def _depth(args: Namespace) -> Depth:
 
 
 def _inputs(args: Namespace, folders: Mapping[int, Path], options: MethodOptions) -> dict[str, Any]:
-    """What the method needs; the gram also where it was made before, for the norm ratio."""
-    needs = options.needs
+    """What the method reads; the gram also where it was made before, for the norm ratio.
+
+    Of accuracies only those that were known by the window's last step.
+    """
+    reads, known = options.reads, read_accuracy(args.scores) if args.scores else {}
     return {
-        "gram": gram_of(args, folders) if "gram" in needs or args.gram else None,
-        "factors": factors_of(args, folders, Depth(1)) if "factors" in needs else None,
-        "accuracy": read_accuracy(args.scores) if args.scores else None,
+        "gram": gram_of(args, folders) if "gram" in reads or args.gram else None,
+        "factors": factors_of(args, folders, Depth(1)) if "factors" in reads else None,
+        "accuracy": {step: a for step, a in known.items() if step <= args.through} or None,
+        "validate": trial_scorer(args, folders) if "suite" in reads and args.suite else None,
     }
 
 

@@ -33,20 +33,30 @@ def disjoint(args: Namespace) -> None:
 
 def evaluate(args: Namespace) -> None:
     """Score variants that have no result yet; one file each."""
-    # No model hub is asked for anything, and a line per variant replaces a bar per batch. Both are
-    # read when the libraries are imported.
-    os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    go_offline()
     from alpharl.evaluation.runner import score_variants
     from alpharl.evaluation.suites import read_suite
 
     named = [entry.partition("=") for entry in args.variant]
     variants = {name: Path(folder) for name, _, folder in named}
-    settings = {"engine": args.engine, "dtype": args.dtype, "batch_size": args.batch_size}
-    digests = _digests(args.manifests)
+    digests, settings = _digests(args.manifests), engine_settings(args)
     score_variants(
         read_suite(args.suite), args.base, variants, digests, args.out, settings,
         {"run": args.run}, log,
     )  # fmt: skip
+
+
+def go_offline() -> None:
+    """Ask no model hub for anything, and show no bar per batch.
+
+    The libraries read both when they are imported, so call this before.
+    """
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+
+
+def engine_settings(args: Namespace) -> dict[str, object]:
+    """The engine's settings from the command line."""
+    return {"engine": args.engine, "dtype": args.dtype, "batch_size": args.batch_size}
 
 
 def accuracy(args: Namespace) -> None:

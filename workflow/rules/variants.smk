@@ -19,12 +19,32 @@ def forecast_inputs(wildcards):
     """What the method needs; the gram always, for the size of what is predicted."""
     run, forecast = wildcards.run, forecast_of(wildcards)
     needed = {"gram": gram_files(run)}
-    if "factors" in forecast.needs:
+    if "factors" in forecast.options.reads:
         seen = [step for step in plan.steps(run) if step <= forecast.through]
         needed["factors"] = factor_files(run, seen)
-    if "scores" in forecast.needs:
+    if "scores" in forecast.options.reads:
         needed["scores"] = paths.accuracy(run, study.validation_suite)
+    if "suite" in forecast.options.reads:
+        needed["suite"] = paths.suite(study.validation_suite)
     return needed
+
+
+def forecast_suite(wildcards, input):
+    """Options for scoring trial models, of a method that does."""
+    if "suite" not in input.keys():
+        return []
+    settings = study.evaluation
+    return [
+        f"--suite={input.suite}",
+        f"--engine={settings.engine}",
+        f"--dtype={settings.dtype}",
+        f"--batch-size={settings.batch_size}",
+        f"--gpus={study.gpus}",
+    ]
+
+
+def forecast_gpus(wildcards):
+    return study.gpus if "suite" in forecast_of(wildcards).options.reads else 0
 
 
 def target_steps(wildcards):
@@ -77,8 +97,9 @@ rule forecast:
     wildcard_constraints:
         forecast=one_of(name for _, name in FORECASTS),
     resources:
-        mem_mb=gigabytes(2),
-        runtime=hours(0.5),
+        mem_mb=gigabytes(4),
+        runtime=hours(1),
+        gpu=forecast_gpus,
     params:
         base=base_model,
         pattern=lambda w: paths.checkpoint_pattern(w.run),
@@ -93,6 +114,7 @@ rule forecast:
         scores=lambda w, input: [
             f"--scores={path}" for path in [input.get("scores")] if path
         ],
+        suite=forecast_suite,
         folder=lambda w: paths.forecast(w.run, w.forecast),
         version=FORECAST_VERSION,
     message:
@@ -100,7 +122,7 @@ rule forecast:
     shell:
         "alpharl forecast --base {params.base:q} --checkpoints {params.pattern:q} --steps {params.steps}"
         " --through {params.through} --target-step {params.target} --method {params.method}"
-        " {params.options:q} {params.scores:q} --factors {params.factors:q} --gram {params.gram:q}"
+        " {params.options:q} {params.scores:q} {params.suite:q} --factors {params.factors:q} --gram {params.gram:q}"
         " --shards {params.shards} --record-undefined --out {params.folder:q} > {log:q} 2>&1"
 
 

@@ -1,0 +1,142 @@
+"""The verdict: is a forecast beyond the window supported, by which method, how far, and why?
+
+From the window alone. Weights that are well predicted need not score well: an extrapolated model
+can be nearer to the trained one than the window's last checkpoint is, and answer worse. So with a
+validation suite a few trial models decide. Without one the verdict needs predictable weights
+(rehearsed forecasts inside the window, beside random walks) and room left in the accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from alpharl.forecasting.candidates import FAMILIES, Candidate, candidates, shrunk
+from alpharl.forecasting.contract import Prediction, Window
+from alpharl.forecasting.evidence import Evidence, accuracy, holdout, rotation, walks
+from alpharl.forecasting.last import last
+from alpharl.study.methods import Last
+
+ERRORS = 2.0
+"""Paired standard errors by which the best trial must beat the last checkpoint."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What may be expected beyond the window, and the model that follows from it."""
+
+    supported: bool
+    method: str
+    """The method to forecast with; `last` where nothing is supported."""
+    amplitude: float
+    """Share of the way from the last checkpoint to the target; 0 for `last`."""
+    step: int
+    """How far: the step that this amplitude amounts to."""
+    evidence: list[Evidence]
+    prediction: Prediction = field(repr=False)
+
+    @property
+    def lines(self) -> list[str]:
+        """The verdict, then the reasons, for people."""
+        head = "not supported, keep the last checkpoint"
+        if self.supported:
+            head = f"supported, by {self.method} as far as step {self.step}"
+        return [head, *(f"{'+' if e.speaks_for else '-'} {e.text}" for e in self.evidence)]
+
+    def as_json(self) -> dict[str, Any]:
+        """All but the model, JSON-ready."""
+        return {
+            "supported": self.supported,
+            "method": self.method,
+            "amplitude": self.amplitude,
+            "step": self.step,
+            "evidence": [asdict(e) for e in self.evidence],
+        }
+
+
+def assess(window: Window) -> Verdict:
+    """The verdict on the window's target.
+
+    Args:
+        window: with its gram, and where there are any with accuracies and `validate`.
+
+    Raises:
+        MethodError: no gram.
+    """
+    ranked = candidates(window)
+    if not ranked:
+        short = f"the window holds {len(window.steps)} checkpoints; a rehearsal needs 3 at least"
+        return _kept(window, [Evidence("window", len(window.steps), False, short)])
+    best = ranked[0]
+    geometry = [holdout(best), walks(window, best), rotation(window)]
+    if window.validate is not None:
+        return _by_trials(window, ranked, [*geometry, *accuracy(window)])
+    evidence = [*geometry, *(accuracy(window) or [_unknown()])]
+    if all(e.speaks_for for e in evidence):
+        return _supported(window, best, min(max(best.amplitude, 0.0), 1.0), evidence)
+    return _kept(window, evidence)
+
+
+def _unknown() -> Evidence:
+    text = "no validation accuracy is given: weights alone do not show that anything is gained"
+    return Evidence("accuracy", float("nan"), False, text)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial model's validation score beside the last checkpoint's, question by question."""
+
+    candidate: Candidate
+    amplitude: float
+    gain: float
+    error: float
+    """Paired standard error of the gain."""
+
+
+def _by_trials(window: Window, ranked: Sequence[Candidate], evidence: list[Evidence]) -> Verdict:
+    """Half the way with the best of each family; then all and a quarter with the better one.
+
+    A walk that no rehearsal tells from a random one is not forecast, whatever a trial scores.
+    """
+    kept = window.need_validate()(last(window, Last()))
+    best_of = [next(c for c in ranked if c.label in family) for family in FAMILIES]
+    trials = [_trial(window, candidate, 0.5, kept) for candidate in best_of]
+    better = max(trials, key=lambda trial: trial.gain).candidate
+    trials += [_trial(window, better, amplitude, kept) for amplitude in (1.0, 0.25)]
+    best = max(trials, key=lambda trial: trial.gain)
+    evidence = [*evidence, _compared(best, len(trials), float(kept.mean()))]
+    walk = next(e for e in evidence if e.name == "random walk")
+    if walk.speaks_for and evidence[-1].speaks_for:
+        return _supported(window, best.candidate, best.amplitude, evidence)
+    return _kept(window, evidence)
+
+
+def _trial(window: Window, candidate: Candidate, amplitude: float, kept: np.ndarray) -> Trial:
+    model = shrunk(window, candidate.forecast(window), amplitude)
+    gains = window.need_validate()(model) - kept
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains)))
+    return Trial(candidate, amplitude, float(gains.mean()), error)
+
+
+def _compared(best: Trial, count: int, kept: float) -> Evidence:
+    text = (
+        f"best of {count} trial models on the validation suite: {best.candidate.label} at "
+        f"amplitude {best.amplitude:g} scores {kept + best.gain:.3f}, the last checkpoint {kept:.3f} (paired "
+        f"standard error {best.error:.3f}; {ERRORS:g} of them count)"
+    )
+    return Evidence("trial", best.gain, best.gain > ERRORS * best.error, text)
+
+
+def _supported(
+    window: Window, candidate: Candidate, amplitude: float, evidence: list[Evidence]
+) -> Verdict:
+    step = round(window.last + amplitude * (window.target_step - window.last))
+    model = shrunk(window, candidate.forecast(window), amplitude)
+    return Verdict(True, candidate.label, amplitude, step, evidence, model)
+
+
+def _kept(window: Window, evidence: list[Evidence]) -> Verdict:
+    return Verdict(False, "last", 0.0, window.last, evidence, last(window, Last()))

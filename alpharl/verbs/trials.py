@@ -1,0 +1,57 @@
+"""Scores of trial models: what a method that searches on the validation suite calls."""
+
+from __future__ import annotations
+
+import tempfile
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alpharl.errors import EvaluationError
+from alpharl.verbs.inputs import log
+from alpharl.verbs.scores import engine_settings, go_offline
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from alpharl.forecasting.contract import Prediction
+
+
+def trial_scorer(
+    args: Namespace, folders: Mapping[int, Path]
+) -> Callable[[Prediction], np.ndarray]:
+    """A function that builds a trial model, scores it on the validation suite and deletes it.
+
+    Args:
+        args: `suite`, `base` and the engine's settings.
+        folders: model folders that a blend may name.
+
+    Raises:
+        EvaluationError: the suite is a test suite.
+    """
+    go_offline()
+    import numpy as np
+
+    from alpharl.evaluation.runner import Scorer
+    from alpharl.evaluation.suites import read_suite
+    from alpharl.variants.store import read_variant, write_variant
+
+    suite = read_suite(args.suite)
+    if suite.role != "validation":
+        raise EvaluationError(
+            f"{args.suite}: found a {suite.role} suite, expected a validation suite; nothing may "
+            "be fitted on test questions"
+        )
+    scorer, base = Scorer(suite, args.base, engine_settings(args)), args.base.absolute()
+    paths = {step: path.absolute() for step, path in folders.items()}
+
+    def score(prediction: Prediction) -> np.ndarray:
+        with tempfile.TemporaryDirectory(prefix="alpharl-") as folder:
+            trial = Path(folder) / "trial"
+            write_variant(trial, base, paths, {}, prediction.blend, prediction.adapter)
+            outcomes = np.array(scorer.score(read_variant(trial))["correct"])
+        log(f"trial model: validation accuracy {outcomes.mean():.3f}")
+        return outcomes
+
+    return score
