@@ -124,8 +124,8 @@ def _trial(window: Window, candidate: Candidate, amplitude: float, kept: np.ndar
 def _compared(best: Trial, count: int, kept: float) -> Evidence:
     text = (
         f"best of {count} trial models on the validation suite: {best.candidate.label} at "
-        f"amplitude {best.amplitude:g} scores {kept + best.gain:.3f}, the last checkpoint {kept:.3f} (paired "
-        f"standard error {best.error:.3f}; {ERRORS:g} of them count)"
+        f"amplitude {best.amplitude:g} scores {kept + best.gain:.3f}, the last checkpoint "
+        f"{kept:.3f} (paired standard error {best.error:.3f}; {ERRORS:g} of them count)"
     )
     return Evidence("trial", best.gain, best.gain > ERRORS * best.error, text)
 
