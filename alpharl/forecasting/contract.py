@@ -79,6 +79,12 @@ class Prediction:
     fit: dict[str, Any] = field(default_factory=dict)
     """What was fitted, for the report and for people: JSON-ready."""
 
+    def scaled(self, amplitude: float) -> Prediction:
+        """The whole predicted update times a number; what was fitted stays as it was."""
+        blend = {n: {s: amplitude * w for s, w in row.items()} for n, row in self.blend.items()}
+        adapter = {name: low.scaled(amplitude) for name, low in self.adapter.items()}
+        return Prediction(blend, adapter, self.fit)
+
 
 Forecaster = Callable[[Window, Any], Prediction]
 

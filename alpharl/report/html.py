@@ -87,6 +87,8 @@ def draw(results: Results, frames: dict[str, pd.DataFrame]) -> dict[str, str]:
         made["training"] = figures.training(results.training)
     if words.comparisons(frames["forecasts"])["compared"]:
         made["forecasts"] = figures.forecasts(frames["forecasts"])
+    if "amplitudes" in frames:
+        made["amplitudes"] = figures.amplitudes(frames["amplitudes"], frames["gains"])
     return made
 
 

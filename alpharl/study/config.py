@@ -160,6 +160,8 @@ class Forecast(Frozen):
     target_multiple: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
     """The step to forecast as a multiple of each window's last step, rounded; instead of
     `target_step`. A step that is not saved has no trained weights to be compared with."""
+    amplitudes: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default=[])
+    """Beside each forecast as predicted, the same with its whole update times each of these."""
     methods: dict[Name, MethodOptions] = Field(default={})
     """Label to options; the label is the method's name unless `method` says otherwise."""
 

@@ -10,7 +10,7 @@ from alpharl.study.config import Study
 from alpharl.study.depth import Depth, deepest
 from alpharl.study.methods import METHODS, MethodOptions, Need
 from alpharl.study.paths import Paths
-from alpharl.study.recipes import RankVariant, ablation_depth, rank_variants
+from alpharl.study.recipes import RankVariant, ablation_depth, distinct, rank_variants
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class ForecastVariant:
     through: int
     target_step: int
     options: MethodOptions
+    amplitude: float = 1.0
+    """Multiplies the whole predicted update."""
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -95,6 +97,12 @@ def _within(steps: list[int], point: float) -> tuple[float, list[int]]:
     return limit, [step for step in steps if step <= limit + 1e-9]
 
 
+def _amplitudes(wanted: list[float]) -> list[tuple[str, float]]:
+    """The ends of names, and the amplitudes: first 1, as predicted, whose name has no end."""
+    others = [value for value in distinct(wanted) if value != 1]
+    return [("", 1.0), *((f"x{value:g}", value) for value in others)]
+
+
 @dataclass(frozen=True)
 class Plan:
     """All job targets of a study."""
@@ -144,7 +152,7 @@ class Plan:
         return rank_variants(ablation, self.depth, steps)
 
     def forecasts(self, run: str) -> list[ForecastVariant]:
-        """Every method from every window.
+        """Every method from every window, at every amplitude.
 
         Raises:
             StudyError: a window is too short, or reaches the step that it should forecast.
@@ -166,8 +174,11 @@ class Plan:
                 )
             label = window_label(window)
             found += [
-                ForecastVariant(f"{name}@{label}", name, label, through, target, options)
+                ForecastVariant(
+                    f"{name}@{label}{times}", name, label, through, target, options, amplitude
+                )
                 for name, options in settings.methods.items()
+                for times, amplitude in _amplitudes(settings.amplitudes)
             ]
         return found
 

@@ -70,7 +70,7 @@ def forecast(args: Namespace) -> None:
     window = Window(list(folders), target, tensors, **_inputs(args, folders, options))
     undefined = None
     try:
-        prediction = predict(window, options)
+        prediction = predict(window, options).scaled(args.amplitude)
     except UndefinedForecast as error:
         if not args.record_undefined:
             raise
@@ -82,6 +82,7 @@ def forecast(args: Namespace) -> None:
         "algorithm": VERSION,
         "window_steps": window.steps,
         "target_step": window.target_step,
+        "amplitude": args.amplitude,
         "norm_ratio": None if undefined else norm_ratio(window, prediction),
         "undefined": undefined,
         "fit": prediction.fit,

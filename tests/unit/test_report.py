@@ -75,8 +75,11 @@ REASON = "accuracy does not change inside the window"
 class Tree:
     """A results tree with made-up but consistent numbers."""
 
-    def __init__(self, folder: Path, no_gain: str | None = None) -> None:
-        self.study: Study = parse_study({**CONFIG, "results": str(folder)})
+    def __init__(
+        self, folder: Path, no_gain: str | None = None, forecast: dict[str, object] | None = None
+    ) -> None:
+        wanted = {**CONFIG["forecast"], **(forecast or {})}
+        self.study: Study = parse_study({**CONFIG, "results": str(folder), "forecast": wanted})
         self.plan = Plan(self.study)
         self.no_gain = no_gain
         self.rng = np.random.default_rng(0)
@@ -108,11 +111,13 @@ class Tree:
         table = {"run": run, "base": "base", "steps": steps, "checkpoints": points}
         self.write(self.plan.paths.checkpoints(run), table)
         for forecast in self.plan.forecasts(run):
-            undefined = f"alpharl-paper: {REASON}" if forecast.name == UNDEFINED else None
+            undefined = None
+            if forecast.name.startswith(UNDEFINED):
+                undefined = f"alpharl-paper: {REASON}"
             variant: dict[str, object] = {
                 "kind": "forecast",
                 "undefined": undefined,
-                "norm_ratio": 1.5,
+                "norm_ratio": None if undefined else 1.5 * forecast.amplitude,
                 "fit": {},
             }
             variant |= {"window_steps": [s for s in steps if s <= forecast.through]}
@@ -129,7 +134,7 @@ class Tree:
                 "relative_error": 1.0 if f.label == "last" else 0.5 + shift,
             }
             for f in self.plan.known(run)
-            if f.name != UNDEFINED
+            if not f.name.startswith(UNDEFINED)
             for tensor, shift in (("layers.0.q_proj", 7.0), ("overall", 0.2))
         ]
         pd.DataFrame(rows).to_parquet(self.plan.paths.truth(run))
@@ -188,7 +193,7 @@ class Tree:
         if run == self.no_gain:
             correct = (self.rng.random(QUESTIONS) < 0.5).astype(int)
         self.correct[run, suite, variant] = correct.astype(float)
-        defined = variant != UNDEFINED
+        defined = not variant.startswith(UNDEFINED)
         stderr = float(correct.std(ddof=1) / np.sqrt(QUESTIONS))
         score = {
             **{"variant": variant, "run": run, "suite": suite, "role": suite},
@@ -209,7 +214,7 @@ class Tree:
             return 0.4 + 0.55 * (1 - math.exp(-int(name.removeprefix("step-")) / 15))
         if name in levels:
             return levels[name]
-        end = 12 if where == "0.2" else 30
+        end = 12 if where.startswith("0.2") else 30
         return 0.4 + 0.55 * (1 - math.exp(-end / 15)) + (0.1 if name == "expo" else 0)
 
     def _benchmarks(self) -> None:
@@ -321,6 +326,32 @@ def test_forecast_weights_stand_beside_the_trained_ones(tree: Tree) -> None:
     undefined = row_of(frame, run="grpo", label="alpharl-paper", window=0.2)
     assert math.isnan(undefined.truth_relative_error)
     assert page.count("cosine 0.72, norm 1.26") == len(frame) - 2
+
+
+def test_amplitudes_stand_apart_from_the_comparison(tree: Tree, tmp_path: Path) -> None:
+    made = Tree(tmp_path, forecast={"amplitudes": [0.5, 2]})
+    page = write_report(made.study).read_text()
+    # The tables list forecasts as predicted, and count those alone.
+    keys = ["run", "label", "window"]
+    assert made.table("forecasts")[keys].equals(tree.table("forecasts")[keys])
+    assert "10 forecasts were compared" in page
+    frame = made.table("amplitudes")
+    assert len(frame) == 3 * len(made.table("forecasts"))
+    row = row_of(frame, run="grpo", label="expo", window=0.5, amplitude=2.0)
+    correct = made.correct["grpo", "test", "expo@0.5x2"]
+    assert (row.norm_ratio, row.accuracy) == (3.0, pytest.approx(correct.mean()))
+    assert row.stderr == pytest.approx(correct.std(ddof=1) / np.sqrt(QUESTIONS), rel=1e-5)
+    delta = correct - made.correct["grpo", "test", "step-30"]
+    assert row.difference == pytest.approx(delta.mean(), rel=1e-5)
+    undefined = frame[frame["accuracy"].isna()]
+    assert set(undefined["label"]) == {"alpharl-paper"} and len(undefined) == 6
+    assert "Accuracy against amplitude" in page
+    assert (made.root / "report" / "figures" / "amplitudes.svg").is_file()
+
+
+def test_without_amplitudes_there_is_no_such_figure(tree: Tree) -> None:
+    assert "Accuracy against amplitude" not in (tree.root / "report" / "index.html").read_text()
+    assert not (tree.root / "report" / "tables" / "amplitudes.csv").exists()
 
 
 def test_a_target_that_was_not_trained_has_no_weights_to_compare(tmp_path: Path) -> None:
