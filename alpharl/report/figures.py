@@ -16,6 +16,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -185,14 +186,19 @@ def spectrum(values: pd.DataFrame, norms: pd.DataFrame) -> str:
         null = values.groupby("index")["null"].mean()
         left.plot(null.index, null, color=GREY, linestyle="--", label="Gaussian null")
         left.set(title="Spectrum at the last step", yscale="log")
-        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        left.yaxis.set_major_formatter("{x:g}")
-        left.yaxis.set_minor_formatter(NullFormatter())
+        _plain_log(left.yaxis)
         left.set(xlabel="index of the singular value", ylabel="share of squared norm")
         right.set(title="Norm of the update", xlabel="step", ylabel="Frobenius norm")
         right.set_ylim(bottom=0)
         _legend(figure, left)
         return _svg(figure, "spectrum")
+
+
+def _plain_log(axis: Axis) -> None:
+    """Marks of a logarithmic axis at 1, 2 and 5, written as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def forecasts(frame: pd.DataFrame) -> str:
@@ -236,21 +242,20 @@ def _forecast_panel(axes: Axes, group: pd.DataFrame, labels: list[str]) -> None:
 
 def amplitudes(frame: pd.DataFrame, gains: pd.DataFrame) -> str:
     """Accuracy over the norm of what is predicted, a line per method, between base and full run."""
-    looks = _run_colours(list(frame["label"].unique()))
+    looks = _run_colours(list(frame.dropna(subset=["norm_ratio"])["label"].unique()))
+    frame = frame[frame["label"].isin(looks)].astype({"norm_ratio": float})
     parts = list(groups(frame, ["run", "suite", "window"]))
-    with _panels(len(parts), 2.8, sharex=True, sharey=True) as (figure, panels):
+    ends = gains.set_index(["run", "suite"])[["base", "full"]]
+    with _panels(len(parts), 2.8, sharey=True) as (figure, panels):
         for axes, (key, group) in zip(panels, parts, strict=True):
-            ends = gains[(gains["run"] == key[0]) & (gains["suite"] == key[1])]
-            _ends(axes.axhline, ends["base"].iloc[0], ends["full"].iloc[0])
-            for label, line in groups(group.dropna(subset=["norm_ratio"]), "label"):
+            _ends(axes.axhline, *ends.loc[key[:2]])
+            for label, line in groups(group, "label"):
                 _amplitude_line(axes, line.sort_values("amplitude"), looks[label])
-            axes.set(title=f"{_title(key[:2])} · {key[2]}", xscale="log")
+            axes.set(title=f"{_title(key[:2])} · {key[2]}", xscale="log", ylabel="accuracy")
             axes.set_xlabel("|predicted| / |last observed|")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_minor_formatter(NullFormatter())
-        panels[0].set_ylabel("accuracy")
-        _legend(figure, panels[0])
+            _plain_log(axes.xaxis)
+        if panels:
+            _legend(figure, panels[0])
         return _svg(figure, "amplitudes")
 
 
