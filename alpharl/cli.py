@@ -151,6 +151,10 @@ def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
         "--target-multiple", type=_number(above=1), metavar="X",
         help="X times the window's last step, rounded",
     )  # fmt: skip
+    target.add_argument(
+        "--target-accuracy", type=_number(above=0, most=1), metavar="A",
+        help="validation accuracy; without a method that fits it, the step that should reach it",
+    )  # fmt: skip
     forecast.add_argument("--scores", type=Path, help="CSV of validation scores: step,accuracy")
     forecast.add_argument(
         "--amplitude", type=_number(above=0), default=1.0, metavar="X",

@@ -164,26 +164,31 @@ def _forecast_row(
     last = results.scores[run, suite, f"step-{forecast.through}"]
     score = results.scores[run, suite, forecast.name]
     fitted = results.forecasts[run, forecast.name]
+    target = results.target_step(run, forecast)
     known = results.truth.get((run, forecast.name), {})
     spent = balance(results, run, forecast)
     defined = not fitted["undefined"]
     against_last = difference(score.correct_n, last.correct_n) if defined else UNDEFINED
     return {
         **{"run": run, "suite": suite, "window": forecast.window, "through": forecast.through},
-        **{"target_step": forecast.target_step, "label": forecast.label},
+        **{"target_step": target, "label": forecast.label},
         **{"method": forecast.options.method, "options": _options(forecast)},
         "amplitude": forecast.amplitude,
         **_compared(score, base, full, against_last),
         **{"undefined": fitted["undefined"] or "", "norm_ratio": fitted["norm_ratio"]},
         **{f"truth_{name}": value for name, value in known.items()},
-        "steps_saved": forecast.target_step - forecast.through,
+        "steps_saved": target - forecast.through,
         **{f"seconds_{name}": seconds for name, seconds in asdict(spent).items()},
         "seconds_saved": spent.saved if defined else float("nan"),
     }
 
 
 def _options(forecast: ForecastVariant) -> str:
-    return json.dumps(forecast.options.model_dump(exclude={"method"}, exclude_none=True))
+    """What the method was given; a target accuracy of the study stands for the method's own."""
+    given = forecast.options.model_dump(exclude={"method"}, exclude_none=True)
+    if forecast.target_accuracy is not None and "target_accuracy" in given:
+        given["target_accuracy"] = forecast.target_accuracy
+    return json.dumps(given)
 
 
 def _ends(results: Results, run: str, suite: str) -> tuple[Score, Score]:

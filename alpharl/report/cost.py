@@ -62,7 +62,7 @@ def balance(results: Results, run: str, forecast: ForecastVariant) -> Balance:
     window = seen / len(steps)
     # Validation scores the base as well, on both sides of the share.
     scored = (seen + 1) / (len(steps) + 1)
-    skipped = (forecast.target_step - forecast.through) / steps[-1]
+    skipped = (results.target_step(run, forecast) - forecast.through) / steps[-1]
     validation = f"score/{run}/{results.study.validation_suite}-checkpoints"
     needs = forecast.needs
     return Balance(

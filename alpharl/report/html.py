@@ -50,6 +50,7 @@ class Page:
             "summary": words.summary(frames["gains"], frames["recovery"], frames["forecasts"]),
             "comparisons": words.comparisons(frames["forecasts"]),
             "software": software(),
+            "target_accuracy": study.forecast.target_accuracy,
             "config": resolved(study),
         }
 

@@ -21,15 +21,25 @@ class ForecastVariant:
     label: str
     window: str
     through: int
-    target_step: int
+    target_step: int | None
+    """None where the target is an accuracy: only the fit says which step that is."""
     options: MethodOptions
     amplitude: float = 1.0
     """Multiplies the whole predicted update."""
+    target_accuracy: float | None = None
 
     @property
     def needs(self) -> frozenset[Need]:
-        """Which small files the fit reads."""
-        return METHODS[self.options.method].needs
+        """Which small files the fit reads; an accuracy is reached only on a line of scores."""
+        needs = METHODS[self.options.method].needs
+        return needs if self.target_accuracy is None else needs | {"scores"}
+
+    @property
+    def target_option(self) -> str:
+        """The target as the command line takes it."""
+        if self.target_accuracy is not None:
+            return f"--target-accuracy={self.target_accuracy}"
+        return f"--target-step={self.target_step}"
 
     @property
     def option_pairs(self) -> list[str]:
@@ -164,10 +174,8 @@ class Plan:
                 through = window_end(steps, window)
             except StudyError as error:
                 raise StudyError(f"forecast.windows: run '{run}': {error}") from None
-            target = settings.target_step or steps[-1]
-            if settings.target_multiple is not None:
-                target = round(settings.target_multiple * through)
-            if through >= target:
+            target, accuracy = self._target_step(steps, through), settings.target_accuracy
+            if target is not None and through >= target:
                 raise StudyError(
                     f"forecast.windows: run '{run}': window {window_label(window)} reaches step "
                     f"{through}, the target is step {target}; a fit may not see its target"
@@ -175,12 +183,27 @@ class Plan:
             label = window_label(window)
             found += [
                 ForecastVariant(
-                    f"{name}@{label}{times}", name, label, through, target, options, amplitude
+                    f"{name}@{label}{times}",
+                    name,
+                    label,
+                    through,
+                    target,
+                    options,
+                    amplitude,
+                    accuracy,
                 )
                 for name, options in settings.methods.items()
                 for times, amplitude in _amplitudes(settings.amplitudes)
             ]
         return found
+
+    def _target_step(self, steps: list[int], through: int) -> int | None:
+        settings = self.study.forecast
+        if settings.target_accuracy is not None:
+            return None
+        if settings.target_multiple is not None:
+            return round(settings.target_multiple * through)
+        return settings.target_step or steps[-1]
 
     def known(self, run: str) -> list[ForecastVariant]:
         """The forecasts of steps that are saved, so that their weights can be compared."""

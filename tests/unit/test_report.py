@@ -18,7 +18,7 @@ from alpharl.report.statistics import difference, gain_recovery, retention
 from alpharl.report.words import variant_label
 from alpharl.study.config import Study, parse_study
 from alpharl.study.depth import Depth
-from alpharl.study.plan import Plan
+from alpharl.study.plan import ForecastVariant, Plan
 from alpharl.study.recipes import Recipe
 from safetensors.numpy import save_file
 
@@ -121,10 +121,17 @@ class Tree:
                 "fit": {},
             }
             variant |= {"window_steps": [s for s in steps if s <= forecast.through]}
+            variant |= {"target_step": self._target_step(forecast)}
             self.write(f"{self.plan.paths.forecast(run, forecast.name)}/variant.json", variant)
         if self.study.runs[run].train:
             log = pd.DataFrame({"step": range(1, 61), "reward": np.linspace(0.2, 0.9, 60)})
             self.write(self.plan.paths.training(run), log.to_csv(index=False))
+
+    def _target_step(self, forecast: ForecastVariant) -> int | None:
+        """Of an accuracy, step 45; in the early window, none reaches it."""
+        if forecast.target_step is not None:
+            return forecast.target_step
+        return None if forecast.window == "0.2" else 45
 
     def _truth(self, run: str) -> None:
         rows = [
@@ -137,7 +144,8 @@ class Tree:
             if not f.name.startswith(UNDEFINED)
             for tensor, shift in (("layers.0.q_proj", 7.0), ("overall", 0.2))
         ]
-        pd.DataFrame(rows).to_parquet(self.plan.paths.truth(run))
+        if rows:
+            pd.DataFrame(rows).to_parquet(self.plan.paths.truth(run))
 
     def _factors(self, run: str, step: int) -> None:
         tensors: dict[str, np.ndarray] = {}
@@ -363,6 +371,33 @@ def test_a_target_that_was_not_trained_has_no_weights_to_compare(tmp_path: Path)
     assert Plan(study).known("grpo") == []
     write_report(study)
     assert made.table("forecasts")["truth_cosine"].isna().all()
+
+
+def test_an_accuracy_as_target_is_said_and_its_step_is_the_fit_s(tmp_path: Path) -> None:
+    made = Tree(tmp_path, forecast={"target_accuracy": 0.9})
+    page = write_report(made.study).read_text()
+    assert "the model whose validation accuracy is 0.9." in page
+    frame = made.table("forecasts")
+    late = row_of(frame, run="grpo", label="alpharl-paper", window=0.5)
+    assert (late.target_step, late.steps_saved) == (45, 15)
+    assert late.seconds_training == pytest.approx(300 * 15 / 60)
+    assert json.loads(late.options) == {"target_accuracy": 0.9}
+    # The step of any forecast is read off validation scores, so they are paid for.
+    late = row_of(frame, run="grpo", label="relex", window=0.5)
+    assert late.seconds_validation == pytest.approx(44 * 6 / 11)
+    early = row_of(frame, run="grpo", label="expo", window=0.2)
+    assert np.isnan(early[["target_step", "steps_saved", "seconds_saved"]].astype(float)).all()
+    assert not np.isnan(early.accuracy)
+    assert frame["truth_cosine"].isna().all()
+    assert "nan" not in re.findall(r">([^<]*)<", page)
+    # Also where no window reaches it.
+    for run in made.study.runs:
+        for forecast in made.plan.forecasts(run):
+            path = Path(f"{made.plan.paths.forecast(run, forecast.name)}/variant.json")
+            made.write(path, {**json.loads(path.read_text()), "target_step": None})
+    page = write_report(made.study).read_text()
+    assert made.table("forecasts")["steps_saved"].isna().all()
+    assert "nan" not in re.findall(r">([^<]*)<", page)
 
 
 def test_standard_error_of_gain_recovery_matches_a_bootstrap() -> None:

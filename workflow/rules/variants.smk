@@ -84,7 +84,7 @@ rule forecast:
         pattern=lambda w: paths.checkpoint_pattern(w.run),
         steps=lambda w: plan.steps(w.run),
         through=lambda w: forecast_of(w).through,
-        target=lambda w: forecast_of(w).target_step,
+        target=lambda w: forecast_of(w).target_option,
         amplitude=lambda w: forecast_of(w).amplitude,
         method=lambda w: forecast_of(w).options.method,
         options=lambda w: [f"--option={o}" for o in forecast_of(w).option_pairs],
@@ -100,7 +100,7 @@ rule forecast:
         "Forecasting {wildcards.run}: {wildcards.forecast}"
     shell:
         "alpharl forecast --base {params.base:q} --checkpoints {params.pattern:q} --steps {params.steps}"
-        " --through {params.through} --target-step {params.target} --amplitude {params.amplitude} --method {params.method}"
+        " --through {params.through} {params.target} --amplitude {params.amplitude} --method {params.method}"
         " {params.options:q} {params.scores:q} --factors {params.factors:q} --gram {params.gram:q}"
         " --shards {params.shards} --record-undefined --out {params.folder:q} > {log:q} 2>&1"
 
