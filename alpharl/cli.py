@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from alpharl import __version__, verbs
@@ -148,10 +148,18 @@ def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     target = forecast.add_mutually_exclusive_group(required=True)
     target.add_argument("--target-step", type=int)
     target.add_argument(
-        "--target-multiple", type=_multiple, metavar="X",
+        "--target-multiple", type=_number(above=1), metavar="X",
         help="X times the window's last step, rounded",
     )  # fmt: skip
+    target.add_argument(
+        "--target-accuracy", type=_number(above=0, most=1), metavar="A",
+        help="validation accuracy; without a method that fits it, the step that should reach it",
+    )  # fmt: skip
     forecast.add_argument("--scores", type=Path, help="CSV of validation scores: step,accuracy")
+    forecast.add_argument(
+        "--amplitude", type=_number(above=0), default=1.0, metavar="X",
+        help="multiplies the whole predicted update",
+    )  # fmt: skip
     forecast.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
     forecast.add_argument(
         "--record-undefined", action="store_true",
@@ -235,14 +243,22 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _multiple(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 1 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"found '{text}', expected a number above 1")
-    return value
+def _number(above: float, most: float = math.inf) -> Callable[[str], float]:
+    """A parser of finite numbers above one bound, and up to the other."""
+    limit = f" and at most {most:g}" if most < math.inf else ""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not above < value <= most or math.isinf(value):
+            raise argparse.ArgumentTypeError(
+                f"found '{text}', expected a number above {above:g}{limit}"
+            )
+        return value
+
+    return parse
 
 
 def _stores(parser: argparse.ArgumentParser) -> None:

@@ -48,6 +48,7 @@ def _predict(
     window: Window, target: float, rescaled: bool
 ) -> tuple[dict[str, LowRank], dict[str, object]]:
     factors, y_t = window.need_factors(), window.need_accuracy()
+    target = window.target_accuracy or target
     adapter, r2 = {}, {}
     for name in filter(in_paper_scope, factors[window.last]):
         vectors_tm = _signed_vectors(factors, name, rescaled)

@@ -23,7 +23,7 @@ from alpharl.study.methods import AlphaRLStep
 def alpharl_step(window: Window, options: AlphaRLStep) -> Prediction:
     """Base + the rank-1 matrix on the line at the target, matrices of the paper's scope."""
     factors = window.need_factors()
-    weights = line_weights(np.array(window.steps), window.target_step)
+    weights = line_weights(np.array(window.steps), window.need_target_step())
     adapter, kept = {}, {}
     for name in filter(in_paper_scope, factors[window.last]):
         tops = [at[name].low.top(1) for at in factors.values()]

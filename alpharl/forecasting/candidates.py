@@ -75,7 +75,7 @@ def rehearse(window: Window, label: str) -> Candidate:
 def origins(window: Window) -> list[int]:
     """Steps to forecast the last one from, each with a checkpoint before it; none if too short."""
     inside = window.steps[1:-1]
-    wanted = {window.last**2 / window.target_step, window.last / 2}
+    wanted = {window.last**2 / window.need_target_step(), window.last / 2}
     return sorted({min(inside, key=lambda s: abs(np.log(s / at))) for at in wanted if inside})
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from alpharl.errors import MethodError
+from alpharl.forecasting.target import step_reaching
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.lowrank import Factors, LowRank
 
@@ -26,8 +27,8 @@ class Window:
 
     steps: list[int]
     """Observed steps, increasing, without the base."""
-    target_step: int
-    """The step to forecast."""
+    target_step: int | None
+    """The step to forecast; None where the target is an accuracy."""
     tensors: list[str]
     """Names of all tensors of the model."""
     gram: Gram | None = None
@@ -39,11 +40,26 @@ class Window:
     validate: Callable[[Prediction], np.ndarray] | None = None
     """Outcomes (n,) of a trial model on the validation suite's questions, 1 where it is right:
     builds and runs the model, so each call costs."""
+    target_accuracy: float | None = None
+    """The validation accuracy to forecast, where the target is no step."""
 
     @property
     def last(self) -> int:
         """The last observed step."""
         return self.steps[-1]
+
+    def need_target_step(self) -> int:
+        """The step to forecast; for an accuracy, the one at which it should be reached.
+
+        Raises:
+            MethodError: a step has no accuracy, or there is no target.
+            UndefinedForecast: no later step should reach the accuracy.
+        """
+        if self.target_step is not None:
+            return self.target_step
+        if self.target_accuracy is None:
+            raise MethodError("found no target, expected a step or an accuracy; give one")
+        return step_reaching(self.target_accuracy, self.steps, self.need_accuracy())
 
     def need_gram(self) -> Gram:
         """The gram of exactly the window's steps."""
@@ -93,6 +109,12 @@ class Prediction:
     adapter: dict[str, LowRank] = field(default_factory=dict)
     fit: dict[str, Any] = field(default_factory=dict)
     """What was fitted, for the report and for people: JSON-ready."""
+
+    def scaled(self, amplitude: float) -> Prediction:
+        """The whole predicted update times a number; what was fitted stays as it was."""
+        blend = {n: {s: amplitude * w for s, w in row.items()} for n, row in self.blend.items()}
+        adapter = {name: low.scaled(amplitude) for name, low in self.adapter.items()}
+        return Prediction(blend, adapter, self.fit)
 
 
 Forecaster = Callable[[Window, Any], Prediction]

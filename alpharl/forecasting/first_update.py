@@ -17,7 +17,7 @@ def first_update(window: Window, options: FirstUpdate) -> Prediction:
     By default gamma = target / first: the line through the base and the first checkpoint.
     """
     first = window.steps[0]
-    gamma = window.target_step / first if options.gamma is None else options.gamma
+    gamma = window.need_target_step() / first if options.gamma is None else options.gamma
     weights = {first: gamma}
     return Prediction(
         blend={name: dict(weights) for name in window.tensors}, fit={"weights": weights}

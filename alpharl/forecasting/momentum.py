@@ -16,7 +16,7 @@ def momentum(window: Window, options: Momentum) -> Prediction:
     if len(window.steps) < 2:
         raise MethodError("found 1 checkpoint in the window, expected 2; widen the window")
     previous, last = window.steps[-2:]
-    ahead = (window.target_step - last) / (last - previous)
+    ahead = (window.need_target_step() - last) / (last - previous)
     weights = {previous: -ahead, last: 1.0 + ahead}
     return Prediction(
         blend={name: dict(weights) for name in window.tensors}, fit={"weights": weights}

@@ -19,7 +19,7 @@ def raw_linear(window: Window, options: RawLinear) -> Prediction:
     A line's value is a weighted sum of its points, and the weights depend on the steps alone: they
     are the same for all parameters.
     """
-    found = line_weights(np.array(window.steps), window.target_step)
+    found = line_weights(np.array(window.steps), window.need_target_step())
     weights = dict(zip(window.steps, found.tolist(), strict=True))
     return Prediction(
         blend={name: dict(weights) for name in window.tensors}, fit={"weights": weights}

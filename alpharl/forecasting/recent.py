@@ -30,7 +30,8 @@ def recent(window: Window, options: Recent) -> Prediction:
     for name in window.tensors:
         found = temporal_svd(to_last(gram.tensors[name]), options.rank)
         rise = [
-            read_off(at, c, window.target_step, options.fit) - read_off(at, c, at[-1], options.fit)
+            read_off(at, c, window.need_target_step(), options.fit)
+            - read_off(at, c, at[-1], options.fit)
             for c in found.coefficients.T
         ]
         weights = found.mix @ rise if rise else np.zeros(len(steps))

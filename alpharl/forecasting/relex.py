@@ -44,5 +44,5 @@ def _forecast(window: Window, options: Relex | RelexPinned, pinned: bool) -> Pre
 
 def _rise(steps: np.ndarray, values: np.ndarray, window: Window, fit: Fit, pinned: bool) -> float:
     """The fitted coefficient at the target; pinned: less the fitted one at the last step."""
-    target = read_off(steps, values, window.target_step, fit)
+    target = read_off(steps, values, window.need_target_step(), fit)
     return target - read_off(steps, values, window.last, fit) if pinned else target

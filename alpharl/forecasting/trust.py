@@ -133,7 +133,7 @@ def _compared(best: Trial, count: int, kept: float) -> Evidence:
 def _supported(
     window: Window, candidate: Candidate, amplitude: float, evidence: list[Evidence]
 ) -> Verdict:
-    step = round(window.last + amplitude * (window.target_step - window.last))
+    step = round(window.last + amplitude * (window.need_target_step() - window.last))
     model = shrunk(window, candidate.forecast(window), amplitude)
     return Verdict(True, candidate.label, amplitude, step, evidence, model)
 

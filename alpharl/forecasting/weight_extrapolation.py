@@ -18,7 +18,7 @@ def weight_extrapolation(window: Window, options: WeightExtrapolation) -> Predic
         MethodError: `first` is not an observed step before the last.
     """
     first, later = earlier_step(window, options.first), window.last
-    beta = (window.target_step - first) / (later - first)
+    beta = (window.need_target_step() - first) / (later - first)
     line, copy = {first: 1.0 - beta, later: beta}, {later: 1.0}
     blend = {name: dict(copy if "norm" in name else line) for name in window.tensors}
     return Prediction(blend=blend, fit={"first": first, "last": later, "beta": beta})

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from alpharl.errors import EvaluationError
 from alpharl.report.statistics import Outcomes
 from alpharl.study.config import Study
-from alpharl.study.plan import Plan
+from alpharl.study.plan import ForecastVariant, Plan
 from alpharl.variants.truth import NUMBERS, OVERALL
 
 
@@ -60,6 +60,12 @@ class Results:
     def plan(self) -> Plan:
         """The study's plan."""
         return Plan(self.study)
+
+    def target_step(self, run: str, forecast: ForecastVariant) -> float:
+        """The step that was forecast; of an accuracy, the fit's; nan where no step reaches it."""
+        fitted = self.forecasts[run, forecast.name]
+        step = forecast.target_step or fitted["target_step"]
+        return float("nan") if step is None else step
 
 
 def collect(study: Study) -> Results:

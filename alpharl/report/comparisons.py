@@ -27,6 +27,9 @@ _ESTIMATES = ["retention", "retention_se", "gain_recovery", "gain_recovery_se"]
 _DIFFERENCE = ["difference", "difference_se", "difference_low", "difference_high"]
 _CONTROL = [f"control_{name}" for name in _DIFFERENCE]
 _HEAD = ["variant", "label", "kind", *asdict(Depth()), "scale", "rest", "step", "control"]
+_FORECAST = [
+    "run", "suite", "window", "through", "target_step", "label", "method", "options",
+]  # fmt: skip
 _TRUTH = [f"truth_{name}" for name in NUMBERS]
 _SCORE = ["n", "accuracy", "stderr", "truncated"]
 
@@ -114,18 +117,34 @@ def _head(variant: RankVariant, last: int) -> dict[str, Any]:
 
 
 def forecasts_frame(results: Results) -> pd.DataFrame:
-    """Per run, test suite and forecast: accuracy, what was kept, and what was saved.
+    """Per run, test suite and forecast as predicted: accuracy, what was kept, and what was saved.
 
     `difference` is paired, against the window's last checkpoint: what `last` is by definition.
     `truth_*` compare weights with those of the target step; nan where it was not trained.
     """
+    frame = _forecasts(results)
+    return frame[frame["amplitude"] == 1].drop(columns="amplitude").reset_index(drop=True)
+
+
+def amplitudes_frame(results: Results) -> pd.DataFrame:
+    """Per run, test suite, forecast and amplitude: norm of its update and accuracy.
+
+    Several methods are knobs of the amplitude in disguise, as a replication of RELEX (Baseten,
+    arXiv 2605.21468) found: only where a method beats `last` at its own norm has it found a
+    direction. `difference` is that of `forecasts_frame`.
+    """
+    measured = ["norm_ratio", *_SCORE, *_ESTIMATES, *_DIFFERENCE]
+    return _forecasts(results)[[*_FORECAST, "amplitude", *measured]]
+
+
+def _forecasts(results: Results) -> pd.DataFrame:
+    """All forecasts at all amplitudes."""
     rows = [
         _forecast_row(results, run, suite, forecast)
         for run in results.study.runs
         for suite in results.study.test_suites
         for forecast in results.plan.forecasts(run)
     ]
-    head = ["run", "suite", "window", "through", "target_step", "label", "method", "options"]
     seconds = ["training", "factors", "gram", "validation", "forecast", "saved"]
     tail = [
         "undefined",
@@ -134,7 +153,8 @@ def forecasts_frame(results: Results) -> pd.DataFrame:
         "steps_saved",
         *(f"seconds_{name}" for name in seconds),
     ]
-    return pd.DataFrame(rows, columns=[*head, *_SCORE, *_ESTIMATES, *_DIFFERENCE, *tail])
+    columns = [*_FORECAST, "amplitude", *_SCORE, *_ESTIMATES, *_DIFFERENCE, *tail]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _forecast_row(
@@ -144,25 +164,31 @@ def _forecast_row(
     last = results.scores[run, suite, f"step-{forecast.through}"]
     score = results.scores[run, suite, forecast.name]
     fitted = results.forecasts[run, forecast.name]
+    target = results.target_step(run, forecast)
     known = results.truth.get((run, forecast.name), {})
     spent = balance(results, run, forecast)
     defined = not fitted["undefined"]
     against_last = difference(score.correct_n, last.correct_n) if defined else UNDEFINED
     return {
         **{"run": run, "suite": suite, "window": forecast.window, "through": forecast.through},
-        **{"target_step": forecast.target_step, "label": forecast.label},
+        **{"target_step": target, "label": forecast.label},
         **{"method": forecast.options.method, "options": _options(forecast)},
+        "amplitude": forecast.amplitude,
         **_compared(score, base, full, against_last),
         **{"undefined": fitted["undefined"] or "", "norm_ratio": fitted["norm_ratio"]},
         **{f"truth_{name}": value for name, value in known.items()},
-        "steps_saved": forecast.target_step - forecast.through,
+        "steps_saved": target - forecast.through,
         **{f"seconds_{name}": seconds for name, seconds in asdict(spent).items()},
         "seconds_saved": spent.saved if defined else float("nan"),
     }
 
 
 def _options(forecast: ForecastVariant) -> str:
-    return json.dumps(forecast.options.model_dump(exclude={"method"}, exclude_none=True))
+    """What the method was given; a target accuracy of the study stands for the method's own."""
+    given = forecast.options.model_dump(exclude={"method"}, exclude_none=True)
+    if forecast.target_accuracy is not None and "target_accuracy" in given:
+        given["target_accuracy"] = forecast.target_accuracy
+    return json.dumps(given)
 
 
 def _ends(results: Results, run: str, suite: str) -> tuple[Score, Score]:

@@ -62,9 +62,9 @@ def balance(results: Results, run: str, forecast: ForecastVariant) -> Balance:
     window = seen / len(steps)
     # Validation scores the base as well, on both sides of the share.
     scored = (seen + 1) / (len(steps) + 1)
-    skipped = (forecast.target_step - forecast.through) / steps[-1]
+    skipped = (results.target_step(run, forecast) - forecast.through) / steps[-1]
     validation = f"score/{run}/{results.study.validation_suite}-checkpoints"
-    needs = forecast.options.reads
+    needs = forecast.reads
     return Balance(
         training=_seconds(results, f"train/{run}") * skipped,
         factors=_seconds(results, f"factors/{run}/") * window if "factors" in needs else 0.0,

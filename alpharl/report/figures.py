@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -149,8 +150,7 @@ _BARS: list[tuple[list[str], str, dict[str, Any]]] = [
 
 def _recovery_panel(axes: Axes, group: pd.DataFrame) -> None:
     base, full = group["accuracy"].iloc[0], group["accuracy"].iloc[-1]
-    axes.axvline(base, color="black", linestyle=":", linewidth=1, zorder=3, label="base")
-    axes.axvline(full, color="black", linestyle="--", linewidth=1, zorder=3, label="full run")
+    _ends(axes.axvline, base, full)
     # Bars without length fix the order of the rows: each control stands below its variant.
     axes.barh(group["label"].iloc[1:-1].tolist(), 0)
     for kinds, words, look in _BARS:
@@ -168,6 +168,12 @@ def _recovery_panel(axes: Axes, group: pd.DataFrame) -> None:
     axes.grid(axis="y", visible=False)
 
 
+def _ends(draw: Callable[..., Any], base: float, full: float) -> None:
+    """Lines at the accuracies of the base and of the full run."""
+    draw(base, color="black", linestyle=":", linewidth=1, zorder=3, label="base")
+    draw(full, color="black", linestyle="--", linewidth=1, zorder=3, label="full run")
+
+
 def spectrum(values: pd.DataFrame, norms: pd.DataFrame) -> str:
     """Share of squared norm per singular value beside the Gaussian null; norms over steps."""
     with _panels(2, 2.9) as (figure, (left, right)):
@@ -180,14 +186,19 @@ def spectrum(values: pd.DataFrame, norms: pd.DataFrame) -> str:
         null = values.groupby("index")["null"].mean()
         left.plot(null.index, null, color=GREY, linestyle="--", label="Gaussian null")
         left.set(title="Spectrum at the last step", yscale="log")
-        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        left.yaxis.set_major_formatter("{x:g}")
-        left.yaxis.set_minor_formatter(NullFormatter())
+        _plain_log(left.yaxis)
         left.set(xlabel="index of the singular value", ylabel="share of squared norm")
         right.set(title="Norm of the update", xlabel="step", ylabel="Frobenius norm")
         right.set_ylim(bottom=0)
         _legend(figure, left)
         return _svg(figure, "spectrum")
+
+
+def _plain_log(axis: Axis) -> None:
+    """Marks of a logarithmic axis at 1, 2 and 5, written as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def forecasts(frame: pd.DataFrame) -> str:
@@ -229,6 +240,34 @@ def _forecast_panel(axes: Axes, group: pd.DataFrame, labels: list[str]) -> None:
     axes.set_ylim(len(labels) - 0.5, -0.5)
 
 
+def amplitudes(frame: pd.DataFrame, gains: pd.DataFrame) -> str:
+    """Accuracy over the norm of what is predicted, a line per method, between base and full run."""
+    looks = _run_colours(list(frame.dropna(subset=["norm_ratio"])["label"].unique()))
+    frame = frame[frame["label"].isin(looks)].astype({"norm_ratio": float})
+    parts = list(groups(frame, ["run", "suite", "window"]))
+    ends = gains.set_index(["run", "suite"])[["base", "full"]]
+    with _panels(len(parts), 2.8, sharey=True) as (figure, panels):
+        for axes, (key, group) in zip(panels, parts, strict=True):
+            _ends(axes.axhline, *ends.loc[key[:2]])
+            for label, line in groups(group, "label"):
+                _amplitude_line(axes, line.sort_values("amplitude"), looks[label])
+            axes.set(title=f"{_title(key[:2])} · {key[2]}", xscale="log", ylabel="accuracy")
+            axes.set_xlabel("|predicted| / |last observed|")
+            _plain_log(axes.xaxis)
+        if panels:
+            _legend(figure, panels[0])
+        return _svg(figure, "amplitudes")
+
+
+def _amplitude_line(axes: Axes, line: pd.DataFrame, look: tuple[str, str]) -> None:
+    """One method's line; that of `last`, the one to beat, is dashed."""
+    axes.errorbar(
+        line["norm_ratio"], line["accuracy"], Z95 * line["stderr"], label=line["label"].iloc[0],
+        linestyle="--" if line["method"].iloc[0] == "last" else "-",
+        color=look[0], marker=look[1], markersize=3, elinewidth=0.8,
+    )  # fmt: skip
+
+
 def linearity(frame: pd.DataFrame) -> str:
     """Per measure: the values' 90 % range over modules, over the mean 90 % band of each null."""
     frame = frame[frame["null"] != KEEP_LAST]
@@ -255,9 +294,9 @@ def _linearity_panel(axes: Axes, group: pd.DataFrame, rows: list[str]) -> None:
 
 
 def _run_colours(names: list[str]) -> dict[str, tuple[str, str]]:
-    """A colour and a marker per name."""
+    """A colour and a marker per name; seven by seven pairs."""
     colours, markers = [BLUE, ORANGE, GREEN, PURPLE, "black", "#56B4E9", "#E69F00"], "osD^vPX"
-    return {name: (colours[i % 7], markers[i % 7]) for i, name in enumerate(names)}
+    return {name: (colours[i % 7], markers[(i + i // 7) % 7]) for i, name in enumerate(names)}
 
 
 def _title(key: Any) -> str:

@@ -50,6 +50,7 @@ class Page:
             "summary": words.summary(frames["gains"], frames["recovery"], frames["forecasts"]),
             "comparisons": words.comparisons(frames["forecasts"]),
             "software": software(),
+            "target_accuracy": study.forecast.target_accuracy,
             "config": resolved(study),
         }
 
@@ -87,6 +88,8 @@ def draw(results: Results, frames: dict[str, pd.DataFrame]) -> dict[str, str]:
         made["training"] = figures.training(results.training)
     if words.comparisons(frames["forecasts"])["compared"]:
         made["forecasts"] = figures.forecasts(frames["forecasts"])
+    if "amplitudes" in frames:
+        made["amplitudes"] = figures.amplitudes(frames["amplitudes"], frames["gains"])
     return made
 
 

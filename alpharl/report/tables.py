@@ -153,7 +153,7 @@ def forecasts(frame: pd.DataFrame) -> list[Table]:
         Column("norm ratio", lambda r: number(r.norm_ratio, 2)),
         Column("weight error", _weight_error),
         _TRUNCATED,
-        Column("steps saved", lambda r: str(r.steps_saved)),
+        Column("steps saved", lambda r: number(r.steps_saved, 0)),
         Column("seconds saved", lambda r: number(r.seconds_saved, 0)),
     ]
     # Per run the windows stay in the study's order; `last` moves to the front of its window.

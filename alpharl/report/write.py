@@ -49,11 +49,15 @@ def write_report(study: Study) -> Path:
 
 def compute(results: Results) -> dict[str, pd.DataFrame]:
     """All tables of the report, by file name."""
+    amplitudes = {}
+    if results.study.forecast.amplitudes:
+        amplitudes["amplitudes"] = comparisons.amplitudes_frame(results)
     return {
         "accuracy": comparisons.accuracy_frame(results),
         "gains": comparisons.gains_frame(results),
         "recovery": comparisons.recovery_frame(results),
         "forecasts": comparisons.forecasts_frame(results),
+        **amplitudes,
         "spectrum": spectrum.spectrum_frame(results),
         "matrices": spectrum.matrices_frame(results),
         "singular_values": spectrum.singular_values_frame(results),

@@ -160,13 +160,21 @@ class Forecast(Frozen):
     target_multiple: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
     """The step to forecast as a multiple of each window's last step, rounded; instead of
     `target_step`. A step that is not saved has no trained weights to be compared with."""
+    target_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The validation accuracy to forecast, instead of a step. Methods that fit accuracy take it in
+    place of their own option; the others forecast the step at which the least-squares line of the
+    window's validation accuracies, the base left out, reaches it."""
+    amplitudes: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default=[])
+    """Beside each forecast as predicted, the same with its whole update times each of these."""
     methods: dict[Name, MethodOptions] = Field(default={})
     """Label to options; the label is the method's name unless `method` says otherwise."""
 
     @model_validator(mode="after")
     def _one_target(self) -> Forecast:
-        if self.target_step is not None and self.target_multiple is not None:
-            raise ValueError("found 'target_step' and 'target_multiple', expected one; drop one")
+        names = ("target_step", "target_multiple", "target_accuracy")
+        given = [f"'{name}'" for name in names if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"found {' and '.join(given)}, expected one; keep one")
         return self
 
     @field_validator("methods", mode="before")

@@ -8,9 +8,9 @@ from typing import Literal
 from alpharl.errors import StudyError
 from alpharl.study.config import Study
 from alpharl.study.depth import Depth, deepest
-from alpharl.study.methods import MethodOptions
+from alpharl.study.methods import MethodOptions, Need
 from alpharl.study.paths import Paths
-from alpharl.study.recipes import RankVariant, ablation_depth, rank_variants
+from alpharl.study.recipes import RankVariant, ablation_depth, distinct, rank_variants
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,25 @@ class ForecastVariant:
     label: str
     window: str
     through: int
-    target_step: int
+    target_step: int | None
+    """None where the target is an accuracy: only the fit says which step that is."""
     options: MethodOptions
+    amplitude: float = 1.0
+    """Multiplies the whole predicted update."""
+    target_accuracy: float | None = None
+
+    @property
+    def reads(self) -> frozenset[Need]:
+        """What the fit reads; an accuracy is reached only on a line of scores."""
+        reads = self.options.reads
+        return reads if self.target_accuracy is None else reads | {"scores"}
+
+    @property
+    def target_option(self) -> str:
+        """The target as the command line takes it."""
+        if self.target_accuracy is not None:
+            return f"--target-accuracy={self.target_accuracy}"
+        return f"--target-step={self.target_step}"
 
     @property
     def option_pairs(self) -> list[str]:
@@ -90,6 +107,12 @@ def _within(steps: list[int], point: float) -> tuple[float, list[int]]:
     return limit, [step for step in steps if step <= limit + 1e-9]
 
 
+def _amplitudes(wanted: list[float]) -> list[tuple[str, float]]:
+    """The ends of names, and the amplitudes: first 1, as predicted, whose name has no end."""
+    others = [value for value in distinct(wanted) if value != 1]
+    return [("", 1.0), *((f"x{value:g}", value) for value in others)]
+
+
 @dataclass(frozen=True)
 class Plan:
     """All job targets of a study."""
@@ -139,7 +162,7 @@ class Plan:
         return rank_variants(ablation, self.depth, steps)
 
     def forecasts(self, run: str) -> list[ForecastVariant]:
-        """Every method from every window.
+        """Every method from every window, at every amplitude.
 
         Raises:
             StudyError: a window is too short, or reaches the step that it should forecast.
@@ -151,20 +174,36 @@ class Plan:
                 through = window_end(steps, window)
             except StudyError as error:
                 raise StudyError(f"forecast.windows: run '{run}': {error}") from None
-            target = settings.target_step or steps[-1]
-            if settings.target_multiple is not None:
-                target = round(settings.target_multiple * through)
-            if through >= target:
+            target, accuracy = self._target_step(steps, through), settings.target_accuracy
+            if target is not None and through >= target:
                 raise StudyError(
                     f"forecast.windows: run '{run}': window {window_label(window)} reaches step "
                     f"{through}, the target is step {target}; a fit may not see its target"
                 )
             label = window_label(window)
             found += [
-                ForecastVariant(f"{name}@{label}", name, label, through, target, options)
+                ForecastVariant(
+                    f"{name}@{label}{times}",
+                    name,
+                    label,
+                    through,
+                    target,
+                    options,
+                    amplitude,
+                    accuracy,
+                )
                 for name, options in settings.methods.items()
+                for times, amplitude in _amplitudes(settings.amplitudes)
             ]
         return found
+
+    def _target_step(self, steps: list[int], through: int) -> int | None:
+        settings = self.study.forecast
+        if settings.target_accuracy is not None:
+            return None
+        if settings.target_multiple is not None:
+            return round(settings.target_multiple * through)
+        return settings.target_step or steps[-1]
 
     def known(self, run: str) -> list[ForecastVariant]:
         """The forecasts of steps that are saved, so that their weights can be compared."""

@@ -89,21 +89,21 @@ def ablation_depth(ablation: Ablation) -> Depth:
 
 def _recipes(ablation: Ablation) -> Iterator[tuple[str, Recipe]]:
     """Names and recipes of all but the random controls."""
-    for k in _distinct(ablation.ranks):
+    for k in distinct(ablation.ranks):
         yield f"rank-{k}", Recipe("rank", Depth(k))
-    for k in _distinct(ablation.ranks):
-        for scale in _distinct(ablation.scales):
+    for k in distinct(ablation.ranks):
+        for scale in distinct(ablation.scales):
             if scale != 1:
                 yield f"rank-{k}x{scale:g}", Recipe("rank", Depth(k), scale)
-    for k in _distinct(ablation.unscaled):
+    for k in distinct(ablation.unscaled):
         yield f"rank-{k}-unscaled", Recipe("unscaled", Depth(k))
-    for i in _distinct(ablation.components):
+    for i in distinct(ablation.components):
         yield f"component-{i}", Recipe("component", Depth(i))
-    for p in _distinct(ablation.percent_components):
+    for p in distinct(ablation.percent_components):
         yield f"rank-{p:g}pct", Recipe("rank", Depth(percent_components=p))
-    for p in _distinct(ablation.percent_parameters):
+    for p in distinct(ablation.percent_parameters):
         yield f"rank-{p:g}pct-parameters", Recipe("rank", Depth(percent_parameters=p))
-    for k in _distinct(ablation.without):
+    for k in distinct(ablation.without):
         yield f"without-{k}", Recipe("without", Depth(k))
     yield from _with_rest(ablation)
     if ablation.full_update:
@@ -111,7 +111,7 @@ def _recipes(ablation: Ablation) -> Iterator[tuple[str, Recipe]]:
 
 
 def _with_rest(ablation: Ablation) -> Iterator[tuple[str, Recipe]]:
-    for k in _distinct(ablation.rest):
+    for k in distinct(ablation.rest):
         yield f"rank-{k}+rest", Recipe("rank", Depth(k), rest=True)
     if ablation.rest:
         yield "rest-only", Recipe("rest-only", Depth(), rest=True)
@@ -132,5 +132,6 @@ def _control(name: str, recipe: Recipe, stored: Depth) -> tuple[str, Recipe] | N
     return name.replace("rank", "random", 1), replace(recipe, kind=kind)
 
 
-def _distinct(values: list[Number]) -> list[Number]:
+def distinct(values: list[Number]) -> list[Number]:
+    """The values of a grid in increasing order, without repeats."""
     return sorted(set(values))

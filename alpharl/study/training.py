@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from .base import Frozen
 
 ProblemName = Literal["addition"]
-Algorithm = Literal["grpo", "dr-grpo", "dapo", "gspo", "sft"]
+Algorithm = Literal["grpo", "dr-grpo", "dapo", "gspo", "sft", "random-walk"]
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -69,7 +69,9 @@ class TrainSpec(Frozen):
     """One run: an algorithm on a problem, from a base, with checkpoints on the way."""
 
     algorithm: Algorithm = "grpo"
-    """How the run learns. All but `sft` are RL with a verifiable reward."""
+    """How the run learns: RL with a verifiable reward, or `sft`. `random-walk` learns nothing and
+    is the null of all runs: at each step every weight gets a Gaussian step of its own, of standard
+    deviation `learning_rate`, about what AdamW makes of gradients that are pure noise."""
     problem: ProblemName = "addition"
     """The problem whose training questions are used."""
     steps: Count = 120
@@ -77,13 +79,23 @@ class TrainSpec(Frozen):
     save_every: Count = 6
     """Optimizer steps between saved checkpoints."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the order of the questions and of the sampled completions."""
+    """Seed of the order of the questions and of the sampled completions, or of the random walk."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """The optimizer. `sgd` has momentum 0.9."""
     learning_rate: Rate = 5e-5
     """Peak learning rate, reached after warm-up (`warmup_steps` in `args`)."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Further options of the trainer by its own names: TRL's GRPOConfig, or SFTConfig for `sft`."""
+
+    @model_validator(mode="after")
+    def _walk_has_no_trainer(self) -> Self:
+        if self.algorithm == "random-walk" and (self.args or self.optimizer != "adamw"):
+            found = "args" if self.args else f"optimizer '{self.optimizer}'"
+            raise ValueError(
+                f"found {found} with algorithm 'random-walk', which has neither trainer nor "
+                "optimizer; leave it out"
+            )
+        return self
 
     def saved_steps(self) -> list[int]:
         """The optimizer steps at which a checkpoint is written, ascending; the last is `steps`."""

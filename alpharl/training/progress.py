@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,46 +32,62 @@ _COLUMNS = {
 }
 _LINES = 20
 
+Entry = dict[str, Any]
+"""What is known of one step, by the trainer's names."""
 
-class Progress(TrainerCallback):
+
+class Log:
     """Keeps the table and prints about twenty lines to standard error.
 
     `seconds` is the wall time spent training up to the end of that step. Time that a killed attempt
     spent on steps that are trained again is not counted.
     """
 
+    def __init__(self, name: str, steps: int, out: Path, earlier: Sequence[Entry] = ()) -> None:
+        """Start the table of a run of so many steps with the rows of an `earlier` attempt."""
+        self._name, self._steps, self._table = name, steps, out / TABLE
+        write_text(self._table, _lines([list(_COLUMNS), *map(_row, earlier)]))
+        self._began = time.monotonic() - (earlier[-1]["seconds"] if earlier else 0.0)
+
+    def add(self, entry: Entry) -> None:
+        """Append the row of the step that just ended, and note its time in `entry`."""
+        entry["seconds"] = round(time.monotonic() - self._began, 3)
+        with self._table.open("a", newline="") as file:
+            file.write(_lines([_row(entry)]))
+        if entry["step"] % max(1, self._steps // _LINES) == 0:
+            self._print(entry)
+
+    def _print(self, entry: Entry) -> None:
+        step, steps = entry["step"], self._steps
+        measure = next((name for name in ("reward", "loss") if name in entry), None)
+        shown = f", {measure} {entry[measure]:.3f}" if measure else ""
+        left = entry["seconds"] * (steps - step) / step
+        print(
+            f"{self._name}: step {step}/{steps}{shown}, {left:.0f} s left",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+
+
+class Progress(TrainerCallback):
+    """Keeps the log of a trainer."""
+
     def __init__(self, name: str, out: Path) -> None:
-        self._name, self._table = name, out / TABLE
-        self._began = 0.0
+        self._name, self._out = name, out
 
     def on_train_begin(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Start the table with the rows that a stored state brings along."""
+        """Start the log with the rows that a stored state brings along."""
         rows = [entry for entry in state.log_history if "loss" in entry]
-        write_text(self._table, _lines([list(_COLUMNS), *map(_row, rows)]))
-        self._began = time.monotonic() - (rows[-1]["seconds"] if rows else 0.0)
+        self._log = Log(self._name, state.max_steps, self._out, rows)
 
     def on_log(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Append the row of the step that just ended."""
+        """Add the step that just ended."""
         entry = state.log_history[-1]
-        if "loss" not in entry:  # the summary at the end
-            return
-        entry["seconds"] = round(time.monotonic() - self._began, 3)
-        with self._table.open("a", newline="") as file:
-            file.write(_lines([_row(entry)]))
-        if state.global_step % max(1, state.max_steps // _LINES) == 0:
-            self._print(entry, state.global_step, state.max_steps)
-
-    def _print(self, entry: dict[str, Any], step: int, steps: int) -> None:
-        measure = "reward" if "reward" in entry else "loss"
-        left = entry["seconds"] * (steps - step) / step
-        print(
-            f"{self._name}: step {step}/{steps}, {measure} {entry[measure]:.3f}, {left:.0f} s left",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
+        if "loss" in entry:  # not so in the summary at the end
+            self._log.add(entry)
 
 
 def quiet() -> None:
@@ -82,7 +99,7 @@ def quiet() -> None:
     logging.getLogger("transformers.trainer_utils").setLevel(logging.ERROR)
 
 
-def _row(entry: dict[str, Any]) -> list[Any]:
+def _row(entry: Entry) -> list[Any]:
     return [entry.get(key, "") for key in _COLUMNS.values()]
 
 

@@ -19,7 +19,7 @@ def find_state(out: Path, stamp: dict[str, Any]) -> Path | None:
     """The trainer state in `out` to go on from, or None after clearing `out` for a new start.
 
     A state counts only if it was made under an equal `stamp`; after another recipe or base, its
-    checkpoints are of no use either and go too. Files that are not a run's own are left alone.
+    checkpoints are of no use either and go too.
     """
     if _read_json(out / FOLDER / _STAMP) == stamp:
         states = sorted((out / FOLDER).glob("checkpoint-*"), key=_step, reverse=True)
@@ -27,7 +27,7 @@ def find_state(out: Path, stamp: dict[str, Any]) -> Path | None:
         complete = [path for path in states if _read_json(path / "trainer_state.json")]
         if complete:
             return complete[0]
-    _clear(out)
+    clear(out)
     write_json(out / FOLDER / _STAMP, stamp)
     return None
 
@@ -41,7 +41,8 @@ def _step(state: Path) -> int:
     return int(state.name.rpartition("-")[2])
 
 
-def _clear(out: Path) -> None:
+def clear(out: Path) -> None:
+    """Remove what an earlier run left in `out`; files that are not a run's own are left alone."""
     shutil.rmtree(out / FOLDER, ignore_errors=True)
     (out / "training.csv").unlink(missing_ok=True)
     for path in out.glob("*step-*"):

@@ -24,6 +24,7 @@ from alpharl.study.training import TrainSpec
 from alpharl.training import TRAIN_VERSION
 from alpharl.training.checkpoints import SaveCheckpoints
 from alpharl.training.progress import Progress, quiet
+from alpharl.training.random_walk import random_walk
 from alpharl.training.resume import FOLDER, find_state, remove_state
 
 
@@ -33,21 +34,22 @@ def train(spec: TrainSpec, base: Path, out: Path) -> None:
     A checkpoint folder holds float32 weights, configs and tokenizer, and is there whole or not at
     all. While the run lasts, `out/.resume/` holds the trainer's state. If the process dies, calling
     this again with the same recipe and base goes on from there, and on one CPU thread gives bit for
-    bit what an uninterrupted run gives; with another recipe or base it starts over.
+    bit what an uninterrupted run gives; with another recipe or base it starts over. A random walk
+    stores no state: it always starts over, and gives the same.
 
     Raises:
         StudyError: `spec.args` holds what the trainer does not take.
         CheckpointError: `base` is no model folder.
     """
-    stamp = {
-        "version": TRAIN_VERSION,
-        "spec": spec.model_dump(mode="json"),
-        "base": describe_model(read_index(base), step=0)["digest"],
-    }
+    digest = describe_model(read_index(base), step=0)["digest"]
+    stamp = {"version": TRAIN_VERSION, "spec": spec.model_dump(mode="json"), "base": digest}
     quiet()
     tokenizer = AutoTokenizer.from_pretrained(base)
     # Steps of an RL run are smaller than the spacing of bfloat16 numbers near the weights.
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, use_safetensors=True)
+    if spec.algorithm == "random-walk":
+        random_walk(spec, model, tokenizer, out)
+        return
     trainer, period = _make_trainer(spec, model, tokenizer, out / FOLDER)
     state = find_state(out, stamp)
     trainer.remove_callback(PrinterCallback)

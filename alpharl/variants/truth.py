@@ -119,6 +119,11 @@ def read_forecast(folder: Path, targets: Mapping[int, Path]) -> Stored | None:
     meta = variant.meta
     if meta.get("kind") != "forecast":
         raise MethodError(f"{folder}: found kind '{meta.get('kind')}', expected a forecast")
+    if meta.get("target_accuracy") is not None:
+        raise MethodError(
+            f"{folder}: forecasts accuracy {meta['target_accuracy']:g}, expected a forecast of a "
+            "step; no checkpoint holds the weights of an accuracy"
+        )
     window, target = meta["window_steps"], meta["target_step"]
     if target <= window[-1]:
         raise MethodError(

@@ -28,7 +28,7 @@ from alpharl.verbs.inputs import (
 from alpharl.verbs.trials import trial_scorer
 
 if TYPE_CHECKING:
-    from alpharl.forecasting.contract import Blend
+    from alpharl.forecasting.contract import Blend, Window
     from alpharl.spectra.lowrank import Factors, LowRank
     from alpharl.study.methods import MethodOptions
 
@@ -68,10 +68,11 @@ def forecast(args: Namespace) -> None:
     tensors = list(read_index(args.base).tensors)
     last = max(folders)
     target = round(args.target_multiple * last) if args.target_multiple else args.target_step
-    window = Window(list(folders), target, tensors, **_inputs(args, folders, options))
+    inputs = _inputs(args, folders, options)
+    window = Window(list(folders), target, tensors, **inputs, target_accuracy=args.target_accuracy)
     undefined = None
     try:
-        prediction = predict(window, options)
+        prediction = predict(window, options).scaled(args.amplitude)
     except UndefinedForecast as error:
         if not args.record_undefined:
             raise
@@ -82,7 +83,9 @@ def forecast(args: Namespace) -> None:
         "options": options.model_dump(mode="json"),
         "algorithm": VERSION,
         "window_steps": window.steps,
-        "target_step": window.target_step,
+        "target_step": _target_step(window),
+        "target_accuracy": window.target_accuracy,
+        "amplitude": args.amplitude,
         "norm_ratio": None if undefined else norm_ratio(window, prediction),
         "undefined": undefined,
         "fit": prediction.fit,
@@ -125,6 +128,14 @@ def _depth(args: Namespace) -> Depth:
     if min(rank, *percents) < 0 or not any((rank, *percents)):
         raise MethodError(f"found rank {rank} and percentages {percents}, expected one above 0")
     return Depth(rank, *percents)
+
+
+def _target_step(window: Window) -> int | None:
+    """The step that is forecast, also where a method does not ask; None where no step is."""
+    try:
+        return window.need_target_step()
+    except UndefinedForecast:
+        return None
 
 
 def _inputs(args: Namespace, folders: Mapping[int, Path], options: MethodOptions) -> dict[str, Any]:

@@ -460,6 +460,34 @@ def test_undefined_forecast_fails_or_is_recorded(trajectory, tmp_path, cli):
     assert [p.name for p in (tmp_path / "v").iterdir()] == ["variant.json"]
 
 
+@pytest.mark.parametrize("method", ["expo", "alpharl-paper", "alpharl-repo"])
+def test_amplitude_multiplies_the_whole_update(trajectory, tmp_path, cli, method):
+    """A blend, an adapter, and both."""
+    arguments = forecast_args(trajectory, method, tmp_path / "v", "--amplitude", 0.4)
+    plain = predict(dense_window(trajectory), options(method))
+    update = applied(plain, trajectory)
+    for name, found in applied(plain.scaled(0.4), trajectory).items():
+        assert_close(found, 0.4 * update[name], 1e-12)
+    assert cli(*arguments).status == 0
+    meta = json.loads((tmp_path / "v" / "variant.json").read_text())
+    whole = norm_ratio(dense_window(trajectory), plain)
+    assert meta["amplitude"] == 0.4
+    if method == "alpharl-paper":
+        assert meta["norm_ratio"] == pytest.approx(0.4 * whole, rel=1e-5)
+    cli(*forecast_args(trajectory, method, tmp_path / "m", "--amplitude", 0.4, "--dense"))
+    for name, weights in load_file(tmp_path / "m" / "model.safetensors").items():
+        base = trajectory.weights[0][name].double().numpy()
+        rounding = np.finfo(np.float32).eps * np.linalg.norm(base)
+        assert_close(weights.double().numpy() - base, 0.4 * update[name], 5e-5, rounding)
+
+
+@pytest.mark.parametrize("value", [0, -1, "inf", "much"])
+def test_amplitude_is_a_positive_number(trajectory, tmp_path, cli, capsys, value):
+    with pytest.raises(SystemExit):
+        cli(*forecast_args(trajectory, "last", tmp_path / "v", f"--amplitude={value}"))
+    assert f"found '{value}', expected a number above 0" in capsys.readouterr().err
+
+
 # --- what the verb prints, writes and refuses ---
 
 

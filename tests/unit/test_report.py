@@ -18,7 +18,7 @@ from alpharl.report.statistics import difference, gain_recovery, retention
 from alpharl.report.words import variant_label
 from alpharl.study.config import Study, parse_study
 from alpharl.study.depth import Depth
-from alpharl.study.plan import Plan
+from alpharl.study.plan import ForecastVariant, Plan
 from alpharl.study.recipes import Recipe
 from safetensors.numpy import save_file
 
@@ -75,8 +75,11 @@ REASON = "accuracy does not change inside the window"
 class Tree:
     """A results tree with made-up but consistent numbers."""
 
-    def __init__(self, folder: Path, no_gain: str | None = None) -> None:
-        self.study: Study = parse_study({**CONFIG, "results": str(folder)})
+    def __init__(
+        self, folder: Path, no_gain: str | None = None, forecast: dict[str, object] | None = None
+    ) -> None:
+        wanted = {**CONFIG["forecast"], **(forecast or {})}
+        self.study: Study = parse_study({**CONFIG, "results": str(folder), "forecast": wanted})
         self.plan = Plan(self.study)
         self.no_gain = no_gain
         self.rng = np.random.default_rng(0)
@@ -108,18 +111,27 @@ class Tree:
         table = {"run": run, "base": "base", "steps": steps, "checkpoints": points}
         self.write(self.plan.paths.checkpoints(run), table)
         for forecast in self.plan.forecasts(run):
-            undefined = f"alpharl-paper: {REASON}" if forecast.name == UNDEFINED else None
+            undefined = None
+            if forecast.name.startswith(UNDEFINED):
+                undefined = f"alpharl-paper: {REASON}"
             variant: dict[str, object] = {
                 "kind": "forecast",
                 "undefined": undefined,
-                "norm_ratio": 1.5,
+                "norm_ratio": None if undefined else 1.5 * forecast.amplitude,
                 "fit": {},
             }
             variant |= {"window_steps": [s for s in steps if s <= forecast.through]}
+            variant |= {"target_step": self._target_step(forecast)}
             self.write(f"{self.plan.paths.forecast(run, forecast.name)}/variant.json", variant)
         if self.study.runs[run].train:
             log = pd.DataFrame({"step": range(1, 61), "reward": np.linspace(0.2, 0.9, 60)})
             self.write(self.plan.paths.training(run), log.to_csv(index=False))
+
+    def _target_step(self, forecast: ForecastVariant) -> int | None:
+        """Of an accuracy, step 45; in the early window, none reaches it."""
+        if forecast.target_step is not None:
+            return forecast.target_step
+        return None if forecast.window == "0.2" else 45
 
     def _truth(self, run: str) -> None:
         rows = [
@@ -129,10 +141,11 @@ class Tree:
                 "relative_error": 1.0 if f.label == "last" else 0.5 + shift,
             }
             for f in self.plan.known(run)
-            if f.name != UNDEFINED
+            if not f.name.startswith(UNDEFINED)
             for tensor, shift in (("layers.0.q_proj", 7.0), ("overall", 0.2))
         ]
-        pd.DataFrame(rows).to_parquet(self.plan.paths.truth(run))
+        if rows:
+            pd.DataFrame(rows).to_parquet(self.plan.paths.truth(run))
 
     def _factors(self, run: str, step: int) -> None:
         tensors: dict[str, np.ndarray] = {}
@@ -188,7 +201,7 @@ class Tree:
         if run == self.no_gain:
             correct = (self.rng.random(QUESTIONS) < 0.5).astype(int)
         self.correct[run, suite, variant] = correct.astype(float)
-        defined = variant != UNDEFINED
+        defined = not variant.startswith(UNDEFINED)
         stderr = float(correct.std(ddof=1) / np.sqrt(QUESTIONS))
         score = {
             **{"variant": variant, "run": run, "suite": suite, "role": suite},
@@ -209,7 +222,7 @@ class Tree:
             return 0.4 + 0.55 * (1 - math.exp(-int(name.removeprefix("step-")) / 15))
         if name in levels:
             return levels[name]
-        end = 12 if where == "0.2" else 30
+        end = 12 if where.startswith("0.2") else 30
         return 0.4 + 0.55 * (1 - math.exp(-end / 15)) + (0.1 if name == "expo" else 0)
 
     def _benchmarks(self) -> None:
@@ -323,6 +336,32 @@ def test_forecast_weights_stand_beside_the_trained_ones(tree: Tree) -> None:
     assert page.count("cosine 0.72, norm 1.26") == len(frame) - 2
 
 
+def test_amplitudes_stand_apart_from_the_comparison(tree: Tree, tmp_path: Path) -> None:
+    made = Tree(tmp_path, forecast={"amplitudes": [0.5, 2]})
+    page = write_report(made.study).read_text()
+    # The tables list forecasts as predicted, and count those alone.
+    keys = ["run", "label", "window"]
+    assert made.table("forecasts")[keys].equals(tree.table("forecasts")[keys])
+    assert "10 forecasts were compared" in page
+    frame = made.table("amplitudes")
+    assert len(frame) == 3 * len(made.table("forecasts"))
+    row = row_of(frame, run="grpo", label="expo", window=0.5, amplitude=2.0)
+    correct = made.correct["grpo", "test", "expo@0.5x2"]
+    assert (row.norm_ratio, row.accuracy) == (3.0, pytest.approx(correct.mean()))
+    assert row.stderr == pytest.approx(correct.std(ddof=1) / np.sqrt(QUESTIONS), rel=1e-5)
+    delta = correct - made.correct["grpo", "test", "step-30"]
+    assert row.difference == pytest.approx(delta.mean(), rel=1e-5)
+    undefined = frame[frame["accuracy"].isna()]
+    assert set(undefined["label"]) == {"alpharl-paper"} and len(undefined) == 6
+    assert "Accuracy against amplitude" in page
+    assert (made.root / "report" / "figures" / "amplitudes.svg").is_file()
+
+
+def test_without_amplitudes_there_is_no_such_figure(tree: Tree) -> None:
+    assert "Accuracy against amplitude" not in (tree.root / "report" / "index.html").read_text()
+    assert not (tree.root / "report" / "tables" / "amplitudes.csv").exists()
+
+
 def test_a_target_that_was_not_trained_has_no_weights_to_compare(tmp_path: Path) -> None:
     made = Tree(tmp_path)
     forecast = {**CONFIG["forecast"], "target_multiple": 2.1}
@@ -332,6 +371,33 @@ def test_a_target_that_was_not_trained_has_no_weights_to_compare(tmp_path: Path)
     assert Plan(study).known("grpo") == []
     write_report(study)
     assert made.table("forecasts")["truth_cosine"].isna().all()
+
+
+def test_an_accuracy_as_target_is_said_and_its_step_is_the_fit_s(tmp_path: Path) -> None:
+    made = Tree(tmp_path, forecast={"target_accuracy": 0.9})
+    page = write_report(made.study).read_text()
+    assert "the model whose validation accuracy is 0.9." in page
+    frame = made.table("forecasts")
+    late = row_of(frame, run="grpo", label="alpharl-paper", window=0.5)
+    assert (late.target_step, late.steps_saved) == (45, 15)
+    assert late.seconds_training == pytest.approx(300 * 15 / 60)
+    assert json.loads(late.options) == {"target_accuracy": 0.9}
+    # The step of any forecast is read off validation scores, so they are paid for.
+    late = row_of(frame, run="grpo", label="relex", window=0.5)
+    assert late.seconds_validation == pytest.approx(44 * 6 / 11)
+    early = row_of(frame, run="grpo", label="expo", window=0.2)
+    assert np.isnan(early[["target_step", "steps_saved", "seconds_saved"]].astype(float)).all()
+    assert not np.isnan(early.accuracy)
+    assert frame["truth_cosine"].isna().all()
+    assert "nan" not in re.findall(r">([^<]*)<", page)
+    # Also where no window reaches it.
+    for run in made.study.runs:
+        for forecast in made.plan.forecasts(run):
+            path = Path(f"{made.plan.paths.forecast(run, forecast.name)}/variant.json")
+            made.write(path, {**json.loads(path.read_text()), "target_step": None})
+    page = write_report(made.study).read_text()
+    assert made.table("forecasts")["steps_saved"].isna().all()
+    assert "nan" not in re.findall(r">([^<]*)<", page)
 
 
 def test_standard_error_of_gain_recovery_matches_a_bootstrap() -> None:

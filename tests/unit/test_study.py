@@ -62,6 +62,16 @@ def changed(path: str, value: object) -> dict:
         ("forecast.target_multiple", 1, "forecast.target_multiple: Input should be greater than 1"),
         ("forecast.target_multiple", float("inf"), "should be a finite number"),
         ("forecast", {"target_step": 30, "target_multiple": 2}, "'target_multiple', expected one"),
+        (
+            "forecast",
+            {"target_step": 30, "target_accuracy": 0.5},
+            "'target_accuracy', expected one",
+        ),
+        ("forecast", {"target_multiple": 2, "target_accuracy": 0.5}, "found 'target_multiple' and"),
+        ("forecast.target_accuracy", 0, "forecast.target_accuracy: Input should be greater than 0"),
+        ("forecast.target_accuracy", 1.1, "should be less than or equal to 1 (found 1.1)"),
+        ("forecast.amplitudes", [0.5, 0], "forecast.amplitudes.1: Input should be greater than 0"),
+        ("forecast.amplitudes", [float("inf")], "should be a finite number"),
         ("spectra.rank", 0, "spectra.rank: Input should be greater than 0 (found 0)"),
         ("study", "a/b", "study: String should match pattern"),
         ("bases.b", {}, "bases.b: expected exactly one of 'path' and 'pretrain'"),
@@ -110,6 +120,32 @@ def test_target_as_a_multiple_is_each_window_s_own(multiple, targets):
     found = Plan(parse_study(study)).forecasts("r")
     assert [f.target_step for f in found if f.label == "last"] == targets
     assert [f.name for f in found if f.label == "last"] == ["last@20", "last@30"]
+
+
+def test_an_accuracy_as_target_makes_every_forecast_wait_for_scores():
+    plan = Plan(parse_study(changed("forecast.target_accuracy", 0.9)))
+    found = plan.forecasts("r")
+    assert [f.name for f in found] == ["last@0.5", "expo@0.5"]
+    assert {f.target_step for f in found} == {None}
+    assert {f.target_option for f in found} == {"--target-accuracy=0.9"}
+    assert {f.needs for f in found} == {frozenset({"scores"})}
+    assert plan.known("r") == []
+    steps = Plan(parse_study(STUDY)).forecasts("r")
+    assert {f.target_option for f in steps} == {"--target-step=40"}
+    assert {f.needs for f in steps} == {frozenset()}
+
+
+def test_amplitudes_stand_beside_each_forecast():
+    plan = Plan(parse_study(changed("forecast.amplitudes", [2, 0.5, 1, 2.0])))
+    found = {f.name: f.amplitude for f in plan.forecasts("r")}
+    assert list(found.items()) == [
+        ("last@0.5", 1), ("last@0.5x0.5", 0.5), ("last@0.5x2", 2),
+        ("expo@0.5", 1), ("expo@0.5x0.5", 0.5), ("expo@0.5x2", 2),
+    ]  # fmt: skip
+    assert [f.name for f in plan.known("r")] == list(found)
+    (tested,) = [b.variants for b in plan.batches() if b.group == "variants"]
+    assert tested[-6:] == tuple(found)
+    assert plan.folder("r", "expo@0.5x2") == "results/s/runs/r/forecasts/expo@0.5x2"
 
 
 def test_only_forecasts_of_saved_steps_are_compared_with_weights():

@@ -6,6 +6,7 @@ import csv
 import shutil
 import stat
 from collections.abc import Iterator
+from itertools import combinations, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -302,6 +303,109 @@ def test_sft_learns_the_scratchpad(base: Path, tmp_path: Path) -> None:
     losses = [float(row["loss"]) for row in table(tmp_path)]
     assert losses[-1] < losses[0] - 0.5
     assert {row["reward"] for row in table(tmp_path)} == {""}
+
+
+# --- the null ---
+
+WALK = TrainSpec(algorithm="random-walk", steps=5, save_every=2, learning_rate=1e-3)
+
+
+@pytest.fixture(scope="module")
+def walk(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("walk")
+    train(WALK, base, out)
+    return out
+
+
+def increments(base: Path, walk: Path) -> dict[str, list[torch.Tensor]]:
+    """Per tensor, its way from each saved step to the next, in float64."""
+    folders = [base, *(walk / f"step-{step}" for step in WALK.saved_steps())]
+    saved = [load_file(folder / "model.safetensors") for folder in folders]
+    return {
+        name: [
+            (late[name].double() - early[name].double()).flatten()
+            for early, late in pairwise(saved)
+        ]
+        for name in saved[0]
+    }
+
+
+def test_walk_takes_steps_of_the_learning_rate(base: Path, walk: Path) -> None:
+    for ways in increments(base, walk).values():
+        for way, steps in zip(ways, (2, 2, 1), strict=True):
+            n, expected = len(way), WALK.learning_rate * steps**0.5
+            rms = float(way.square().mean().sqrt())
+            assert abs(rms - expected) < 4 * expected / (2 * n) ** 0.5
+            assert abs(float(way.mean())) < 4 * expected / n**0.5
+
+
+def test_walk_goes_nowhere(base: Path, walk: Path) -> None:
+    ways = [torch.cat(parts) for parts in zip(*increments(base, walk).values(), strict=True)]
+    for one, other in combinations(ways, 2):
+        assert abs(float(torch.cosine_similarity(one, other, dim=0))) < 4 / len(one) ** 0.5
+    # Nor do two tensors of one shape share their noise.
+    queries = [ways for name, ways in increments(base, walk).items() if "q_proj.weight" in name]
+    cosine = torch.cosine_similarity(queries[0][0], queries[1][0], dim=0)
+    assert abs(float(cosine)) < 4 / len(queries[0][0]) ** 0.5
+
+
+def test_walk_leaves_what_other_runs_leave(walk: Path, grpo: Path) -> None:
+    assert sorted(p.name for p in walk.iterdir()) == sorted(p.name for p in grpo.iterdir())
+    assert {p.name for p in (walk / "step-5").iterdir()} == {
+        p.name for p in (grpo / "step-5").iterdir()
+    }
+    assert AutoModelForCausalLM.from_pretrained(walk / "step-5").dtype == torch.float32
+    rows = table(walk)
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert {row["learning_rate"] for row in rows} == {"0.001"}
+    assert {row[name] for row in rows for name in ("reward", "entropy", "loss")} == {""}
+
+
+def test_walk_follows_its_seed_alone(base: Path, walk: Path, tmp_path: Path) -> None:
+    # Other steps are saved on the way, the weights at step 5 stay the same.
+    train(changed(WALK, save_every=5, steps=7), base, tmp_path / "longer")
+    train(changed(WALK, seed=1), base, tmp_path / "other")
+    assert weights(tmp_path / "longer" / "step-5") == weights(walk / "step-5")
+    assert weights(tmp_path / "other" / "step-5") != weights(walk / "step-5")
+
+
+def test_killed_walk_ends_the_same(
+    base: Path, walk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    train(changed(WALK, seed=1, steps=4), base, tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("alpharl.training.random_walk.write_model", killed)
+        train(WALK, base, tmp_path)
+    assert not list(tmp_path.glob("step-*"))  # those of the other seed are gone
+    train(WALK, base, tmp_path)
+    for step in WALK.saved_steps():
+        assert weights(tmp_path / f"step-{step}") == weights(walk / f"step-{step}")
+
+
+def test_walk_keeps_tied_tensors_tied(base: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(base)
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    model.save_pretrained(tmp_path / "tied")
+    AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "tied")
+    train(WALK, tmp_path / "tied", tmp_path / "walk")
+    saved = load_file(tmp_path / "walk" / "step-5" / "model.safetensors")
+    assert saved.keys() == load_file(tmp_path / "tied" / "model.safetensors").keys()
+    assert "lm_head.weight" not in saved
+    walked = AutoModelForCausalLM.from_pretrained(tmp_path / "walk" / "step-5")
+    assert walked.lm_head.weight is walked.model.embed_tokens.weight
+
+
+@pytest.mark.parametrize(
+    ("option", "found"),
+    [({"args": {"warmup_steps": 0}}, "found args"), ({"optimizer": "sgd"}, "optimizer 'sgd'")],
+)
+def test_walk_takes_no_trainer_options(option: dict[str, Any], found: str) -> None:
+    with pytest.raises(ValidationError, match=f"{found}.* with algorithm 'random-walk'"):
+        TrainSpec.model_validate({"algorithm": "random-walk", **option})
 
 
 # --- options ---

@@ -19,12 +19,12 @@ def forecast_inputs(wildcards):
     """What the method needs; the gram always, for the size of what is predicted."""
     run, forecast = wildcards.run, forecast_of(wildcards)
     needed = {"gram": gram_files(run)}
-    if "factors" in forecast.options.reads:
+    if "factors" in forecast.reads:
         seen = [step for step in plan.steps(run) if step <= forecast.through]
         needed["factors"] = factor_files(run, seen)
-    if "scores" in forecast.options.reads:
+    if "scores" in forecast.reads:
         needed["scores"] = paths.accuracy(run, study.validation_suite)
-    if "suite" in forecast.options.reads:
+    if "suite" in forecast.reads:
         needed["suite"] = paths.suite(study.validation_suite)
     return needed
 
@@ -44,7 +44,7 @@ def forecast_suite(wildcards, input):
 
 
 def forecast_gpus(wildcards):
-    return study.gpus if "suite" in forecast_of(wildcards).options.reads else 0
+    return study.gpus if "suite" in forecast_of(wildcards).reads else 0
 
 
 def target_steps(wildcards):
@@ -105,7 +105,8 @@ rule forecast:
         pattern=lambda w: paths.checkpoint_pattern(w.run),
         steps=lambda w: plan.steps(w.run),
         through=lambda w: forecast_of(w).through,
-        target=lambda w: forecast_of(w).target_step,
+        target=lambda w: forecast_of(w).target_option,
+        amplitude=lambda w: forecast_of(w).amplitude,
         method=lambda w: forecast_of(w).options.method,
         options=lambda w: [f"--option={o}" for o in forecast_of(w).option_pairs],
         factors=lambda w: paths.factors(w.run, "{step}", "{shard}"),
@@ -121,7 +122,7 @@ rule forecast:
         "Forecasting {wildcards.run}: {wildcards.forecast}"
     shell:
         "alpharl forecast --base {params.base:q} --checkpoints {params.pattern:q} --steps {params.steps}"
-        " --through {params.through} --target-step {params.target} --method {params.method}"
+        " --through {params.through} {params.target} --amplitude {params.amplitude} --method {params.method}"
         " {params.options:q} {params.scores:q} {params.suite:q} --factors {params.factors:q} --gram {params.gram:q}"
         " --shards {params.shards} --record-undefined --out {params.folder:q} > {log:q} 2>&1"
 

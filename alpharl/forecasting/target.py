@@ -1,0 +1,47 @@
+"""A target that is an accuracy, as a step: for methods whose clock is the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from alpharl.errors import UndefinedForecast
+
+_ROUNDING = 1e-9
+"""Relative error of a crossing that is meant to be a whole step."""
+
+
+def step_reaching(target: float, steps: Sequence[int], accuracy_t: np.ndarray) -> int:
+    """The step at which the least-squares line of accuracy against step reaches a target.
+
+    Args:
+        target: the accuracy to reach.
+        steps: the window's steps (T,), increasing, without the base: a line from the base would
+            take its first jump for the slope.
+        accuracy_t: validation accuracies (T,) of these steps.
+
+    Returns:
+        The crossing, rounded up; it is later than the last step.
+
+    Raises:
+        UndefinedForecast: the accuracy does not rise, or is at the target already, at the last step
+            or on the line there.
+    """
+    x, y = np.asarray(steps, np.float64), np.asarray(accuracy_t, np.float64)
+    centred = x - x.mean()
+    slope = float(centred @ (y - y.mean()) / (centred @ centred))
+    if np.ptp(y) == 0 or slope <= 0:
+        raise UndefinedForecast(
+            f"found accuracies {y.round(4).tolist()} at steps {list(steps)}, expected them to rise "
+            f"towards {target:g}; widen the window, or give a step as the target"
+        )
+    line = float(y.mean() + slope * centred[-1])
+    if max(line, y[-1]) >= target:
+        raise UndefinedForecast(
+            f"found accuracy {y[-1]:.4f} at step {steps[-1]} ({line:.4f} on the line), expected "
+            f"less than the target {target:g}; raise the target, or narrow the window"
+        )
+    crossing = float(x.mean() + (target - y.mean()) / slope)
+    return max(steps[-1] + 1, math.ceil(crossing * (1 - _ROUNDING)))
