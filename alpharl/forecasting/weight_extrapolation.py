@@ -17,22 +17,30 @@ def weight_extrapolation(window: Window, options: WeightExtrapolation) -> Predic
     Raises:
         MethodError: `first` is not an observed step before the last.
     """
-    first, later = _first(window, options), window.last
-    beta = (window.target_step - first) / (later - first)
+    first, later, beta = line_through(window, options.first)
     line, copy = {first: 1.0 - beta, later: beta}, {later: 1.0}
     blend = {name: dict(copy if "norm" in name else line) for name in window.tensors}
     return Prediction(blend=blend, fit={"first": first, "last": later, "beta": beta})
 
 
-def _first(window: Window, options: WeightExtrapolation) -> int:
-    earlier = window.steps[:-1]
-    if options.first is None:
-        if not earlier:
-            raise MethodError("found 1 checkpoint in the window, expected 2; widen the window")
-        return min(earlier, key=lambda step: (abs(step - window.last / 2), step))
-    if options.first not in earlier:
+def line_through(window: Window, first: int | None) -> tuple[int, int, float]:
+    """Steps a and b of the line, and beta = (target - a) / (b - a).
+
+    Args:
+        window: its last step is b.
+        first: a; None takes the saved step nearest half the window, of two the earlier.
+
+    Raises:
+        MethodError: `first` is not an observed step before the last.
+    """
+    earlier, last = window.steps[:-1], window.last
+    if not earlier:
+        raise MethodError("found 1 checkpoint in the window, expected 2; widen the window")
+    if first is None:
+        first = min(earlier, key=lambda step: (abs(step - last / 2), step))
+    if first not in earlier:
         raise MethodError(
-            f"first: found step {options.first}, expected one of {earlier}, the observed steps "
-            "before the window's last"
+            f"first: found step {first}, expected one of {earlier}, the observed steps before the "
+            "window's last"
         )
-    return options.first
+    return first, last, (window.target_step - first) / (last - first)

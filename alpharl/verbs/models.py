@@ -86,6 +86,8 @@ def forecast(args: Namespace) -> None:
         "undefined": undefined,
         "fit": prediction.fit,
     }
+    if prediction.logits:
+        meta["logits"] = asdict(prediction.logits)
     _write(args, folders, meta, prediction.blend, prediction.adapter)
     shown = {key: value for key, value in meta.items() if key not in ("kind", "algorithm")}
     print(json.dumps(shown, indent=1))
@@ -131,7 +133,7 @@ def _inputs(args: Namespace, folders: Mapping[int, Path], options: MethodOptions
     needs = options.needs
     return {
         "gram": gram_of(args, folders) if "gram" in needs or args.gram else None,
-        "factors": factors_of(args, folders, Depth(1)) if "factors" in needs else None,
+        "factors": factors_of(args, folders, options.depth) if "factors" in needs else None,
         "accuracy": read_accuracy(args.scores) if args.scores else None,
     }
 
