@@ -17,7 +17,14 @@ from alpharl.study.methods import METHODS
 from alpharl.training.tokenizer import VOCABULARY_SIZE, character_tokenizer
 from alpharl.variants.store import read_variant, write_variant
 from lm_eval.api.instance import Instance
-from transformers import AutoModelForCausalLM, LogitsProcessorList, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LogitsProcessorList,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 PROMPTS = ["12+34=", "7+8=", "1+1=2,99+100=", "5", "40-2=", "(3*4)%5="]
 NEW = 12
@@ -49,15 +56,20 @@ def load(folder: Path, dtype: torch.dtype = torch.float32):
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
 
 
-def by_hand(run: Path, a: int, b: int, beta: float, prompt: str, penalty: float = 1.0) -> list[int]:
-    """Tokens of one answer up to its end: float64, one prompt at a time, no cache, no padding."""
-    one, two = (load(run / f"run/step-{step}", torch.float64) for step in (a, b))
+@pytest.fixture(scope="module")
+def ends(run: Path) -> tuple:
+    """The models of steps 10 and 40 in float64."""
+    return tuple(load(run / f"run/step-{step}", torch.float64) for step in (10, 40))
+
+
+def by_hand(ends: tuple, beta: float, prompt: str, penalty: float = 1.0) -> list[int]:
+    """Tokens of one answer up to its end: one prompt at a time, no cache, no padding."""
     tokens = character_tokenizer().encode(prompt, add_special_tokens=False)
     found: list[int] = []
     while len(found) < NEW and EOS not in found:
         given = torch.tensor([tokens + found])
         with torch.no_grad():
-            l_a, l_b = (model(given).logits[0, -1] for model in (one, two))
+            l_a, l_b = (model(given).logits[0, -1] for model in ends)
         mixed = l_a + beta * (l_b - l_a)
         for token in {*tokens, *found} if penalty != 1 else ():
             mixed[token] = mixed[token] * penalty if mixed[token] < 0 else mixed[token] / penalty
@@ -90,37 +102,52 @@ def shown(tokens: list[int]) -> str:
 # --- decoding ---
 
 
-@pytest.mark.parametrize("beta", [-0.6, 0.0, 0.4, 1.0, 2.5])
-def test_generated_tokens_equal_decoding_by_hand(run, beta):
-    """A batch that is padded on the left, in float32, with both caches."""
-    one, two = (load(run / f"run/step-{step}") for step in (10, 40))
+def generated(ends: tuple, beta: float) -> list[list[int]]:
+    """Answers by `generate`, in a batch that is padded on the left, with both caches."""
     batch = character_tokenizer()(PROMPTS, padding=True, return_tensors="pt")
     assert (batch["attention_mask"] == 0).any()
-    mix = MixedLogits(one, beta, batch["attention_mask"])
-    found = two.generate(
+    found = ends[1].generate(
         input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], do_sample=False,
-        max_new_tokens=NEW, logits_processor=LogitsProcessorList([mix]),
+        max_new_tokens=NEW, logits_processor=LogitsProcessorList(
+            [MixedLogits(ends[0], beta, batch["attention_mask"])]
+        ),
     )  # fmt: skip
-    for row, prompt in zip(found[:, batch["input_ids"].shape[1] :].tolist(), PROMPTS, strict=True):
-        expected = by_hand(run, 10, 40, beta, prompt)
-        assert row[: len(expected)] == expected
-        assert set(row[len(expected) :]) <= {0}
+    rows: list[list[int]] = found[:, batch["input_ids"].shape[1] :].tolist()
+    return [row[: row.index(EOS) + 1] if EOS in row else row for row in rows]
+
+
+@pytest.mark.parametrize("beta", [-0.6, 0.0, 0.4, 1.0, 2.5])
+def test_generated_tokens_equal_decoding_by_hand(run, ends, beta):
+    """In float32, against float64."""
+    found = generated(tuple(load(run / f"run/step-{step}") for step in (10, 40)), beta)
+    assert found == [by_hand(ends, beta, prompt) for prompt in PROMPTS]
+
+
+def test_padding_does_not_count_as_a_position():
+    """A Qwen2 knows distances between tokens only; a GPT-2 knows where each stands."""
+    config = GPT2Config(
+        vocab_size=VOCABULARY_SIZE, n_embd=32, n_layer=2, n_head=4, n_positions=64,
+        initializer_range=0.5, bos_token_id=1, eos_token_id=EOS, pad_token_id=0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    models = tuple(GPT2LMHeadModel(config).double().eval() for _ in range(2))
+    assert generated(models, 1.7) == [by_hand(models, 1.7, prompt) for prompt in PROMPTS]
 
 
 @pytest.mark.parametrize("batch_size", [2, 6])
-def test_engine_scores_the_line(run, tmp_path, batch_size):
+def test_engine_scores_the_line(run, ends, tmp_path, batch_size):
     """Several batches: each starts with a new cache."""
     engine = HfEngine(run / "base", "float32", batch_size)
     found = answers(engine, read_variant(write_line(run, tmp_path / "v")))
-    assert found == [shown(by_hand(run, 10, 40, 1.7, prompt)) for prompt in PROMPTS]
-    ends = [answers(engine, run / f"run/step-{step}") for step in (10, 40)]
-    assert found not in ends
-    for beta, expected in enumerate(ends):
+    assert found == [shown(by_hand(ends, 1.7, prompt)) for prompt in PROMPTS]
+    alone = [answers(engine, run / f"run/step-{step}") for step in (10, 40)]
+    assert found not in alone
+    for beta, expected in enumerate(alone):
         line = write_line(run, tmp_path / "end", beta=float(beta))
         assert answers(engine, read_variant(line)) == expected
 
 
-def test_repetition_penalty_of_a_model_applies_to_the_mix(run, tmp_path):
+def test_repetition_penalty_of_a_model_applies_to_the_mix(run, ends, tmp_path):
     """transformers would apply it to one model's logits, before they are mixed."""
     moved = tmp_path / "moved"
     for folder in (run / "run").iterdir():
@@ -131,9 +158,9 @@ def test_repetition_penalty_of_a_model_applies_to_the_mix(run, tmp_path):
     character_tokenizer().save_pretrained(moved / "base")
     engine = HfEngine(moved / "base", "float32", len(PROMPTS))
     found = answers(engine, read_variant(write_line(moved, tmp_path / "v")))
-    expected = [by_hand(run, 10, 40, 1.7, prompt, penalty=1.5) for prompt in PROMPTS]
+    expected = [by_hand(ends, 1.7, prompt, penalty=1.5) for prompt in PROMPTS]
     assert found == [shown(tokens) for tokens in expected]
-    assert expected != [by_hand(run, 10, 40, 1.7, prompt) for prompt in PROMPTS]
+    assert expected != [by_hand(ends, 1.7, prompt) for prompt in PROMPTS]
 
 
 # --- the forecast, and what can be done with it ---

@@ -33,15 +33,13 @@ def best_rank_one(matrix: np.ndarray) -> np.ndarray:
 
 def window_of(path: Path, steps: list[int] = STEPS, rank: int | None = None) -> Window:
     """Dense SVDs of made-up updates, float64."""
-    factors = {
-        step: {
-            name: Factors(
-                svd(path(name, step), rank), np.linalg.norm(path(name, step)), np.zeros(1)
-            )
-            for name in NAMES
+    factors: dict[int, dict[str, Factors]] = {}
+    for step in steps:
+        found = {name: path(name, step) for name in NAMES}
+        factors[step] = {
+            name: Factors(svd(update, rank), float(np.linalg.norm(update)), np.zeros(1))
+            for name, update in found.items()
         }
-        for step in steps
-    }
     return Window(steps, TARGET, [*NAMES, "model.norm.weight"], factors=factors)
 
 
