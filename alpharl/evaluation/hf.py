@@ -7,15 +7,24 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LogitsProcessorList,
+    PreTrainedModel,
+    RepetitionPenaltyLogitsProcessor,
+)
 from transformers.utils import logging as hf_logging
 
 from alpharl.checkpoints.reader import best_device
+from alpharl.evaluation.logits import MixedLogits
 from alpharl.variants.build import build_dense
 from alpharl.variants.store import Variant
 
@@ -31,6 +40,30 @@ class _QuietLM(HFLM):
         """Generate as HFLM does."""
         answers: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
         return answers
+
+
+class _PairLM(_QuietLM):
+    """A model whose logits are mixed with those of an earlier one, token by token."""
+
+    def __init__(self, earlier: PreTrainedModel, beta: float, **given: Any) -> None:
+        super().__init__(**given)
+        self._earlier, self._beta = earlier, beta
+
+    def _model_generate(
+        self, context: Tensor, max_length: int, stop: list[str], **given: Any
+    ) -> Tensor:
+        mask = given["attention_mask"]
+        processors = LogitsProcessorList([MixedLogits(self._earlier, self._beta, mask)])
+        penalty = self.model.generation_config.repetition_penalty
+        if penalty not in (None, 1.0):
+            # transformers would apply it before ours: to one model's logits instead of the mix.
+            padding = mask.int().argmax(dim=1)
+            processors.append(RepetitionPenaltyLogitsProcessor(penalty, padding))
+            given["repetition_penalty"] = 1.0
+        found: Tensor = super()._model_generate(
+            context, max_length, stop, logits_processor=processors, **given
+        )
+        return found
 
 
 class HfEngine:
@@ -53,10 +86,15 @@ class HfEngine:
         """The lm-eval model of a model folder or a variant, for as long as the context lasts.
 
         An adapter is put on the loaded base and taken off again. Anything with a blend is built
-        as a dense model in a temporary folder, loaded, and deleted at once.
+        as a dense model in a temporary folder, loaded, and deleted at once. A line through the
+        logits of two checkpoints has both in memory beside the base.
         """
         if isinstance(source, Path):
             yield self._wrap(self._load(source))
+        elif source.logits:
+            line = source.logits
+            earlier, later = (self._load(source.checkpoints[step]) for step in (line.a, line.b))
+            yield _PairLM(earlier, line.beta, **self._settings(later))
         elif source.pure_adapter:
             adapted = PeftModel.from_pretrained(self._base, source.adapter)
             try:
@@ -82,4 +120,7 @@ class HfEngine:
         return model.to(best_device()).eval()
 
     def _wrap(self, model: PreTrainedModel) -> HFLM:
-        return _QuietLM(pretrained=model, tokenizer=self._tokenizer, batch_size=self._batch_size)
+        return _QuietLM(**self._settings(model))
+
+    def _settings(self, model: PreTrainedModel) -> dict[str, Any]:
+        return {"pretrained": model, "tokenizer": self._tokenizer, "batch_size": self._batch_size}

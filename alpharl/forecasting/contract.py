@@ -67,10 +67,22 @@ class Window:
             raise MethodError("found no gram, expected one over the window; make it first")
         return self.gram.upto(self.steps)
 
-    def need_factors(self) -> Mapping[int, Mapping[str, Factors]]:
-        """The factors of exactly the window's steps."""
+    def need_factors(self, rank: int = 1) -> Mapping[int, Mapping[str, Factors]]:
+        """The factors of exactly the window's steps.
+
+        Raises:
+            MethodError: a step has none, or a matrix fewer triplets than `rank`.
+        """
         if self.factors is None or any(step not in self.factors for step in self.steps):
             raise MethodError("found no factors for all of the window's steps; make them first")
+        for step in self.steps:
+            for name, found in self.factors[step].items():
+                stored = len(found.low.s)
+                if stored < min(rank, len(found.low.u), len(found.low.v)):
+                    raise MethodError(
+                        f"{name}: found {stored} triplets at step {step}, expected {rank}; factor "
+                        "again with at least that"
+                    )
         return {step: self.factors[step] for step in self.steps}
 
     def need_accuracy(self) -> np.ndarray:
@@ -102,13 +114,28 @@ class Window:
 
 
 @dataclass(frozen=True)
+class LogitsLine:
+    """(1 - beta) l_a + beta l_b: a line through two models' logits, which no weights stand for."""
+
+    a: int
+    """Step of the earlier checkpoint."""
+    b: int
+    """Step of the later one."""
+    beta: float
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """A predicted update: the sum of a blend of observed updates and a low-rank part."""
+    """A predicted update: the sum of a blend of observed updates and a low-rank part.
+
+    Or, with `logits`, no update at all but two observed models and how to mix what they say.
+    """
 
     blend: Blend = field(default_factory=dict)
     adapter: dict[str, LowRank] = field(default_factory=dict)
     fit: dict[str, Any] = field(default_factory=dict)
     """What was fitted, for the report and for people: JSON-ready."""
+    logits: LogitsLine | None = None
 
     def scaled(self, amplitude: float) -> Prediction:
         """The whole predicted update times a number; what was fitted stays as it was."""
@@ -124,7 +151,7 @@ def norm_ratio(window: Window, prediction: Prediction) -> float | None:
     """|predicted update| / |last observed update| over the predicted tensors.
 
     None where the files at hand do not determine it: a blend without gram, or a blend and an
-    adapter on the same tensor.
+    adapter on the same tensor; and for logits, which have no update.
     """
     if prediction.blend and not prediction.adapter and window.gram is not None:
         gram, last = window.need_gram(), len(window.steps) - 1

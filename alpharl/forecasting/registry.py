@@ -10,7 +10,9 @@ from alpharl.forecasting.effopd import effopd
 from alpharl.forecasting.expo import expo
 from alpharl.forecasting.first_update import first_update
 from alpharl.forecasting.last import last
+from alpharl.forecasting.logits_extrapolation import logits_extrapolation
 from alpharl.forecasting.momentum import momentum
+from alpharl.forecasting.next import next_jump
 from alpharl.forecasting.raw_linear import raw_linear
 from alpharl.forecasting.recent import recent
 from alpharl.forecasting.relex import relex, relex_pinned
@@ -32,6 +34,8 @@ FORECASTERS: dict[str, Forecaster] = {
     "alpharl-paper": alpharl_paper,
     "alpharl-repo": alpharl_repo,
     "alpharl-step": alpharl_step,
+    "next": next_jump,
+    "logits-extrapolation": logits_extrapolation,
 }
 
 

@@ -17,8 +17,7 @@ def weight_extrapolation(window: Window, options: WeightExtrapolation) -> Predic
     Raises:
         MethodError: `first` is not an observed step before the last.
     """
-    first, later = earlier_step(window, options.first), window.last
-    beta = (window.need_target_step() - first) / (later - first)
+    first, later, beta = line_through(window, options.first)
     line, copy = {first: 1.0 - beta, later: beta}, {later: 1.0}
     blend = {name: dict(copy if "norm" in name else line) for name in window.tensors}
     return Prediction(blend=blend, fit={"first": first, "last": later, "beta": beta})
@@ -41,3 +40,17 @@ def earlier_step(window: Window, first: int | None) -> int:
             "before the window's last"
         )
     return first
+
+
+def line_through(window: Window, first: int | None) -> tuple[int, int, float]:
+    """Steps a and b of the line, and beta = (target - a) / (b - a).
+
+    Args:
+        window: its last step is b.
+        first: a; None takes the default of `earlier_step`.
+
+    Raises:
+        MethodError: there is no such step.
+    """
+    earlier, last = earlier_step(window, first), window.last
+    return earlier, last, (window.need_target_step() - earlier) / (last - earlier)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from alpharl.study.base import Frozen
+from alpharl.study.depth import Depth
 
 Need = Literal["factors", "gram", "scores", "suite"]
 """Small files of a run; or the validation suite itself, on which a method scores trial models."""
@@ -30,6 +31,11 @@ class Method(Frozen):
     def reads(self) -> frozenset[Need]:
         """What a fit with these options reads."""
         return self.needs
+
+    @property
+    def depth(self) -> Depth:
+        """How many triplets of each update a fit reads, where it reads factors."""
+        return Depth(1 if "factors" in self.needs else 0)
 
 
 class Last(Method):
@@ -186,6 +192,41 @@ class AlphaRLStep(Method):
     method: Literal["alpharl-step"] = "alpharl-step"
 
 
+class Next(Method):
+    """Rank-1 jump ahead of the last checkpoint, predicted by networks trained on the window."""
+
+    source = "NExt, arXiv 2604.11446, released code"
+    needs = frozenset({"factors"})
+    cost = "trains a network per vector length on the CPU: seconds for a small model, else minutes"
+    method: Literal["next"] = "next"
+    horizon: PositiveInt | None = None
+    """How many checkpoints ahead a jump leads; default: half of the window's."""
+    coefficient: float | None = None
+    """Factor of the jump; default: steps to the target / steps of the horizon. Published: the best
+    of 0.5, 1, ..., 4 by evaluation."""
+    rank: PositiveInt = 8
+    """Triplets read of each update; differences of checkpoints are made from them."""
+    epochs: PositiveInt = 1000
+    """Training steps of each network, each on all pairs of checkpoints."""
+    seed: NonNegativeInt = 0
+    """Of the networks' initial weights."""
+
+    @property
+    def depth(self) -> Depth:
+        """As many triplets as `rank` says."""
+        return Depth(self.rank)
+
+
+class LogitsExtrapolation(Method):
+    """A straight line through the logits of two checkpoints, at every token; it has no weights."""
+
+    source = "RLVR-Linearity, arXiv 2601.04537"
+    cost = "nothing; scoring it runs two models side by side"
+    method: Literal["logits-extrapolation"] = "logits-extrapolation"
+    first: PositiveInt | None = None
+    """The step of the earlier checkpoint; default: the saved step nearest half the window."""
+
+
 MethodOptions = Annotated[
     Last
     | Expo
@@ -200,7 +241,9 @@ MethodOptions = Annotated[
     | Auto
     | AlphaRLPaper
     | AlphaRLRepo
-    | AlphaRLStep,
+    | AlphaRLStep
+    | Next
+    | LogitsExtrapolation,
     Field(discriminator="method"),
 ]
 
@@ -219,4 +262,6 @@ METHODS: dict[str, type[Method]] = {
     "alpharl-paper": AlphaRLPaper,
     "alpharl-repo": AlphaRLRepo,
     "alpharl-step": AlphaRLStep,
+    "next": Next,
+    "logits-extrapolation": LogitsExtrapolation,
 }

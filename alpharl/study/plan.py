@@ -135,8 +135,10 @@ class Plan:
 
     @property
     def depth(self) -> Depth:
-        """How deep factors are stored: what `spectra` asks for, or the ablation if that is more."""
-        return deepest(Depth(self.study.spectra.rank), ablation_depth(self.study.ablation))
+        """How deep factors are stored: what `spectra` asks for, or what is read if that is more."""
+        study = self.study
+        read = [options.depth for options in study.forecast.methods.values()]
+        return deepest(Depth(study.spectra.rank), ablation_depth(study.ablation), *read)
 
     @property
     def shards(self) -> range:

@@ -27,11 +27,16 @@ def build_dense(
     Updates are subtracted and summed in float32 and rounded once at the end.
 
     Raises:
-        MethodError: the variant is a forecast that is undefined on its window.
+        MethodError: the variant is a forecast that is undefined on its window, or of logits.
         CheckpointError: `out` exists, or a checkpoint is missing, does not fit or is not finite.
     """
     if variant.meta.get("undefined"):
         raise MethodError(f"{variant.folder}: there is no model: {variant.meta['undefined']}")
+    if variant.logits:
+        raise MethodError(
+            "found a line through two models' logits, expected weights; there is no single model, "
+            "so score the forecast itself with `alpharl evaluate`"
+        )
     blend = variant.blend
     adapter = read_adapter(variant.adapter) if variant.adapter else {}
     steps = sorted({step for row in blend.values() for step in row})

@@ -4,7 +4,8 @@
     blend.json     per tensor, the weight of each observed update        (optional)
     adapter/       low-rank updates as a PEFT LoRA adapter, scaling 1    (optional)
 
-The model is base + blend + adapter. Torch-free.
+The model is base + blend + adapter. Or there is no single model, but a line through the logits of
+two checkpoints, which `variant.json` names under `logits`. Torch-free.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from alpharl.checkpoints.files import write_arrays, write_json
 from alpharl.checkpoints.index import ModelIndex, read_config, read_index
 from alpharl.checkpoints.manifest import digest_file, digest_json
 from alpharl.errors import CheckpointError
-from alpharl.forecasting.contract import Blend
+from alpharl.forecasting.contract import Blend, LogitsLine
 from alpharl.spectra.lowrank import LowRank, read_arrays
 from alpharl.spectra.scope import split
 
@@ -58,6 +59,12 @@ class Variant:
         data = json.loads(path.read_text()) if path.is_file() else {}
         return {name: {int(s): w for s, w in row.items()} for name, row in data.items()}
 
+    @property
+    def logits(self) -> LogitsLine | None:
+        """The line through two checkpoints' logits, where the variant is one."""
+        found = self.meta.get("logits")
+        return LogitsLine(**found) if found else None
+
     def digest(self, known: Mapping[str, str]) -> str:
         """Digest of everything that the model depends on.
 
@@ -67,6 +74,10 @@ class Variant:
         own = [self.folder / "blend.json", *sorted(self.folder.glob("adapter/*"))]
         files = {path.name: digest_file(path) for path in own if path.is_file()}
         used = {step for row in self.blend.values() for step in row}
+        line = self.logits
+        if line:
+            files["logits"] = digest_json(asdict(line))
+            used |= {line.a, line.b}
         parents = [self.base, *(self.checkpoints[step] for step in sorted(used))]
         return digest_json([files, [known[os.path.abspath(path)] for path in parents]])
 

@@ -83,8 +83,8 @@ def truth_table(
         progress: called with a line per matrix.
 
     Columns: forecast, target_step, tensor, layer, module, cosine, norm_ratio, relative_error; a row
-    per matrix of the paper's scope, and one over all of them. A ratio to nothing is nan. An
-    undefined forecast has no rows.
+    per matrix of the paper's scope, and one over all of them. A ratio to nothing is nan. A forecast
+    that is undefined or of logits has no rows.
 
     Raises:
         CheckpointError: a missing folder, other tensors than the base, or a value not finite.
@@ -109,7 +109,7 @@ def truth_table(
 
 
 def read_forecast(folder: Path, targets: Mapping[int, Path]) -> Stored | None:
-    """Read a forecast; None where its method was undefined, so that there are no weights.
+    """Read a forecast; None where there are no weights: an undefined one, or one of logits.
 
     Raises:
         CheckpointError: the folder holds no complete variant.
@@ -135,7 +135,7 @@ def read_forecast(folder: Path, targets: Mapping[int, Path]) -> Stored | None:
             f"{folder}: forecasts step {target}, expected one of {sorted(targets)}; give the "
             "checkpoint of the step that was forecast"
         )
-    if meta["undefined"]:
+    if meta["undefined"] or variant.logits:
         return None
     adapter = read_adapter(variant.adapter) if variant.adapter else {}
     name, steps = folder.resolve().name, [*window, target]

@@ -90,6 +90,8 @@ def forecast(args: Namespace) -> None:
         "undefined": undefined,
         "fit": prediction.fit,
     }
+    if prediction.logits:
+        meta["logits"] = asdict(prediction.logits)
     _write(args, folders, meta, prediction.blend, prediction.adapter)
     shown = {key: value for key, value in meta.items() if key not in ("kind", "algorithm")}
     print(json.dumps(shown, indent=1))
@@ -146,7 +148,7 @@ def _inputs(args: Namespace, folders: Mapping[int, Path], options: MethodOptions
     reads, known = options.reads, read_accuracy(args.scores) if args.scores else {}
     return {
         "gram": gram_of(args, folders) if "gram" in reads or args.gram else None,
-        "factors": factors_of(args, folders, Depth(1)) if "factors" in reads else None,
+        "factors": factors_of(args, folders, options.depth) if "factors" in reads else None,
         "accuracy": {step: a for step, a in known.items() if step <= args.through} or None,
         "validate": trial_scorer(args, folders) if "suite" in reads and args.suite else None,
     }

@@ -158,6 +158,14 @@ CASES: list[tuple[str, dict, Reference, dict]] = [
 ]
 ADAPTERS = ("alpharl-paper", "alpharl-step")
 """Methods whose forecast is an adapter alone."""
+BOTH = ("alpharl-repo", "next")
+"""Methods whose forecast is a blend and an adapter."""
+ELSEWHERE = {"next": "test_next.py", "logits-extrapolation": "test_logits.py"}
+"""Methods without a formula for the update, and where they are tested."""
+WEIGHTS = [method for method in METHODS if method != "logits-extrapolation"]
+"""Methods that forecast weights."""
+FAST: dict[str, dict] = {"next": {"epochs": 5}}
+"""Options that make a method quick where its numbers do not matter."""
 IDS = [f"{m}-{'-'.join(f'{k}={v}' for k, v in o.items())}" for m, o, *_ in CASES]
 
 
@@ -179,8 +187,8 @@ def dense_window(run, steps=SEEN, known=None) -> Window:
         factors[step] = {}
         for name in run.matrices():
             u, s, vt = np.linalg.svd(run.update(step, name), full_matrices=False)
-            low = LowRank(u[:, :1], s[:1], vt[:1].T)
-            factors[step][name] = Factors(low, float(np.linalg.norm(s)), np.zeros(1))
+            low = LowRank(u, s, vt.T)
+            factors[step][name] = Factors(low, float(np.linalg.norm(s)), np.zeros(len(s)))
     accuracy = {0: run.accuracy[0]} | {step: run.accuracy[step] for step in known}
     return Window(list(steps), TARGET, run.names, gram, factors, accuracy)
 
@@ -199,13 +207,14 @@ def applied(prediction: Prediction, run) -> dict[str, np.ndarray]:
 
 def options(method: str, given: dict | None = None):
     """Validated options of a method."""
-    return METHODS[method](**(given or {}))
+    return METHODS[method](**(FAST.get(method, {}) | (given or {})))
 
 
 def forecast_args(run, method: str, out: Path, *more: object) -> list[object]:
     """Arguments of `alpharl forecast`."""
     return ["forecast", "--base", run.base, "--checkpoints", run.pattern, "--through", THROUGH,
             "--method", method, "--target-step", TARGET, "--scores", run.scores, "--out", out,
+            *(f"--option={key}={value}" for key, value in FAST.get(method, {}).items()),
             *more]  # fmt: skip
 
 
@@ -219,7 +228,8 @@ def assert_close(found: np.ndarray, expected: np.ndarray, tolerance: float, floo
 
 
 def test_every_method_is_compared():
-    assert {case[0] for case in CASES} == set(FORECASTERS) == set(METHODS)
+    assert {case[0] for case in CASES} | set(ELSEWHERE) == set(FORECASTERS) == set(METHODS)
+    assert all((Path(__file__).parent / file).is_file() for file in ELSEWHERE.values())
 
 
 @pytest.mark.parametrize(("method", "given", "reference", "settings"), CASES, ids=IDS)
@@ -319,6 +329,7 @@ def test_method_reads_only_the_window(trajectory, method):
     factors = {s: f if s <= THROUGH else nothing for s, f in whole.factors.items()}
     accuracy = {s: a if s <= THROUGH else float("nan") for s, a in whole.accuracy.items()}
     seen = predict(replace(whole, factors=factors, accuracy=accuracy), options(method))
+    assert alone.logits == seen.logits
     one, other = applied(alone, trajectory), applied(seen, trajectory)
     for name in trajectory.names:
         np.testing.assert_array_equal(one[name], other[name])
@@ -342,11 +353,12 @@ def test_verb_reads_only_the_window(make_trajectory, tmp_path, cli, method):
     assert cli(*forecast_args(run, method, outs[2])).status == 0
     files = ["blend.json", "adapter/adapter_model.safetensors"]
     first = {f: (outs[0] / f).read_bytes() for f in files if (outs[0] / f).is_file()}
-    assert first
+    assert first or method not in WEIGHTS
     for out in outs[1:]:
         assert {f: (out / f).read_bytes() for f in files if (out / f).is_file()} == first
         meta, same = (json.loads((o / "variant.json").read_text()) for o in (out, outs[0]))
         assert meta["fit"] == same["fit"]
+        assert meta.get("logits") == same.get("logits")
         assert list(map(int, meta["checkpoints"])) == SEEN
 
 
@@ -394,13 +406,13 @@ def test_base_among_the_checkpoints_is_not_an_observation(make_trajectory, tmp_p
 # --- norms, frozen tensors, undefined forecasts ---
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WEIGHTS)
 def test_norm_ratio_against_dense(trajectory, method):
     window = dense_window(trajectory)
     prediction = predict(window, options(method))
     found = norm_ratio(window, prediction)
     update = applied(prediction, trajectory)
-    if method == "alpharl-repo":
+    if method in BOTH:
         assert found is None, "a blend and an adapter on one tensor: the stores do not tell"
         return
     names = trajectory.matrices() if method in ADAPTERS else trajectory.names
@@ -414,7 +426,7 @@ def test_norm_ratio_is_none_without_a_gram(trajectory):
     assert norm_ratio(window, predict(window, options("expo"))) is None
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WEIGHTS)
 def test_frozen_tensors_stay_at_base(make_trajectory, tmp_path, cli, method):
     run = make_trajectory(frozen=(UP, NORM))
     assert cli(*forecast_args(run, method, tmp_path / "m", "--dense")).status == 0
@@ -429,7 +441,7 @@ def test_run_that_does_not_move_is_forecast_to_stay(make_trajectory, tmp_path, c
     run = make_trajectory()
     for folder in run.folders.values():
         shutil.copy(run.base / "model.safetensors", folder / "model.safetensors")
-    for method in METHODS:
+    for method in WEIGHTS:
         result = cli(*forecast_args(run, method, tmp_path / method, "--dense"))
         assert result.status == 0, f"{method}: {result.err}"
         found = load_file(tmp_path / method / "model.safetensors")
@@ -502,8 +514,8 @@ def test_verb_prints_and_writes_what_it_fitted(trajectory, tmp_path, cli, method
     meta = json.loads((out / "variant.json").read_text())
     assert shown["fit"] == meta["fit"]
     adapter = (out / "adapter" / "adapter_config.json").is_file()
-    assert adapter == method.startswith("alpharl")
-    assert (out / "blend.json").is_file() == (method not in ADAPTERS)
+    assert adapter == (method in (*ADAPTERS, *BOTH))
+    assert (out / "blend.json").is_file() == (method in WEIGHTS and method not in ADAPTERS)
     if method in ("alpharl-paper", "alpharl-repo"):
         assert shown["fit"]["accuracy"] == [trajectory.accuracy[step] for step in SEEN]
         assert set(shown["fit"]["r2"]) == set(trajectory.matrices())

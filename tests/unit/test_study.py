@@ -182,6 +182,12 @@ def test_stored_depth_follows_the_deepest_ablation():
     assert plan.depth == Depth(64)
 
 
+@pytest.mark.parametrize(("given", "depth"), [({}, 16), ({"rank": 16}, 16), ({"rank": 40}, 40)])
+def test_stored_depth_follows_the_deepest_method(given, depth):
+    plan = Plan(parse_study(changed("forecast.methods.next", given)))
+    assert plan.depth == Depth(depth)
+
+
 @pytest.mark.parametrize("study", ["config/config.yaml", "tests/workflow/mini.yaml"])
 def test_shipped_studies_parse_and_plan(study):
     plan = Plan(load_study(REPO / study))

@@ -1,0 +1,24 @@
+"""`logits-extrapolation`: a line through two models' logits (RLVR-Linearity, arXiv 2601.04537).
+
+l = l_a + beta (l_b - l_a) with beta = (target - a) / (b - a), at every decoding step (released code
+`logits_extrapolation.py`). Both models see the tokens that the mix has chosen so far. No single
+model has these logits: the forecast names two observed checkpoints and can only be scored. The
+paper samples at temperature 0.6; here, decoding is the suite's.
+"""
+
+from __future__ import annotations
+
+from alpharl.forecasting.contract import LogitsLine, Prediction, Window
+from alpharl.forecasting.weight_extrapolation import line_through
+from alpharl.study.methods import LogitsExtrapolation
+
+
+def logits_extrapolation(window: Window, options: LogitsExtrapolation) -> Prediction:
+    """The line through the logits at `first` and at the window's last step.
+
+    Raises:
+        MethodError: `first` is not an observed step before the last.
+    """
+    first, last, beta = line_through(window, options.first)
+    fit = {"first": first, "last": last, "beta": beta}
+    return Prediction(fit=fit, logits=LogitsLine(first, last, beta))
