@@ -38,7 +38,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="alpharl", description=__doc__.split("\n")[0])
     parser.add_argument("--version", action="version", version=f"alpharl {__version__}")
     add = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for define in (_study_verbs, _training_verbs, _spectra_verbs, _model_verbs, _score_verbs):
+    for define in (
+        _study_verbs,
+        _training_verbs,
+        _spectra_verbs,
+        _model_verbs,
+        _forecast_verbs,
+        _score_verbs,
+    ):
         define(add)
     return parser
 
@@ -140,37 +147,6 @@ def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     rank.add_argument("--seed", type=int, default=0, help="of a random control")
     rank.add_argument("--factors", type=Path, nargs="+", help="factor files made before")
     _variant_out(rank)
-    forecast = _verb(add, "forecast", "Forecast a later model from an early window.")
-    forecast.add_argument("--base", type=Path, required=True)
-    _checkpoints(forecast)
-    forecast.add_argument("--through", type=int, required=True, help="last step of the window")
-    forecast.add_argument("--method", required=True, help="see `alpharl methods`")
-    target = forecast.add_mutually_exclusive_group(required=True)
-    target.add_argument("--target-step", type=int)
-    target.add_argument(
-        "--target-multiple", type=_number(above=1), metavar="X",
-        help="X times the window's last step, rounded",
-    )  # fmt: skip
-    target.add_argument(
-        "--target-accuracy", type=_number(above=0, most=1), metavar="A",
-        help="validation accuracy; without a method that fits it, the step that should reach it",
-    )  # fmt: skip
-    forecast.add_argument("--scores", type=Path, help="CSV of validation scores: step,accuracy")
-    forecast.add_argument(
-        "--amplitude", type=_number(above=0), default=1.0, metavar="X",
-        help="multiplies the whole predicted update",
-    )  # fmt: skip
-    forecast.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
-    forecast.add_argument(
-        "--record-undefined", action="store_true",
-        help="where the method is undefined, write a variant that says so instead of failing",
-    )  # fmt: skip
-    forecast.add_argument(
-        "--suite", type=Path, help="suite.json to score trial models on; its role is validation"
-    )
-    _engine(forecast)
-    _stores(forecast)
-    _variant_out(forecast)
     truth = _verb(add, "truth", "How far forecast weights are from those that were trained.")
     truth.add_argument(
         "--variant", type=Path, nargs="+", action="extend", required=True, metavar="FOLDER",
@@ -183,6 +159,48 @@ def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     export = _verb(add, "export", "Turn an adapter or a blend into a normal model folder.")
     export.add_argument("variant", type=Path)
     export.add_argument("--out", type=Path, required=True)
+
+
+def _forecast_verbs(add: Adder[argparse.ArgumentParser]) -> None:
+    forecast = _verb(add, "forecast", "Forecast a later model from an early window.")
+    _window(forecast)
+    forecast.add_argument("--method", required=True, help="see `alpharl methods`")
+    forecast.add_argument(
+        "--amplitude", type=_number(above=0), default=1.0, metavar="X",
+        help="multiplies the whole predicted update",
+    )  # fmt: skip
+    forecast.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
+    forecast.add_argument(
+        "--record-undefined", action="store_true",
+        help="where the method is undefined, write a variant that says so instead of failing",
+    )  # fmt: skip
+    _variant_out(forecast)
+    trust = _verb(add, "trust", "Whether a forecast is supported, by which method, how far, why.")
+    _window(trust)
+    trust.add_argument("--out", type=Path, help="JSON")
+
+
+def _window(parser: argparse.ArgumentParser) -> None:
+    """A window, its target, and what may be known in it."""
+    parser.add_argument("--base", type=Path, required=True)
+    _checkpoints(parser)
+    parser.add_argument("--through", type=int, help="last step of the window; default: the last")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--target-step", type=int)
+    target.add_argument(
+        "--target-multiple", type=_number(above=1), metavar="X",
+        help="X times the window's last step, rounded",
+    )  # fmt: skip
+    target.add_argument(
+        "--target-accuracy", type=_number(above=0, most=1), metavar="A",
+        help="validation accuracy; without a method that fits it, the step that should reach it",
+    )  # fmt: skip
+    parser.add_argument("--scores", type=Path, help="CSV of validation scores: step,accuracy")
+    parser.add_argument(
+        "--suite", type=Path, help="suite.json to score trial models on; its role is validation"
+    )
+    _engine(parser)
+    _stores(parser)
 
 
 def _score_verbs(add: Adder[argparse.ArgumentParser]) -> None:

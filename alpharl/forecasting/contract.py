@@ -7,7 +7,7 @@ its last step, so a fit cannot see a later checkpoint.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -138,10 +138,19 @@ class Prediction:
     logits: LogitsLine | None = None
 
     def scaled(self, amplitude: float) -> Prediction:
-        """The whole predicted update times a number; what was fitted stays as it was."""
+        """The whole predicted update times a number; what was fitted stays as it was.
+
+        Raises:
+            MethodError: there is no update but a line through logits, and the number is not 1.
+        """
+        if self.logits and amplitude != 1:
+            raise MethodError(
+                f"found amplitude {amplitude:g} for a line through logits, expected 1; it has no "
+                "update to scale"
+            )
         blend = {n: {s: amplitude * w for s, w in row.items()} for n, row in self.blend.items()}
         adapter = {name: low.scaled(amplitude) for name, low in self.adapter.items()}
-        return Prediction(blend, adapter, self.fit)
+        return replace(self, blend=blend, adapter=adapter)
 
 
 Forecaster = Callable[[Window, Any], Prediction]

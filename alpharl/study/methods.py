@@ -27,6 +27,9 @@ class Method(Frozen):
     cost: ClassVar[str]
     """What one forecast costs beyond the files that it needs."""
 
+    update: ClassVar[bool] = True
+    """Whether a forecast is an update, which an amplitude can scale."""
+
     @property
     def reads(self) -> frozenset[Need]:
         """What a fit with these options reads."""
@@ -222,6 +225,7 @@ class LogitsExtrapolation(Method):
 
     source = "RLVR-Linearity, arXiv 2601.04537"
     cost = "nothing; scoring it runs two models side by side"
+    update = False
     method: Literal["logits-extrapolation"] = "logits-extrapolation"
     first: PositiveInt | None = None
     """The step of the earlier checkpoint; default: the saved step nearest half the window."""

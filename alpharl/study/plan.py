@@ -195,7 +195,7 @@ class Plan:
                     accuracy,
                 )
                 for name, options in settings.methods.items()
-                for times, amplitude in _amplitudes(settings.amplitudes)
+                for times, amplitude in _amplitudes(settings.amplitudes if options.update else [])
             ]
         return found
 

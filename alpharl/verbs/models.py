@@ -1,8 +1,7 @@
-"""Rank-k models and forecasts: rank, forecast, truth, export."""
+"""Models made from updates: rank, truth, export."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 from argparse import Namespace
 from collections.abc import Mapping
@@ -10,27 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from pydantic import ValidationError
-
 from alpharl.checkpoints.sources import step_of
-from alpharl.errors import MethodError, StudyError, UndefinedForecast
+from alpharl.errors import MethodError, StudyError
 from alpharl.study.depth import Depth
-from alpharl.verbs.inputs import (
-    factors_at,
-    factors_of,
-    gram_of,
-    log,
-    read_accuracy,
-    run_folders,
-    write_table,
-)
-from alpharl.verbs.trials import trial_scorer
+from alpharl.verbs.inputs import factors_at, log, write_table
 
 if TYPE_CHECKING:
-    from alpharl.forecasting.contract import Blend, Window
+    from alpharl.forecasting.contract import Blend
     from alpharl.spectra.lowrank import Factors, LowRank
-    from alpharl.study.methods import MethodOptions
 
 
 def rank(args: Namespace) -> None:
@@ -48,53 +34,7 @@ def rank(args: Namespace) -> None:
     blend, adapter = rank_parts(recipe, step, found, args.seed, read_index(args.base).tensors)
     how = {"kind": recipe.kind, "scale": recipe.scale, "rest": recipe.rest, **asdict(recipe.depth)}
     how |= {"step": step, "seed": args.seed}
-    _write(args, {step: args.checkpoint}, how | {"algorithm": RANK_VERSION}, blend, adapter)
-
-
-def forecast(args: Namespace) -> None:
-    """Forecast a later model from an early window, and print what was fitted."""
-    from alpharl.checkpoints.index import read_index
-    from alpharl.forecasting import VERSION
-    from alpharl.forecasting.contract import Prediction, Window, norm_ratio
-    from alpharl.forecasting.registry import predict
-
-    folders = {s: path for s, path in run_folders(args).items() if s <= args.through}
-    if len(folders) < 2:
-        raise MethodError(
-            f"window through step {args.through} holds {len(folders)} checkpoints of "
-            f"{args.checkpoints}, expected at least 2; widen the window"
-        )
-    options = _options(args.method, args.option)
-    tensors = list(read_index(args.base).tensors)
-    last = max(folders)
-    target = round(args.target_multiple * last) if args.target_multiple else args.target_step
-    inputs = _inputs(args, folders, options)
-    window = Window(list(folders), target, tensors, **inputs, target_accuracy=args.target_accuracy)
-    undefined = None
-    try:
-        prediction = predict(window, options).scaled(args.amplitude)
-    except UndefinedForecast as error:
-        if not args.record_undefined:
-            raise
-        prediction, undefined = Prediction(), f"{args.method}: {error}"
-    meta = {
-        "kind": "forecast",
-        "method": args.method,
-        "options": options.model_dump(mode="json"),
-        "algorithm": VERSION,
-        "window_steps": window.steps,
-        "target_step": _target_step(window),
-        "target_accuracy": window.target_accuracy,
-        "amplitude": args.amplitude,
-        "norm_ratio": None if undefined else norm_ratio(window, prediction),
-        "undefined": undefined,
-        "fit": prediction.fit,
-    }
-    if prediction.logits:
-        meta["logits"] = asdict(prediction.logits)
-    _write(args, folders, meta, prediction.blend, prediction.adapter)
-    shown = {key: value for key, value in meta.items() if key not in ("kind", "algorithm")}
-    print(json.dumps(shown, indent=1))
+    write_model(args, {step: args.checkpoint}, how | {"algorithm": RANK_VERSION}, blend, adapter)
 
 
 def truth(args: Namespace) -> None:
@@ -132,45 +72,7 @@ def _depth(args: Namespace) -> Depth:
     return Depth(rank, *percents)
 
 
-def _target_step(window: Window) -> int | None:
-    """The step that is forecast, also where a method does not ask; None where no step is."""
-    try:
-        return window.need_target_step()
-    except UndefinedForecast:
-        return None
-
-
-def _inputs(args: Namespace, folders: Mapping[int, Path], options: MethodOptions) -> dict[str, Any]:
-    """What the method reads; the gram also where it was made before, for the norm ratio.
-
-    Of accuracies only those that were known by the window's last step.
-    """
-    reads, known = options.reads, read_accuracy(args.scores) if args.scores else {}
-    return {
-        "gram": gram_of(args, folders) if "gram" in reads or args.gram else None,
-        "factors": factors_of(args, folders, options.depth) if "factors" in reads else None,
-        "accuracy": {step: a for step, a in known.items() if step <= args.through} or None,
-        "validate": trial_scorer(args, folders) if "suite" in reads and args.suite else None,
-    }
-
-
-def _options(method: str, pairs: list[str]) -> MethodOptions:
-    """Options `key=value` of a method, validated."""
-    from alpharl.study.base import nearest
-    from alpharl.study.config import describe_error
-    from alpharl.study.methods import METHODS
-
-    if method not in METHODS:
-        raise MethodError(f"unknown method '{method}', {nearest(method, list(METHODS))}")
-    values = {key: yaml.safe_load(value) for key, _, value in (p.partition("=") for p in pairs)}
-    try:
-        return METHODS[method](**values)  # type: ignore[return-value]
-    except ValidationError as error:
-        lines = "; ".join(describe_error(e) for e in error.errors())
-        raise MethodError(f"{method}: option {lines}") from None
-
-
-def _write(
+def write_model(
     args: Namespace,
     folders: Mapping[int, Path],
     meta: Mapping[str, Any],

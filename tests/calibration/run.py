@@ -14,6 +14,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,8 @@ def write_prediction(
     out: Path, base: Path, folders: dict[int, Path], prediction: Prediction
 ) -> None:
     """A variant's folder of a forecast."""
-    write_variant(out, base, folders, {}, prediction.blend, prediction.adapter)
+    meta = {"logits": asdict(prediction.logits)} if prediction.logits else {}
+    write_variant(out, base, folders, meta, prediction.blend, prediction.adapter)
 
 
 def measure(

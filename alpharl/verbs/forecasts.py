@@ -1,0 +1,153 @@
+"""Forecasts and the verdict on them: forecast, trust."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from pydantic import ValidationError
+
+from alpharl.checkpoints.files import write_json
+from alpharl.errors import AlpharlError, MethodError, UndefinedForecast
+from alpharl.verbs.inputs import factors_of, gram_of, read_accuracy, run_folders
+from alpharl.verbs.models import write_model
+from alpharl.verbs.trials import trial_scorer
+
+if TYPE_CHECKING:
+    from alpharl.forecasting.contract import Window
+    from alpharl.study.methods import MethodOptions
+
+
+def forecast(args: Namespace) -> None:
+    """Forecast a later model from an early window, and print what was fitted."""
+    from dataclasses import asdict
+
+    from alpharl.forecasting import VERSION
+    from alpharl.forecasting.contract import Prediction, norm_ratio
+    from alpharl.forecasting.registry import predict
+
+    folders, options = window_folders(args), _options(args.method, args.option)
+    window = _window(args, folders, options)
+    undefined = None
+    try:
+        prediction = predict(window, options).scaled(args.amplitude)
+    except UndefinedForecast as error:
+        if not args.record_undefined:
+            raise
+        prediction, undefined = Prediction(), f"{args.method}: {error}"
+    meta = {
+        "kind": "forecast",
+        "method": args.method,
+        "options": options.model_dump(mode="json"),
+        "algorithm": VERSION,
+        "window_steps": window.steps,
+        "target_step": _target_step(window),
+        "target_accuracy": window.target_accuracy,
+        "amplitude": args.amplitude,
+        "norm_ratio": None if undefined else norm_ratio(window, prediction),
+        "undefined": undefined,
+        "logits": asdict(prediction.logits) if prediction.logits else None,
+        "fit": prediction.fit,
+    }
+    write_model(args, folders, meta, prediction.blend, prediction.adapter)
+    shown = {key: value for key, value in meta.items() if key not in ("kind", "algorithm")}
+    print(json.dumps(shown, indent=1))
+    print_verdict(window)
+
+
+def trust(args: Namespace) -> None:
+    """Say whether a forecast beyond the window is supported, by which method, how far, and why."""
+    from alpharl.forecasting.trust import assess
+
+    folders = window_folders(args)
+    window = _window(args, folders, None)
+    verdict = assess(window)
+    if args.out:
+        head = {"window_steps": window.steps, "target_step": window.need_target_step()}
+        write_json(args.out, head | verdict.as_json())
+    print("\n".join(verdict.lines))
+
+
+def print_verdict(window: Window) -> None:
+    """Print the verdict on a window as far as it can be had without scoring trial models."""
+    from dataclasses import replace
+
+    from alpharl.forecasting.trust import assess
+
+    try:
+        verdict = assess(replace(window, validate=None))
+    except AlpharlError as error:
+        print(f"verdict: none: {error}")
+        return
+    print("verdict: " + "\n  ".join(verdict.lines))
+
+
+def window_folders(args: Namespace) -> dict[int, Path]:
+    """Model folders of the window's steps.
+
+    Raises:
+        MethodError: fewer than two.
+    """
+    through = args.through or float("inf")
+    folders = {step: path for step, path in run_folders(args).items() if step <= through}
+    if len(folders) < 2:
+        raise MethodError(
+            f"window through step {through} holds {len(folders)} checkpoints of "
+            f"{args.checkpoints}, expected at least 2; widen the window"
+        )
+    return folders
+
+
+def _window(args: Namespace, folders: Mapping[int, Path], options: MethodOptions | None) -> Window:
+    """What the method may see, or without one the verdict: nothing that the window does not hold.
+
+    The gram is always there: the verdict rests on it, and the size of what is predicted.
+    """
+    from alpharl.checkpoints.index import read_index
+    from alpharl.forecasting.contract import Window
+
+    last = max(folders)
+    reads = options.reads if options else {"suite"}
+    known = read_accuracy(args.scores) if args.scores else {}
+    return Window(
+        steps=list(folders),
+        target_step=round(args.target_multiple * last)
+        if args.target_multiple
+        else args.target_step,
+        tensors=list(read_index(args.base).tensors),
+        gram=gram_of(args, folders),
+        factors=factors_of(args, folders, options.depth)
+        if options and "factors" in reads
+        else None,
+        accuracy={step: a for step, a in known.items() if step <= last} or None,
+        validate=trial_scorer(args, folders) if "suite" in reads and args.suite else None,
+        target_accuracy=args.target_accuracy,
+    )
+
+
+def _target_step(window: Window) -> int | None:
+    """The step that is forecast, also where a method does not ask; None where no step is."""
+    try:
+        return window.need_target_step()
+    except UndefinedForecast:
+        return None
+
+
+def _options(method: str, pairs: list[str]) -> MethodOptions:
+    """Options `key=value` of a method, validated."""
+    from alpharl.study.base import nearest
+    from alpharl.study.config import describe_error
+    from alpharl.study.methods import METHODS
+
+    if method not in METHODS:
+        raise MethodError(f"unknown method '{method}', {nearest(method, list(METHODS))}")
+    values = {key: yaml.safe_load(value) for key, _, value in (p.partition("=") for p in pairs)}
+    try:
+        return METHODS[method](**values)  # type: ignore[return-value]
+    except ValidationError as error:
+        lines = "; ".join(describe_error(e) for e in error.errors())
+        raise MethodError(f"{method}: option {lines}") from None
