@@ -14,6 +14,7 @@ import yaml
 
 from alpharl.report import figures, floor, tables, words
 from alpharl.report.collect import Results
+from alpharl.report.verdicts import verdicts
 from alpharl.study.config import Study
 
 _HERE = Path(__file__).parent
@@ -47,6 +48,7 @@ class Page:
             "style": (_HERE / "style.css").read_text("utf-8"),
             "figures": self.figures,
             "notice": words.toy_notice(self.results),
+            "verdicts": verdicts(self.results, frames["forecasts"]),
             "summary": words.summary(frames["gains"], frames["recovery"], frames["forecasts"]),
             "comparisons": words.comparisons(frames["forecasts"]),
             "software": software(),

@@ -1,0 +1,155 @@
+"""Tables over many runs from what `tests.calibration.run` measured: docs/calibration.md.
+
+python -m tests.calibration.summarize results/calibration-design results/calibration-exam
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+BEYOND = 1.645
+"""Paired standard errors that count for one comparison that was chosen before (one-sided 5 %)."""
+BEYOND_MANY = 2.7
+"""The same for the best of the other methods: 5 % divided by about 15 of them."""
+OURS = ("auto", "auto-blind", "recent", "alpharl-step", "last")
+"""Methods that nobody published as a forecast."""
+
+
+def read(folder: Path) -> pd.DataFrame:
+    """A row per run, window and method: accuracy, gain recovery, difference to `last`."""
+    rows = []
+    for path in sorted((folder / "calibration").glob("*.json")):
+        found = json.loads(path.read_text())
+        base, full = (np.array(found["test"][k]) for k in ("0", str(found["steps"][-1])))
+        for row in found["rows"]:
+            kept = np.array(found["test"][str(row["last"])])
+            rows.append(_row(found["run"], row, base, full, kept))
+    return pd.DataFrame(rows)
+
+
+def _row(run: str, row: dict[str, Any], base: Any, full: Any, kept: Any) -> dict[str, Any]:
+    gain, gain_se = _paired(full - base)
+    head = {
+        "run": run, "window": row["window"], "method": row["method"], "base": base.mean(),
+        "kept": kept.mean(), "full": full.mean(), "gains": gain > 2 * gain_se,
+    }  # fmt: skip
+    if "undefined" in row:
+        nothing = {"accuracy": np.nan, "recovery": np.nan, "z": np.nan, "seconds": np.nan}
+        return head | nothing | {"verdict": None}
+    outcomes = np.array(row["test"])
+    difference, error = _paired(outcomes - kept)
+    z = difference / error if error > 0 else 0.0
+    recovery = (outcomes.mean() - base.mean()) / gain if head["gains"] else np.nan
+    return head | {
+        "accuracy": outcomes.mean(), "recovery": recovery, "z": z, "difference": difference,
+        "seconds": row["seconds"], "verdict": row["verdict"], "norm_ratio": row["norm_ratio"],
+    }  # fmt: skip
+
+
+def _paired(differences: Any) -> tuple[float, float]:
+    return float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(differences)))
+
+
+def methods(frame: pd.DataFrame) -> pd.DataFrame:
+    """Per method over all runs and windows, best mean gain recovery first."""
+    grouped = frame.groupby("method")
+    table = pd.DataFrame(
+        {
+            "gain recovery, mean": grouped["recovery"].mean(),
+            "s.e. over cases": grouped["recovery"].sem(),
+            "median": grouped["recovery"].median(),
+            "worst": grouped["recovery"].min(),
+            "better than last": grouped["z"].apply(lambda z: int((z > BEYOND).sum())),
+            "worse than last": grouped["z"].apply(lambda z: int((z < -BEYOND).sum())),
+            "defined": grouped["accuracy"].count(),
+            "seconds, median": grouped["seconds"].median(),
+        }
+    )
+    return table.sort_values("gain recovery, mean", ascending=False).round(2)
+
+
+def verdicts(frame: pd.DataFrame, method: str) -> pd.DataFrame:
+    """Per run and window: what was said, what test says of it, and whether that was right."""
+    rows = []
+    for (run, window), case in frame.groupby(["run", "window"], sort=False):
+        mine = case[case["method"] == method].iloc[0]
+        others = case[~case["method"].isin(OURS) & case["z"].notna()]
+        best = others.sort_values("z").iloc[-1]
+        yes = bool(mine["verdict"]["supported"])
+        right = mine["z"] > BEYOND if yes else best["z"] <= BEYOND_MANY
+        rows.append(
+            {
+                "run": run, "window": window, "verdict": "yes" if yes else "no",
+                "by": mine["verdict"]["method"], "base": mine["base"], "last": mine["kept"],
+                "auto": mine["accuracy"], "full": mine["full"],
+                "best other": f"{best['method']} {best['accuracy']:.2f}",
+                "right": "right" if right else "WRONG",
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows).round(3)
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A table in Markdown."""
+    lines = [list(map(str, frame.columns)), ["---"] * len(frame.columns)]
+    lines += [[_shown(value) for value in row] for row in frame.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def by_window(frame: pd.DataFrame) -> pd.DataFrame:
+    """Gain recovery of each run's methods, a column for each window, and median seconds."""
+    table = frame.pivot_table(
+        index=["run", "method"], columns="window", values="recovery", dropna=False, observed=True
+    )
+    table["seconds"] = frame.groupby(["run", "method"])["seconds"].median()
+    return table.reset_index()
+
+
+def section(name: str, frame: pd.DataFrame) -> Iterable[str]:
+    """A split's tables."""
+    cases, runs = frame.groupby(["run", "window"]).ngroups, frame["run"].nunique()
+    gaining = frame[frame["gains"]]
+    yield f"## {name}: {runs} runs, {cases} cases\n"
+    yield (
+        f"Gain recovery over the {gaining['run'].nunique()} runs that gain beyond error "
+        f"({gaining.groupby(['run', 'window']).ngroups} cases); comparisons with `last` over all.\n"
+    )
+    table = methods(frame).reset_index()
+    yield markdown(table) + "\n"
+    for method, words in (("auto", "with trial models"), ("auto-blind", "without trial models")):
+        found = verdicts(frame, method)
+        hits = (found["right"] == "right").sum()
+        said = found["verdict"].value_counts().to_dict()
+        yield f"### Verdict {words}: right in {hits} of {len(found)} ({said})\n"
+        yield markdown(found) + "\n"
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    parts = [f"Measured {date.today()}, {machine}.\n"]
+    for folder in args.folders:
+        parts += section(folder.name, read(folder))
+    args.out.write_text("\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()
