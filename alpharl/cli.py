@@ -120,6 +120,8 @@ def _spectra_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     dynamics.add_argument("--holdout", type=float, default=0.6, help="share that is fitted")
     dynamics.add_argument("--seed", type=int, default=0)
     dynamics.add_argument("--out", type=Path, required=True, help="Parquet; a CSV twin beside it")
+    dynamics.add_argument("--pca", type=Path, help="CSV: the path's principal components")
+    dynamics.add_argument("--tsne", type=Path, help="CSV: a t-SNE of the path, with its caveat")
     floor = _verb(add, "floor", "What bf16 storage alone does to a checkpoint's update.")
     floor.add_argument("--base", type=Path, required=True)
     floor.add_argument("--checkpoint", type=Path, required=True)

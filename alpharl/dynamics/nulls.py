@@ -1,25 +1,30 @@
 """Null models: what the same numbers look like where there is no signal.
 
-* permutation: the clock (accuracy or step) is shuffled.
+* permutation: the clock (accuracy or step), or the order of the checkpoints, is shuffled. The
+  share of the first temporal direction does not depend on the order, so it has no such null.
 * noise: independent Gaussian vectors in place of the trajectory. With far more dimensions than
-  checkpoints they fit any clock almost perfectly in sample.
-* noise: for what follows from a gram, independent vectors of the trajectory's own norms.
-* random walk: independent Gaussian increments with the trajectory's own step lengths. A walk with
-  no drift at all looks like a line (reference: 8 / pi^2 of its energy in one direction).
+  checkpoints they fit any clock almost perfectly in sample. For what follows from a gram:
+  independent vectors of the updates' own norms.
+* random-walk: independent Gaussian increments with the trajectory's own step lengths. A walk with
+  no drift at all looks like a line (reference: 8 / pi^2 of its energy in one direction). For fits
+  of u1: unit vectors that wander without drift and turn as far as the trajectory's own u1 at each
+  step. For rotation that would be the measured number again, so there the weights of a block walk,
+  and their first vectors are compared (`alpharl.dynamics.blocks`).
+* bf16: the walking block seen through bfloat16 storage (`alpharl.dynamics.blocks`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from alpharl.dynamics.pls import pls_r2
-from alpharl.dynamics.temporal import line_r2, temporal_svd
-
 WALK_DIMENSIONS = 512
 """A walk's gram varies by 1/sqrt(dimensions) between draws; more would only be slower."""
+AT_ONCE = 1 << 21
+"""Numbers of several draws that are in memory at a time: 16 MiB."""
 
 
 @dataclass(frozen=True)
@@ -29,57 +34,71 @@ class Null:
     name: str
     draws: np.ndarray
 
-    def p_value(self, value: float) -> float:
-        """Share of draws at least as large as the value, the value counted in."""
-        return float((1 + np.sum(self.draws >= value)) / (1 + len(self.draws)))
+    def p_value(self, value: float, smaller: bool = False) -> float:
+        """Share of draws at least as large as the value, the value counted in; nan for nan.
+
+        Args:
+            value: the measured number.
+            smaller: the number is an error: count the draws that are at least as small.
+        """
+        if np.isnan(value):
+            return float("nan")
+        beyond = self.draws <= value if smaller else self.draws >= value
+        return float((1 + np.sum(beyond)) / (1 + len(self.draws)))
 
 
-def permuted(
-    statistic: Callable[[np.ndarray], float], clock_t: np.ndarray, draws: int, seed: int
-) -> Null:
-    """The statistic with its clock shuffled."""
+def batches(draws: int, size: int) -> Iterator[int]:
+    """Numbers of draws that are worked on at a time, each of `size` numbers."""
+    most = max(1, AT_ONCE // size)
+    for start in range(0, draws, most):
+        yield min(most, draws - start)
+
+
+def shuffles(count: int, draws: int, seed: int) -> np.ndarray:
+    """Random orders (draws, count) of the numbers 0 to count - 1."""
     rng = np.random.default_rng(seed)
-    found = [statistic(rng.permutation(clock_t)) for _ in range(draws)]
-    return Null("permutation", np.array(found))
+    return rng.permuted(np.tile(np.arange(count), (draws, 1)), axis=1)
 
 
-def noise_pls(y_t: np.ndarray, dimensions: int, draws: int, seed: int) -> Null:
-    """In-sample PLS R2 of independent Gaussian vectors against the true accuracies."""
+def noise_vectors(count: int, dimensions: int, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """Independent Gaussian vectors (b, count, dimensions), as many draws as fit at a time."""
     rng = np.random.default_rng(seed)
-    found = [pls_r2(rng.standard_normal((len(y_t), dimensions)), y_t) for _ in range(draws)]
-    return Null("noise", np.array(found))
+    for some in batches(draws, count * count * dimensions):
+        yield rng.standard_normal((some, count, dimensions))
 
 
-def walk_pls(
-    statistic: Callable[[np.ndarray], float], u_td: np.ndarray, draws: int, seed: int
-) -> Null:
-    """The statistic of unit vectors that wander without drift, with the trajectory's own steps.
+def turns(u_td: np.ndarray) -> np.ndarray:
+    """Angles (T-1,) between neighbouring unit vectors, whose signs are continuous in time."""
+    chords = np.linalg.norm(np.diff(u_td, axis=0), axis=1)
+    angles: np.ndarray = 2 * np.arcsin(np.clip(chords / 2, 0, 1))
+    return angles
+
+
+def sphere_walks(angles_bt: np.ndarray, dimensions: int, seed: int) -> Iterator[np.ndarray]:
+    """Unit vectors (b, T, d), each turned from the one before in a random direction.
 
     Args:
-        statistic: of a (T, d') trajectory, d' = min(d, WALK_DIMENSIONS).
-        u_td: unit vectors, signs continuous in time.
-        draws: number of walks.
-        seed: of their steps.
+        angles_bt: (B, T-1) angles of each draw's turns.
+        dimensions: of the space; at most WALK_DIMENSIONS of them are used.
+        seed: of the directions.
     """
-    rng, dimensions = np.random.default_rng(seed), min(u_td.shape[1], WALK_DIMENSIONS)
-    chords = np.linalg.norm(np.diff(u_td, axis=0), axis=1)
-    angles = 2 * np.arcsin(np.clip(chords / 2, 0, 1))
-    found = [statistic(_sphere_walk(angles, dimensions, rng)) for _ in range(draws)]
-    return Null("random-walk", np.array(found))
+    rng, d = np.random.default_rng(seed), min(dimensions, WALK_DIMENSIONS)
+    count, done = angles_bt.shape[1] + 1, 0
+    for some in batches(len(angles_bt), count * count * d):
+        path = rng.standard_normal((some, count, d))
+        angles = angles_bt[done : done + some, :, None]
+        path[:, 0] = _unit(path[:, 0])
+        for t in range(1, count):
+            before, aside = path[:, t - 1], path[:, t]
+            aside = _unit(aside - np.einsum("bd,bd->b", aside, before)[:, None] * before)
+            path[:, t] = np.cos(angles[:, t - 1]) * before + np.sin(angles[:, t - 1]) * aside
+        done += some
+        yield path
 
 
-def _sphere_walk(angles: np.ndarray, dimensions: int, rng: np.random.Generator) -> np.ndarray:
-    """Unit vectors (T, d), each turned from the one before by an angle in a random direction."""
-    path = [_unit(rng.standard_normal(dimensions))]
-    for angle in angles:
-        aside = rng.standard_normal(dimensions)
-        aside = _unit(aside - (aside @ path[-1]) * path[-1])
-        path.append(np.cos(angle) * path[-1] + np.sin(angle) * aside)
-    return np.stack(path)
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    unit: np.ndarray = vector / np.linalg.norm(vector)
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: np.ndarray = vectors / np.maximum(norms, np.finfo(float).tiny)
     return unit
 
 
@@ -101,34 +120,26 @@ def step_lengths(gram_tt: np.ndarray) -> np.ndarray:
     return lengths
 
 
-def walk_grams(gram_tt: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
-    """Gram matrices (T, T) of random walks with the trajectory's step lengths."""
-    rng, lengths = np.random.default_rng(seed), step_lengths(gram_tt)
-    for _ in range(draws):
-        steps = rng.standard_normal((len(lengths), WALK_DIMENSIONS))
-        steps *= (lengths / np.linalg.norm(steps, axis=1))[:, None]
-        path = np.cumsum(steps, axis=0)
-        yield path @ path.T
+@lru_cache(maxsize=4)
+def _cosines(count: int, draws: int, seed: int) -> np.ndarray:
+    """Cosines (draws, count, count) of independent Gaussian vectors; one set for all tensors."""
+    rng, found = np.random.default_rng(seed), []
+    for some in batches(draws, count * WALK_DIMENSIONS):
+        rows = _unit(rng.standard_normal((some, count, WALK_DIMENSIONS)))
+        found.append(rows @ rows.swapaxes(1, 2))
+    return np.concatenate(found)
 
 
-def noise_grams(gram_tt: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
-    """Gram matrices (T, T) of independent Gaussian vectors with the updates' own norms."""
-    rng, norms = np.random.default_rng(seed), np.sqrt(np.clip(np.diag(gram_tt), 0, None))
-    for _ in range(draws):
-        rows = rng.standard_normal((len(norms), WALK_DIMENSIONS))
-        rows *= (norms / np.linalg.norm(rows, axis=1))[:, None]
-        yield rows @ rows.T
+def walk_grams(gram_tt: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Grams (draws, T, T) of random walks with the trajectory's step lengths."""
+    lengths = step_lengths(gram_tt)
+    steps = np.outer(lengths, lengths) * _cosines(len(lengths), draws, seed)
+    grams: np.ndarray = steps.cumsum(1).cumsum(2)
+    return grams
 
 
-def line_null(
-    name: str, grams: Iterable[np.ndarray], clocks: Sequence[np.ndarray]
-) -> tuple[Null, list[Null]]:
-    """Temporal rank-1 share of drawn grams, and R2 of a line through its coefficient by clock."""
-    shares, lines = [], []
-    for gram in grams:
-        first = temporal_svd(gram, 1)
-        kept = len(first.share) > 0
-        shares.append(float(first.share[0]) if kept else 0.0)
-        lines.append([line_r2(c, first.coefficients[:, 0]) if kept else 0.0 for c in clocks])
-    by_clock = np.array(lines).T
-    return Null(name, np.array(shares)), [Null(name, draws) for draws in by_clock]
+def noise_grams(gram_tt: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Grams (draws, T, T) of independent Gaussian vectors with the updates' own norms."""
+    norms = np.sqrt(np.clip(np.diag(gram_tt), 0, None))
+    grams: np.ndarray = np.outer(norms, norms) * _cosines(len(norms), draws, seed)
+    return grams

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from safetensors import safe_open
 
+from alpharl.dynamics.table import COLUMNS
 from alpharl.errors import EvaluationError
 from alpharl.report.statistics import Outcomes
 from alpharl.study.config import Study
@@ -39,9 +40,9 @@ class Results:
     """All that a report is made from.
 
     Frames: `matrices` has run, step, tensor, m, n, norm, shares (k,); `dynamics` the table of
-    `alpharl dynamics` and run; `floor` that of `alpharl floor` and run; `jobs` has stage, run, job,
-    seconds, cpu_seconds, memory_mb; `checkpoints` has run, step, path, digest; `training` what each
-    run logged.
+    `alpharl dynamics` and run, `pca` its principal components and run; `floor` that of
+    `alpharl floor` and run; `jobs` has stage, run, job, seconds, cpu_seconds, memory_mb;
+    `checkpoints` has run, step, path, digest; `training` what each run logged.
     """
 
     study: Study
@@ -51,6 +52,7 @@ class Results:
     """Per run and forecast, its weights against the trained ones over all matrices, where known."""
     matrices: pd.DataFrame
     dynamics: pd.DataFrame
+    pca: pd.DataFrame
     floor: pd.DataFrame
     jobs: pd.DataFrame
     checkpoints: pd.DataFrame
@@ -83,6 +85,7 @@ def collect(study: Study) -> Results:
         truth=_truth(plan),
         matrices=_matrices(plan),
         dynamics=_dynamics(plan),
+        pca=_pca(plan),
         floor=_floor(plan),
         jobs=_jobs(plan),
         checkpoints=_checkpoints(plan),
@@ -201,8 +204,12 @@ def _dynamics(plan: Plan) -> pd.DataFrame:
         pd.read_parquet(_present(plan.paths.dynamics(run))).assign(run=run)
         for run in plan.study.runs
     ]
-    columns = ["run", "tensor", "measure", "null", "value", "null_q05", "null_q50", "null_q95", "p"]
-    return pd.concat(tables, ignore_index=True).reindex(columns=columns)
+    return pd.concat(tables, ignore_index=True).reindex(columns=["run", *COLUMNS])
+
+
+def _pca(plan: Plan) -> pd.DataFrame:
+    tables = [pd.read_csv(_present(plan.paths.pca(run))).assign(run=run) for run in plan.study.runs]
+    return pd.concat(tables, ignore_index=True)
 
 
 def _floor(plan: Plan) -> pd.DataFrame:

@@ -20,8 +20,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from alpharl.dynamics.table import ERRORS
 from alpharl.report.frames import groups
-from alpharl.report.linearity import KEEP_LAST
+from alpharl.report.pca import axis_labels
 from alpharl.report.statistics import Z95
 from alpharl.study.recipes import CONTROLS
 
@@ -268,9 +269,26 @@ def _amplitude_line(axes: Axes, line: pd.DataFrame, look: tuple[str, str]) -> No
     )  # fmt: skip
 
 
+def pca(frame: pd.DataFrame) -> str:
+    """Each run's path in its first two components, over that of the mean walk."""
+    runs = list(frame["run"].unique())
+    with _panels(len(runs), 3.2) as (figure, panels):
+        for axes, run in zip(panels, runs, strict=True):
+            part = frame[frame["run"] == run]
+            x, y = (part[part["component"] == k] for k in (1, 2))
+            axes.plot(x["walk"], y["walk"], "--", color=GREY, label="random walk, mean")
+            own = x["coordinate"], y["coordinate"]
+            axes.plot(*own, "o-", color=BLUE, markersize=3, label="run")
+            axes.plot(*(points.iloc[:1] for points in own), "s", color="black", label="base")
+            axes.set(title=run, **axis_labels(part))
+        _legend(figure, panels[0])
+        return _svg(figure, "pca")
+
+
 def linearity(frame: pd.DataFrame) -> str:
     """Per measure: the values' 90 % range over modules, over the mean 90 % band of each null."""
-    frame = frame[frame["null"] != KEEP_LAST]
+    # Hold-out errors have units of their own, and stand in the table.
+    frame = frame[~frame["measure"].isin(ERRORS)]
     runs = list(frame["run"].unique())
     rows = [f"{m} · {n}" for m, n in frame[["measure", "null"]].drop_duplicates().to_numpy()]
     with _panels(len(runs), 0.9 + 0.28 * len(rows), sharex=True, sharey=True) as (figure, panels):

@@ -12,7 +12,7 @@ import jinja2
 import pandas as pd
 import yaml
 
-from alpharl.report import figures, floor, tables, words
+from alpharl.report import figures, fits, floor, pca, tables, words
 from alpharl.report.collect import Results
 from alpharl.report.verdicts import verdicts
 from alpharl.study.config import Study
@@ -64,7 +64,9 @@ class Page:
             "spectrum": tables.spectrum(frames["spectrum"]),
             "floors": floor.floor_tables(frames["floor"]),
             "forecasts": tables.forecasts(frames["forecasts"]),
-            "linearity": tables.linearity(frames["linearity"]),
+            "linearity": fits.linearity(frames["linearity"]),
+            "modules": fits.modules_tables(frames["linearity_modules"]),
+            "pca": pca.pca_table(frames["pca"]),
             "stages": tables.stages(frames["cost_stages"]),
             "runs": tables.runs(frames["cost_runs"]),
             "savings": tables.savings(frames["forecasts"]),
@@ -85,6 +87,7 @@ def draw(results: Results, frames: dict[str, pd.DataFrame]) -> dict[str, str]:
         "recovery": figures.recovery(frames["recovery"]),
         "spectrum": figures.spectrum(frames["singular_values"], frames["norms"]),
         "linearity": figures.linearity(frames["linearity"]),
+        "pca": figures.pca(frames["pca"]),
     }
     if "reward" in results.training and results.training["reward"].notna().any():
         made["training"] = figures.training(results.training)

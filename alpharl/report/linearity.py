@@ -7,18 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from alpharl.dynamics.summary import CHANCE
+from alpharl.dynamics.table import ERRORS
 from alpharl.report.collect import Results
 from alpharl.report.frames import groups, records
 
 KEEP_LAST = "keep-last"
 """The null of the hold-outs: the error of staying at the last fitted checkpoint."""
-
-CHANCE = 0.05
-"""Share of modules that lie beyond their null's 95 % quantile by chance."""
-
-
 _MEANS = ["value", "null_q05", "null_q50", "null_q95"]
-
 
 MEASURES = {
     "pls_r2": "PLS R² of u₁ on accuracy, in sample",
@@ -33,9 +29,10 @@ MEASURES = {
 }
 
 NULLS = {
-    "permutation": "the accuracies (or the steps) shuffled",
+    "permutation": "the accuracies, or the order of the checkpoints, shuffled",
     "noise": "independent Gaussian vectors instead of the trajectory",
     "random-walk": "a walk without drift, with the trajectory's step lengths",
+    "bf16": "such a walk, with every checkpoint stored in bfloat16",
     KEEP_LAST: "no fit, keep the last fitted checkpoint",
 }
 
@@ -45,22 +42,32 @@ def linearity_frame(results: Results) -> pd.DataFrame:
 
     `beyond` counts p < 0.05; for a hold-out, errors smaller than those of keeping the last.
     """
+    frame = compared(results.dynamics, ["run", "measure", "null"])
+    # The nulls of one measure stand together.
+    order = {measure: i for i, measure in enumerate(frame["measure"].unique())}
+    frame = frame.sort_values("measure", key=lambda m: m.map(order), kind="stable")
+    return frame.assign(reading=[_reading(row) for row in records(frame)])
+
+
+def compared(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Values beside their nulls, one row per combination of the keys, which end with the null."""
     rows = []
-    for (run, measure, null), group in groups(results.dynamics, ["run", "measure", "null"]):
-        beyond = group["value"] < group["null_q50"] if null == KEEP_LAST else group["p"] < CHANCE
-        judged = group["value"].notna() if null == KEEP_LAST else group["p"].notna()
+    for key, group in groups(table, keys):
+        keep_last = key[-1] == KEEP_LAST
+        beyond = group["value"] < group["null_q50"] if keep_last else group["p"] < CHANCE
+        judged = group["value"].notna() if keep_last else group["p"].notna()
         rows.append(
             {
-                **{"run": run, "measure": measure, "null": null, "modules": len(group)},
+                **dict(zip(keys, key, strict=True)),
+                "modules": len(group),
                 **dict(zip(_MEANS, group[_MEANS].mean(), strict=True)),
                 "value_q05": group["value"].quantile(0.05),
                 "value_q95": group["value"].quantile(0.95),
                 "beyond": beyond[judged].mean() if judged.any() else np.nan,
             }
         )
-    columns = ["run", "measure", "null", "modules", *_MEANS, "value_q05", "value_q95", "beyond"]
-    frame = pd.DataFrame(rows, columns=columns)
-    return frame.assign(reading=[_reading(row) for row in records(frame)])
+    columns = [*keys, "modules", *_MEANS, "value_q05", "value_q95", "beyond"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _reading(row: Any) -> str:
@@ -72,7 +79,8 @@ def _reading(row: Any) -> str:
     if row.beyond <= 2 * CHANCE:
         return f"no more than chance; the null alone gives {row.null_q50:.2f}"
     amount = "most" if row.beyond > 0.5 else "some"
-    return f"{amount} modules exceed their null; it alone gives {row.null_q50:.2f}"
+    verb = "have errors below" if row.measure in ERRORS else "exceed"
+    return f"{amount} modules {verb} their null; it alone gives {row.null_q50:.2f}"
 
 
 def _reading_holdout(row: Any) -> str:

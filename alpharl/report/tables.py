@@ -12,7 +12,6 @@ from typing import Any, Literal
 import pandas as pd
 
 from alpharl.report.frames import groups, records
-from alpharl.report.linearity import KEEP_LAST, MEASURES, NULLS
 from alpharl.report.spectrum import TOPS
 from alpharl.report.words import (
     DASH,
@@ -232,28 +231,6 @@ def _span(row: Any) -> str:
 
 def _share(heading: str, name: str) -> Column:
     return Column(heading, lambda row: number(getattr(row, name)))
-
-
-def linearity(frame: pd.DataFrame) -> Table:
-    """Trajectory fits beside their nulls; the runs of one measure and null stand together."""
-    columns = [
-        Column("measure", _measure, kind="text"),
-        Column("run", lambda r: r.run, kind="word"),
-        Column("mean", lambda r: number(r.value)),
-        Column("null median", lambda r: number(r.null_q50)),
-        Column("null 95 %", lambda r: DASH if r.null == KEEP_LAST else number(r.null_q95)),
-        Column("modules", lambda r: str(r.modules)),
-        Column("beyond null", lambda r: number(r.beyond, 2)),
-        Column("reading", lambda r: r.reading, kind="text"),
-    ]
-    key, _ = pd.factorize(frame["measure"] + " " + frame["null"])
-    return table(frame.assign(key=key).sort_values("key", kind="stable"), columns, group="key")
-
-
-def _measure(row: Any) -> Cell:
-    words = [MEASURES[row.measure]] if row.measure in MEASURES else []
-    words += [f"null: {NULLS[row.null]}"] if row.null in NULLS else []
-    return Cell(f"{row.measure}, {row.null}", "; ".join(words))
 
 
 def stages(frame: pd.DataFrame) -> Table:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from alpharl.checkpoints.files import write_text
-from alpharl.report import comparisons, cost, floor, linearity, spectrum
+from alpharl.report import comparisons, cost, fits, floor, linearity, pca, spectrum
 from alpharl.report.collect import Results, collect
 from alpharl.report.html import Page, draw, resolved
 from alpharl.study.config import Study
@@ -64,6 +64,8 @@ def compute(results: Results) -> dict[str, pd.DataFrame]:
         "norms": spectrum.norms_frame(results),
         "floor": floor.floor_frame(results),
         "linearity": linearity.linearity_frame(results),
+        "linearity_modules": fits.modules_frame(results),
+        "pca": pca.pca_frame(results),
         "cost_stages": cost.stages_frame(results),
         "cost_runs": cost.runs_frame(results),
         "checkpoints": results.checkpoints,

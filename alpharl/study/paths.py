@@ -90,6 +90,10 @@ class Paths:
         """Table of a run's trajectory fits, with a CSV twin."""
         return f"{self.run(run)}/dynamics/modules.parquet"
 
+    def pca(self, run: str) -> str:
+        """Principal components of a run's path, beside a random walk's (CSV)."""
+        return f"{self.run(run)}/dynamics/pca.csv"
+
     def floor(self, run: str) -> str:
         """Table of what bf16 storage alone does to a run's last update, with a CSV twin."""
         return f"{self.run(run)}/floor.parquet"

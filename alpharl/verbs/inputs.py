@@ -46,8 +46,13 @@ def read_accuracy(path: Path) -> dict[int, float]:
 
 def write_table(table: pd.DataFrame, out: Path) -> None:
     """Write a table as Parquet, and as CSV beside it."""
-    write_atomic(out.with_suffix(".csv"), lambda p: table.to_csv(p, index=False))
+    write_csv(table, out.with_suffix(".csv"))
     write_atomic(out, lambda p: table.to_parquet(p, index=False))
+
+
+def write_csv(table: pd.DataFrame, out: Path) -> None:
+    """Write a table as CSV."""
+    write_atomic(out, lambda p: table.to_csv(p, index=False))
 
 
 def factors_of(

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING
 from alpharl.checkpoints.stage import staged
 from alpharl.errors import StudyError
 from alpharl.study.depth import Depth
-from alpharl.verbs.inputs import factors_of, gram_of, log, read_accuracy, run_folders, write_table
+from alpharl.verbs.inputs import (
+    factors_of,
+    gram_of,
+    log,
+    read_accuracy,
+    run_folders,
+    write_csv,
+    write_table,
+)
 
 if TYPE_CHECKING:
-    pass
+    from alpharl.spectra.gram import Gram
 
 
 def factors(args: Namespace) -> None:
@@ -49,15 +57,36 @@ def gram(args: Namespace) -> None:
 
 
 def dynamics(args: Namespace) -> None:
-    """Fit each matrix's trajectory; write Parquet and its CSV twin."""
-    from alpharl.dynamics.table import Settings, dynamics_table, summarize
+    """Fit each matrix's trajectory; write Parquet and its CSV twin, and pictures of the path."""
+    from alpharl.dynamics.blocks import sample_blocks
+    from alpharl.dynamics.summary import by_module, summarize
+    from alpharl.dynamics.table import Settings, dynamics_table
 
-    folders = run_folders(args)
+    folders, scores = run_folders(args), read_accuracy(args.scores)
     settings = Settings(args.permutations, args.holdout, args.seed)
     found, products = factors_of(args, folders, Depth(1)), gram_of(args, folders)
-    table = dynamics_table(found, products, read_accuracy(args.scores), settings, log)
+    names = list(next(iter(found.values()), {}))
+    blocks = sample_blocks(args.base, names, args.seed)
+    table = dynamics_table(found, products, scores, blocks, settings, log)
+    if args.pca or args.tsne:
+        _paths(args, products.upto(list(folders)), names)
     write_table(table, args.out)
     print(summarize(table).to_string())
+    print("\nBy module: mean value, and share of matrices with p < 0.05 under each null")
+    print(by_module(table).to_string(float_format="{:.3f}".format))
+
+
+def _paths(args: Namespace, gram: Gram, names: list[str]) -> None:
+    """Write the PCA and, on request, the t-SNE of the run's path over all matrices in scope."""
+    from alpharl.dynamics.pca import pca_table, total_gram
+
+    if args.pca:
+        write_csv(pca_table(gram, names, args.permutations, args.seed), args.pca)
+    if args.tsne:
+        from alpharl.dynamics.tsne import CAVEAT, perplexity, tsne_table
+
+        write_csv(tsne_table(total_gram(gram, names), gram.steps, args.seed), args.tsne)
+        print(CAVEAT.format(perplexity=perplexity(len(gram.steps) + 1), seed=args.seed))
 
 
 def floor(args: Namespace) -> None:

@@ -18,8 +18,9 @@ import pytest
 import torch
 from alpharl.checkpoints.manifest import digest_json
 from alpharl.cli import main
+from alpharl.dynamics import many
 from alpharl.dynamics.align import align_backwards
-from alpharl.dynamics.nulls import permuted
+from alpharl.dynamics.nulls import shuffles
 from alpharl.dynamics.pls import pls_r2
 from alpharl.dynamics.temporal import line_r2, temporal_svd
 from alpharl.spectra.gram import read_gram
@@ -306,7 +307,7 @@ def test_null_models(made, dynamics, nulls):
     draws = []
     for name in SCOPE:
         vectors = signed_vectors(made, name, STEPS)
-        draws.append(permuted(lambda v, x=vectors: pls_r2(x, v), y, 200, seed=0).draws)
+        draws.append(many.pls_r2(vectors[None], y[shuffles(len(y), 200, seed=0)]))
     # One permutation's mean over modules varies by 0.25; 200 of them here and 200 there.
     expected = nulls["pls_u1"]["permuted_y"]["mean_over_modules"]["mean"]
     assert np.mean(draws) == pytest.approx(expected, abs=3 * 0.25 * (2 / 200) ** 0.5)

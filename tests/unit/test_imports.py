@@ -132,11 +132,21 @@ def test_light_verbs_leave_heavy_libraries_alone(tmp_path, trajectory, verb):
     assert loaded_after(f"from alpharl.cli import main\nassert main({arguments!r}) == 0") == set()
 
 
+def test_dynamics_leave_heavy_libraries_alone():
+    names = ("table", "blocks", "pca", "tsne", "summary", "holdout")
+    imports = "\n".join(f"import alpharl.dynamics.{name}" for name in names)
+    assert loaded_after(imports) == set()
+
+
 def test_heavy_library_would_be_seen():
     assert loaded_after("import alpharl.spectra.svd") == {"torch"}
 
 
-def test_package_imports_no_scikit_learn():
-    """It is the tests' reference, so the package may not lean on it."""
-    for path in PACKAGE.rglob("*.py"):
-        assert not re.search(r"^\s*(?:import|from) sklearn", path.read_text(), re.MULTILINE)
+def test_package_imports_scikit_learn_for_tsne_alone():
+    """It is the reference in tests of all else, so nothing else may lean on it."""
+    users = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"^\s*(?:import|from) sklearn", path.read_text(), re.MULTILINE)
+    ]
+    assert users == ["dynamics/tsne.py"]

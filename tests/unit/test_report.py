@@ -175,6 +175,21 @@ class Tree:
         path.parent.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(rows).to_parquet(path)
 
+        points = pd.DataFrame({"step": range(0, LAST + 1, 6)})
+        shares = {1: 0.8, 2: 0.1, 3: 0.05}
+        paths = [
+            points.assign(
+                **{"component": k, "explained": share, "p": 0.3},
+                **{"null_q05": 0.58, "null_q50": 0.61, "null_q95": 0.64},
+                **{
+                    "coordinate": np.cos(k * points.step / 20),
+                    "walk": np.cos(k * points.step / 19),
+                },
+            )
+            for k, share in shares.items()
+        ]
+        self.write(self.plan.paths.pca(run), pd.concat(paths).to_csv(index=False))
+
     def _floor(self, run: str) -> None:
         # The first run lies at the floor, the second far above it.
         rounded = 0.43 if run == "grpo" else 0.99
@@ -470,6 +485,22 @@ def test_linearity_shows_nulls_and_counts_modules(tree: Tree) -> None:
     assert "worse than keeping the last" in holdout.reading
 
 
+def test_linearity_is_shown_by_module(tree: Tree) -> None:
+    frame = tree.table("linearity_modules")
+    row = row_of(frame, run="grpo", module="q_proj", measure="pls_r2", null="random-walk")
+    assert (row.modules, row.beyond) == (4, 0)
+    assert (row.value, row.null_q50) == pytest.approx((0.97, 0.96))
+    page = (tree.root / "report" / "index.html").read_text()
+    assert "<small>walk 0.960</small>" in page
+
+
+def test_the_path_stands_beside_walks(tree: Tree) -> None:
+    frame = tree.table("pca")
+    assert set(frame.run) == set(tree.study.runs)
+    page = (tree.root / "report" / "index.html").read_text()
+    assert "0.580 to 0.640" in page and 'id="caption-pca"' in page
+
+
 def test_the_floor_says_whether_bf16_could_show_rank_1(tree: Tree) -> None:
     row = row_of(tree.table("floor"), run="grpo", module="k_proj")
     assert (row.matrices, row.rounded_share) == (2, 0.43)
@@ -534,6 +565,7 @@ def test_no_gain_leaves_gain_recovery_undefined(tmp_path: Path) -> None:
         "runs/grpo/scores/test/rank-1@60.json",
         "runs/grpo/factors/step-6/shard-0.safetensors",
         "runs/grpo-own/dynamics/modules.parquet",
+        "runs/grpo-own/dynamics/pca.csv",
         "runs/grpo/floor.parquet",
         "runs/grpo/truth.parquet",
         "runs/grpo/forecasts/relex@0.5/variant.json",

@@ -30,6 +30,7 @@ def test_makes_the_results_tree(finished):
         assert {"rank-10pct@6", "random-10pct@6", "rank-1+rest@6", "rest-only@6"} <= names
         assert {"last@0.7", "expo@0.7", "relex@0.7", "alpharl-paper@0.7"} <= names
         assert (folder / "dynamics/modules.csv").is_file()
+        assert (folder / "dynamics/pca.csv").is_file()
         assert pd.read_csv(folder / "floor.csv").unmoved.between(0, 1).all()
         truth = pd.read_csv(folder / "truth.csv").set_index(["forecast", "tensor"])
         assert truth.loc[("last@0.7", "overall"), "relative_error"] == 1

@@ -10,6 +10,7 @@ rule report:
             paths.accuracy(run, suite) for run in study.runs for suite in study.suites
         ],
         dynamics=[paths.dynamics(run) for run in study.runs],
+        pcas=[paths.pca(run) for run in study.runs],
         floors=[paths.floor(run) for run in study.runs],
         forecasts=[
             f"{paths.forecast(run, name)}/variant.json" for run, name in FORECASTS

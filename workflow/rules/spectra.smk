@@ -122,12 +122,14 @@ rule gram:
 
 rule dynamics:
     input:
+        base=base_manifest,
         factors=lambda w: factor_files(w.run, plan.steps(w.run)),
         gram=lambda w: gram_files(w.run),
         scores=lambda w: paths.accuracy(w.run, study.validation_suite),
     output:
         table=paths.dynamics("{run}"),
         csv=paths.dynamics("{run}").replace(".parquet", ".csv"),
+        pca=paths.pca("{run}"),
     log:
         paths.log("dynamics/{run}"),
     benchmark:
@@ -152,7 +154,7 @@ rule dynamics:
         "alpharl dynamics --base {params.base:q} --checkpoints {params.pattern:q} --steps {params.steps}"
         " --factors {params.factors:q} --gram {params.gram:q} --shards {params.shards}"
         " --scores {input.scores:q} --permutations {params.permutations} --holdout {params.holdout}"
-        " --seed {params.seed} --out {output.table:q} > {log:q} 2>&1"
+        " --seed {params.seed} --out {output.table:q} --pca {output.pca:q} > {log:q} 2>&1"
 
 
 rule floor:
