@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from alpharl.forecasting.candidates import FAMILIES, Candidate, candidates, shrunk
+from alpharl.forecasting.candidates import LATER, WHOLE, Candidate, candidates, shrunk
 from alpharl.forecasting.contract import Prediction, Window
 from alpharl.forecasting.evidence import Evidence, accuracy, holdout, rotation, walks
 from alpharl.forecasting.last import last
 from alpharl.study.methods import Last
 
+CAUTION = 0.5
+"""Share of the best rehearsed amplitude that is gone where no trial tells: scores turn before
+weights do."""
 ERRORS = 2.0
 """Paired standard errors by which the best trial must beat the last checkpoint."""
 
@@ -70,13 +73,13 @@ def assess(window: Window) -> Verdict:
     if not ranked:
         short = f"the window holds {len(window.steps)} checkpoints; a rehearsal needs 3 at least"
         return _kept(window, [Evidence("window", len(window.steps), False, short)])
-    best = ranked[0]
+    best = next(candidate for candidate in ranked if candidate.label in WHOLE)
     geometry = [holdout(best), walks(window, best), rotation(window)]
     if window.validate is not None:
         return _by_trials(window, ranked, [*geometry, *accuracy(window)])
     evidence = [*geometry, *(accuracy(window) or [_unknown()])]
     if all(e.speaks_for for e in evidence):
-        return _supported(window, best, min(max(best.amplitude, 0.0), 1.0), evidence)
+        return _supported(window, best, CAUTION * min(max(best.amplitude, 0.0), 1.0), evidence)
     return _kept(window, evidence)
 
 
@@ -97,15 +100,17 @@ class Trial:
 
 
 def _by_trials(window: Window, ranked: Sequence[Candidate], evidence: list[Evidence]) -> Verdict:
-    """Half the way with the best of each family; then all and a quarter with the better one.
+    """Half the way by the whole window and by its later half; then more and less of the better.
 
-    A walk that no rehearsal tells from a random one is not forecast, whatever a trial scores.
+    More is tried only where half is no loss. A walk that no rehearsal tells from a random one is
+    not forecast, whatever a trial scores.
     """
     kept = window.need_validate()(last(window, Last()))
-    best_of = [next(c for c in ranked if c.label in family) for family in FAMILIES]
+    best_of = [next(c for c in ranked if c.label in family) for family in (WHOLE, LATER)]
     trials = [_trial(window, candidate, 0.5, kept) for candidate in best_of]
-    better = max(trials, key=lambda trial: trial.gain).candidate
-    trials += [_trial(window, better, amplitude, kept) for amplitude in (1.0, 0.25)]
+    better = max(trials, key=lambda trial: trial.gain)
+    further = (1.0, 0.25) if better.gain >= 0 else (0.25,)
+    trials += [_trial(window, better.candidate, amplitude, kept) for amplitude in further]
     best = max(trials, key=lambda trial: trial.gain)
     evidence = [*evidence, _compared(best, len(trials), float(kept.mean()))]
     walk = next(e for e in evidence if e.name == "random walk")
