@@ -13,7 +13,7 @@ endif
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup demo test test-faults test-gpu benchmark lint format schema clean
+.PHONY: setup demo test test-faults test-gpu benchmark calibration lint format schema clean
 
 setup: $(VENV)/.installed
 
@@ -37,6 +37,15 @@ test-faults: setup
 # Ratios of the factor and gram stages to their floors; needs 15 GB of disk and memory.
 benchmark: setup
 	python -m tests.benchmarks.run --out docs/benchmarks.md
+
+# Trains about thirty small runs and scores every method from three windows of each: an hour on two cores.
+STUDIES := calibration-design calibration-exam
+calibration: setup
+	for study in $(STUDIES); do \
+	  snakemake --configfile config/studies/$$study.yaml --until gram suite && \
+	  TQDM_DISABLE=1 python -m tests.calibration.run config/studies/$$study.yaml || exit 1; \
+	done
+	python -m tests.calibration.summarize $(addprefix results/,$(STUDIES)) --out docs/calibration.md
 
 # Each test is skipped, and says why, where there is no GPU.
 test-gpu: setup

@@ -112,7 +112,7 @@ def test_a_new_rank_scores_one_variant_and_keeps_the_others(finished, mini):
     before = (scores / "relex@0.7.json").read_bytes()
     done = finished.run(mini(ablation={"ranks": [1, 3]}))
     assert done.returncode == 0, done.stdout
-    assert "14 of 16 variants are scored already" in done.stdout
+    assert "16 of 18 variants are scored already" in done.stdout
     assert json.loads((scores / "rank-3@6.json").read_text())["n"] == 40
     assert (scores / "relex@0.7.json").read_bytes() == before
     assert finished.planned(mini()) in ({}, {**VARIANTS, **END})
