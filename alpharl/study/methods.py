@@ -200,7 +200,7 @@ class Next(Method):
 
     source = "NExt, arXiv 2604.11446, released code"
     needs = frozenset({"factors"})
-    cost = "trains a network per vector length on the CPU: seconds for a small model, else minutes"
+    cost = "trains a network per vector length: a minute of one core for 1M parameters"
     method: Literal["next"] = "next"
     horizon: PositiveInt | None = None
     """How many checkpoints ahead a jump leads; default: half of the window's."""

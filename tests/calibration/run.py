@@ -104,7 +104,10 @@ def write_prediction(
 
 
 def measure(
-    trajectory: Trajectory, windows: list[float], progress: Callable[[str], None]
+    trajectory: Trajectory,
+    windows: list[float],
+    methods: dict[str, MethodOptions],
+    progress: Callable[[str], None],
 ) -> dict[str, Any]:
     """Scores of all methods from all windows of one run, beside base, end and last checkpoints."""
     steps = trajectory.gram.steps
@@ -115,7 +118,7 @@ def measure(
     rows = [
         forecast(trajectory, early, label, options, progress) | {"window": w, "last": early[-1]}
         for w, early in seen.items()
-        for label, options in OPTIONS.items()
+        for label, options in methods.items()
     ]
     return {
         "run": trajectory.run, "steps": steps, "validation": trajectory.accuracy,
@@ -152,8 +155,10 @@ def main() -> None:
     parser.add_argument("study", type=Path)
     parser.add_argument("--windows", type=float, nargs="+", default=[0.3, 0.4, 0.5])
     parser.add_argument("--runs", nargs="+", help="default: all")
+    parser.add_argument("--without", nargs="*", default=[], help="methods to leave out")
     args = parser.parse_args()
     study = load_study(args.study)
+    methods = {name: options for name, options in OPTIONS.items() if name not in args.without}
     folder = Path(Plan(study).paths.root) / "calibration"
     for run in args.runs or study.runs:
         out = folder / f"{run}.json"
@@ -161,7 +166,7 @@ def main() -> None:
             continue
         steps = study.runs[run].saved_steps()
         through = window_end(steps, max(args.windows))
-        found = measure(Trajectory(study, run, through), args.windows, print)
+        found = measure(Trajectory(study, run, through), args.windows, methods, print)
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(found))
 
