@@ -37,6 +37,7 @@ test-faults: setup
 # Ratios of the factor and gram stages to their floors; needs 15 GB of disk and memory.
 benchmark: setup
 	python -m tests.benchmarks.run --out docs/benchmarks.md
+	python -m tests.benchmarks.forecasts --out docs/benchmarks-forecasts.md
 
 # Trains about thirty small runs and scores every method from three windows of each: an hour on two cores.
 STUDIES := calibration-design calibration-exam

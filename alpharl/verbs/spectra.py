@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from alpharl.checkpoints.stage import staged
 from alpharl.errors import StudyError
 from alpharl.study.depth import Depth
+from alpharl.verbs.forecasts import print_verdict
 from alpharl.verbs.inputs import (
     factors_of,
     gram_of,
@@ -58,9 +59,11 @@ def gram(args: Namespace) -> None:
 
 def dynamics(args: Namespace) -> None:
     """Fit each matrix's trajectory; write Parquet and its CSV twin, and pictures of the path."""
+    from alpharl.checkpoints.index import read_index
     from alpharl.dynamics.blocks import sample_blocks
     from alpharl.dynamics.summary import by_module, summarize
     from alpharl.dynamics.table import Settings, dynamics_table
+    from alpharl.forecasting.contract import Window
 
     folders, scores = run_folders(args), read_accuracy(args.scores)
     settings = Settings(args.permutations, args.holdout, args.seed)
@@ -74,6 +77,10 @@ def dynamics(args: Namespace) -> None:
     print(summarize(table).to_string())
     print("\nBy module: mean value, and share of matrices with p < 0.05 under each null")
     print(by_module(table).to_string(float_format="{:.3f}".format))
+    steps, tensors = list(folders), list(read_index(args.base).tensors)
+    window = Window(steps, 2 * steps[-1], tensors, products.upto(steps), accuracy=scores)
+    print(f"\nA forecast of step {2 * steps[-1]}, twice as far:")
+    print_verdict(window)
 
 
 def _paths(args: Namespace, gram: Gram, names: list[str]) -> None:
