@@ -124,8 +124,10 @@ class Watch(TrainerCallback):
 
     def _stamp(self, pattern: str) -> dict[str, Any]:
         """What the files in `out` are made from; others are not gone on with."""
-        return {"base": str(self._base), "checkpoints": pattern, "version": GRAM_VERSION,
-                "shard": [0, 1], "factors": FACTORS_VERSION, "depth": asdict(self._depth)}  # fmt: skip
+        return {
+            "base": str(self._base), "checkpoints": pattern, "version": GRAM_VERSION,
+            "shard": [0, 1], "factors": FACTORS_VERSION, "depth": asdict(self._depth),
+        }  # fmt: skip
 
     def _go_on(self, pattern: str, stamp: dict[str, Any]) -> None:
         """Take up the gram that an earlier part of this run has left, and its checkpoints."""

@@ -106,8 +106,8 @@ def _weight_files(folder: Path) -> list[str]:
         return sorted(set(_weight_map(folder).values()))
     if (folder / ADAPTER).is_file():
         raise CheckpointError(
-            f"{folder}: found a LoRA adapter alone, expected {SINGLE} or {INDEX}; merge it into its "
-            "base and save the whole model"
+            f"{folder}: found a LoRA adapter alone, expected {SINGLE} or {INDEX}; merge it into "
+            "its base and save the whole model"
         )
     others = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth"})
     found = f"found {others[0]}" if others else "found no weights"

@@ -151,9 +151,7 @@ def _joined(gram: Gram, name: str, rows_nt: np.ndarray) -> np.ndarray:
     return total
 
 
-def _gram_rows(
-    stream: Streamer, readers: list[ModelReader], span: Span, first: int
-) -> np.ndarray:
+def _gram_rows(stream: Streamer, readers: list[ModelReader], span: Span, first: int) -> np.ndarray:
     """Inner products (N, T) of a span's updates from the `first` on with all of its T updates.
 
     The base is the first of the readers.

@@ -6,6 +6,7 @@ import logging
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -100,7 +101,14 @@ def assert_same_gram(file: Path, base: Path, pattern: str, steps: list[int]) -> 
     assert found.steps == expected.steps == steps
     assert set(found.tensors) == set(expected.tensors)
     for name, g in expected.tensors.items():
-        np.testing.assert_allclose(found.tensors[name], g, rtol=0, atol=1e-7 * np.diag(g).max())
+        # Products of a block are float32, whose rounding is another in another shape.
+        np.testing.assert_allclose(found.tensors[name], g, rtol=1e-6, atol=3e-7 * g.max())
+
+
+def own_record(caplog) -> logging.LogRecord:
+    """The one warning of the watch."""
+    (record,) = [r for r in caplog.records if r.name == "alpharl.callback"]
+    return record
 
 
 def test_gram_is_that_of_the_whole_run(watched, base):
@@ -142,15 +150,15 @@ def test_log_history_holds_the_numbers(watched):
 
 
 def test_log_is_the_verdict_that_trust_gives_on_the_same_files(watched, base, cli, tmp_path):
-    """With neither factors nor gram made again: the checkpoints' weights are gone."""
-    for step, folder in find_steps(watched.pattern).items():
+    """With no weights read again: here the checkpoints are empty folders."""
+    for folder in find_steps(watched.pattern).values():
         (tmp_path / "run" / folder.name).mkdir(parents=True)
-        assert Path(watched.factors.replace("{step}", str(step))).is_file()
     scores = {e["step"]: e["eval_accuracy"] for e in watched.history if "eval_accuracy" in e}
     rows = "".join(f"{step},{accuracy}\n" for step, accuracy in scores.items())
     (tmp_path / "scores.csv").write_text("step,accuracy\n" + rows)
     window = ["--base", base, "--checkpoints", f"{tmp_path}/run/checkpoint-{{step}}",
-              "--target-step", 25, "--gram", watched.gram, "--scores", tmp_path / "scores.csv"]  # fmt: skip
+              "--target-step", 25, "--gram", watched.gram, "--scores",
+              tmp_path / "scores.csv"]  # fmt: skip
     found = cli("trust", *window)
     assert found.status == 0
     verdict, *reasons = found.out.splitlines()
@@ -163,23 +171,12 @@ def test_log_is_the_verdict_that_trust_gives_on_the_same_files(watched, base, cl
                    "--out", tmp_path / "forecast")  # fmt: skip
     assert forecast.status == 0
     assert (tmp_path / "forecast" / "adapter" / "adapter_model.safetensors").is_file()
-    assert "gram of" not in forecast.err + found.err
-    assert "factors of" not in forecast.err
 
 
 def test_training_is_the_same_as_without_a_watch(watched):
     for step, folder in find_steps(watched.pattern).items():
         alone = watched.folder / "alone" / f"checkpoint-{step}" / "model.safetensors"
         assert digest_file(folder / "model.safetensors") == digest_file(alone)
-
-
-def resume(base: Path, watched, folder: Path, at: int) -> str:
-    """Copy the run and its watch, and train it again from a step on; the checkpoints' pattern."""
-    shutil.copytree(watched.folder / "run", folder / "run")
-    watch = Watch(base, folder / "watch", rank=RANK)
-    trainer = make_trainer(base, folder / "run", watch, 12)
-    trainer.train(resume_from_checkpoint=str(folder / "run" / f"checkpoint-{at}"))
-    return f"{folder}/run/checkpoint-{{step}}"
 
 
 def test_resumed_run_goes_on_with_its_gram(base, tmp_path, monkeypatch):
@@ -206,16 +203,23 @@ def test_resumed_run_goes_on_with_its_gram(base, tmp_path, monkeypatch):
 
 
 def test_watch_that_joins_late_takes_up_earlier_checkpoints(base, watched, tmp_path):
-    pattern = resume(base, watched, tmp_path, at=8)
-    assert_same_gram(tmp_path / "watch" / "gram.safetensors", base, pattern, [2, 4, 6, 8, 10, 12])
-    assert len(list((tmp_path / "watch" / "factors").iterdir())) == 6
+    run, watch = tmp_path / "run", tmp_path / "watch"
+    shutil.copytree(watched.folder / "run", run)
+    trainer = make_trainer(base, run, Watch(base, watch), 12)
+    trainer.train(resume_from_checkpoint=str(run / "checkpoint-10"))
+    steps = [2, 4, 6, 8, 10, 12]
+    assert_same_gram(watch / "gram.safetensors", base, f"{run}/checkpoint-{{step}}", steps)
+    assert {path.name for path in (watch / "factors").iterdir()} == {
+        f"step-{step}.safetensors" for step in steps
+    }
 
 
 def test_new_run_replaces_what_an_earlier_one_left(base, watched, tmp_path):
-    """Checkpoints and rows of the steps beyond, and of another rank, do not come in."""
+    """Its rows, and its checkpoints beyond, are no part of the new run."""
     shutil.copytree(watched.folder / "run", tmp_path / "run")
     shutil.copytree(watched.folder / "watch", tmp_path / "watch")
-    make_trainer(base, tmp_path / "run", Watch(base, tmp_path / "watch", 1), 4, seed=7).train()
+    watch = Watch(base, tmp_path / "watch", rank=RANK)
+    make_trainer(base, tmp_path / "run", watch, 4, seed=7).train()
     assert (tmp_path / "run" / "checkpoint-10").is_dir()
     pattern = f"{tmp_path}/run/checkpoint-{{step}}"
     assert_same_gram(tmp_path / "watch" / "gram.safetensors", base, pattern, [2, 4])
@@ -224,7 +228,7 @@ def test_new_run_replaces_what_an_earlier_one_left(base, watched, tmp_path):
 def test_nothing_is_said_of_a_target_that_is_reached(base, tmp_path, caplog):
     with caplog.at_level(logging.INFO, "alpharl.callback"):
         make_trainer(base, tmp_path / "run", Watch(base, tmp_path / "watch"), 4).train()
-    first, second = caplog.messages
+    first, second = [r.getMessage() for r in caplog.records if r.name == "alpharl.callback"]
     assert "not supported" in first
     assert "no verdict, the target step is reached" in second
 
@@ -235,7 +239,7 @@ def test_deleted_checkpoints_end_the_watch_and_not_the_training(base, tmp_path, 
     with caplog.at_level(logging.WARNING, "alpharl.callback"):
         trainer.train()
     assert trainer.state.global_step == 8
-    (record,) = caplog.records
+    record = own_record(caplog)
     line = record.getMessage()
     assert "stops watching at step 6, training goes on" in line
     assert "checkpoint-2: no such folder" in line
@@ -254,7 +258,7 @@ def test_checkpoints_deleted_before_a_restart_are_missed(base, tmp_path, caplog)
     trainer = make_trainer(base, run, Watch(base, watch), 8)
     trainer.train(resume_from_checkpoint=str(run / "checkpoint-6"))
     assert trainer.state.global_step == 8
-    assert "checkpoint-2: no such folder" in caplog.text
+    assert "checkpoint-2: no such folder" in own_record(caplog).getMessage()
     assert digest_file(watch / "gram.safetensors") == before
 
 
@@ -262,7 +266,7 @@ def test_adapter_checkpoints_are_refused_in_one_line(base, tmp_path, caplog):
     trainer = make_trainer(base, tmp_path / "run", Watch(base, tmp_path / "watch"), 4, lora=True)
     trainer.train()
     assert trainer.state.global_step == 4
-    (line,) = [r.getMessage() for r in caplog.records if r.name == "alpharl.callback"]
+    line = own_record(caplog).getMessage()
     assert "stops watching at step 2" in line
     assert "found a LoRA adapter alone, expected model.safetensors" in line
 
@@ -273,17 +277,16 @@ def test_unforeseen_error_does_not_end_training(base, tmp_path, caplog):
     trainer = make_trainer(base, tmp_path / "run", Watch(base, tmp_path / "watch"), 4)
     trainer.train()
     assert trainer.state.global_step == 4
-    (record,) = [r for r in caplog.records if r.name == "alpharl.callback"]
-    assert record.exc_info
+    assert own_record(caplog).exc_info
 
 
 def test_only_the_main_process_works(base, tmp_path):
-    trainer = make_trainer(base, tmp_path / "run", Watch(base, tmp_path / "watch"), 2)
-    watch = trainer.callback_handler.callbacks[-1]
-    trainer.state.is_world_process_zero = False
-    watch.on_train_begin(trainer.args, trainer.state, trainer.control)
-    trainer.save_model(str(tmp_path / "run" / "checkpoint-0"))
-    watch.on_save(trainer.args, trainer.state, trainer.control)
+    class OtherProcess(Watch):
+        def on_save(self, args, state, control, **kwargs):
+            super().on_save(args, replace(state, is_world_process_zero=False), control, **kwargs)
+
+    make_trainer(base, tmp_path / "run", OtherProcess(base, tmp_path / "watch"), 2).train()
+    assert (tmp_path / "run" / "checkpoint-2").is_dir()
     assert not (tmp_path / "watch").exists()
 
 
