@@ -17,6 +17,7 @@ from alpharl.errors import CheckpointError
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+ADAPTER = "adapter_model.safetensors"
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 _HEADER_LIMIT = 100 << 20
 
@@ -103,6 +104,11 @@ def _weight_files(folder: Path) -> list[str]:
         return [SINGLE]
     if (folder / INDEX).is_file():
         return sorted(set(_weight_map(folder).values()))
+    if (folder / ADAPTER).is_file():
+        raise CheckpointError(
+            f"{folder}: found a LoRA adapter alone, expected {SINGLE} or {INDEX}; merge it into "
+            "its base and save the whole model"
+        )
     others = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth"})
     found = f"found {others[0]}" if others else "found no weights"
     raise CheckpointError(

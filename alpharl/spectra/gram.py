@@ -79,11 +79,42 @@ def gram_run(
     Raises:
         CheckpointError: a missing folder, other tensors than the base, or a value not finite.
     """
+    return extend_gram(Gram([], {}), base, checkpoints, part, progress)
+
+
+def extend_gram(
+    gram: Gram,
+    base: Path,
+    checkpoints: dict[int, Path],
+    part: tuple[int, int] = (0, 1),
+    progress: Callable[[str], None] = lambda line: None,
+) -> Gram:
+    """The gram with a row and a column for each checkpoint after its last one.
+
+    All checkpoints are read, for the new products need them all; those that the gram holds are not
+    computed again. The result is `gram_run`'s, but for the rounding of products in float32.
+
+    Args:
+        gram: of the first checkpoints, maybe of none.
+        base: model folder of step 0.
+        checkpoints: model folder of each step, also of those that the gram holds.
+        part: (index, count) of the shard, which must be the gram's.
+        progress: called with a line per tensor.
+
+    Raises:
+        CheckpointError: as `gram_run`.
+        MethodError: the gram's steps are not the first of these, or it is of another model.
+    """
     # Torch only here: forecasts read grams and must start fast.
     from alpharl.checkpoints.reader import ModelReader, best_device
     from alpharl.checkpoints.stream import Span, streamer
 
     steps, device, found = sorted(checkpoints), best_device(), dict[str, np.ndarray]()
+    first = len(gram.steps)
+    if steps[:first] != gram.steps:
+        raise MethodError(
+            f"gram: holds steps {gram.steps}, expected the first of {steps}; make it anew"
+        )
     with ExitStack() as stack:
         before = stack.enter_context(ModelReader(base, device))
         runs = [stack.enter_context(ModelReader(checkpoints[s], device)) for s in steps]
@@ -98,14 +129,33 @@ def gram_run(
             info = before.index.tensors[name]
             inside = {m.name: Span(name, m.start, m.size) for m in split(info, config)}
             inside = inside if len(inside) > 1 else {name: Span(name, 0, info.size)}
-            own = {key: _gram_span(stream, [before, *runs], span) for key, span in inside.items()}
+            own = {
+                key: _joined(gram, key, _gram_rows(stream, [before, *runs], span, first))
+                for key, span in inside.items()
+            }
             found |= own | {name: np.sum(list(own.values()), axis=0)}
             progress(f"{done}/{len(names)} {name}")
     return Gram(steps, found)
 
 
-def _gram_span(stream: Streamer, readers: list[ModelReader], span: Span) -> np.ndarray:
-    """Inner products (T, T) of one span's updates; the base is the first of the readers."""
+def _joined(gram: Gram, name: str, rows_nt: np.ndarray) -> np.ndarray:
+    """A tensor's matrix (T, T), from what the gram holds of it and the last N rows."""
+    count, first = rows_nt.shape[1], len(gram.steps)
+    if first and name not in gram.tensors:
+        raise MethodError(f"gram: lacks {name}, expected all tensors of the model; make it anew")
+    new, total = rows_nt[:, first:], np.empty((count, count))
+    if first:
+        total[:first, :first] = gram.tensors[name]
+    total[first:, :first], total[:first, first:] = rows_nt[:, :first], rows_nt[:, :first].T
+    total[first:, first:] = (new + new.T) / 2
+    return total
+
+
+def _gram_rows(stream: Streamer, readers: list[ModelReader], span: Span, first: int) -> np.ndarray:
+    """Inner products (N, T) of a span's updates from the `first` on with all of its T updates.
+
+    The base is the first of the readers.
+    """
     import torch
 
     from alpharl.checkpoints.reader import refuse_not_finite
@@ -119,21 +169,21 @@ def _gram_span(stream: Streamer, readers: list[ModelReader], span: Span) -> np.n
         delta_td = stream.scratch("delta", count, width)
         # Blocks of few elements, so that one batched product serves them all.
         blocks = delta_td.view(count, -1, BLOCK).transpose(0, 1)
-        total = torch.zeros(count, count, dtype=torch.float64, device=stream.device)
+        total = torch.zeros(count - first, count, dtype=torch.float64, device=stream.device)
         for at in range(0, chunk.count, width):
             size = min(width, chunk.count - at)
             if size < width:
                 delta_td.zero_()
             delta = delta_td[:, :size]
             delta.copy_(rows[:, at : at + size]).sub_(origin[at : at + size])
-            total += torch.bmm(blocks, blocks.transpose(1, 2)).sum(0, dtype=torch.float64)
+            products = torch.bmm(blocks[:, first:], blocks.transpose(1, 2))
+            total += products.sum(0, dtype=torch.float64)
         return total
 
-    products = stream.each(readers, span, width if gpu else PIECE, use)
-    total = torch.stack(products).sum(0)
+    total = torch.stack(stream.each(readers, span, width if gpu else PIECE, use)).sum(0)
     if not torch.isfinite(total).all():
         refuse_not_finite(readers, span.tensor)
-    array: np.ndarray = ((total + total.T) / 2).cpu().numpy()
+    array: np.ndarray = total.cpu().numpy()
     return array
 
 

@@ -83,6 +83,7 @@ def test_index_order_is_that_of_the_bytes(tmp_path, write_model, tensors):
         ("no folder", ["no such checkpoint folder", "check the path"]),
         ("empty folder", ["found no weights", f"expected {SINGLE} or {INDEX}"]),
         ("pickle only", ["found pytorch_model.bin", f"expected {SINGLE}", "save the model as"]),
+        ("adapter only", ["found a LoRA adapter alone", f"expected {SINGLE}", "merge it"]),
         ("data cut", ["found", "bytes, expected", "cut short", "copy it again"]),
         ("header cut", ["not a safetensors file", "copy it again"]),
         ("four bytes", ["not a safetensors file", "copy it again"]),
@@ -102,6 +103,8 @@ def test_broken_folder_is_one_line(tmp_path, write_model, tensors, spoil, expect
             (folder / SINGLE).write_bytes(cut[spoil])
         else:
             (folder / SINGLE).unlink()
+        if spoil == "adapter only":
+            (folder / "adapter_model.safetensors").write_bytes(whole)
         if spoil == "pickle only":
             (folder / "pytorch_model.bin").write_bytes(b"\x80\x02}.")
     with pytest.raises(CheckpointError) as error:

@@ -19,8 +19,8 @@ BOTTOM = {"errors", "gpu", "problems"}
 """Anyone may import these; they import nothing of the package but each other."""
 ASIDE = {"training", "geometry"}
 """These hang off `checkpoints`, and nothing but the command line imports them."""
-TOP = {"cli", "verbs", "__init__"}
-"""The command line, which brings all parts together."""
+TOP = {"cli", "verbs", "callback", "__init__"}
+"""The command line and the trainer's callback, which bring all parts together."""
 EXCEPTIONS = {("study/check.py", "checkpoints"), ("study/check.py", "spectra")}
 """The preflight reads the headers of a study's checkpoints; only `alpharl check` imports it."""
 
@@ -74,6 +74,11 @@ def test_imports_run_one_way(path):
     exceptions = {part for file, part in EXCEPTIONS if file == where}
     wrong = imported_parts(path) - allowed(part_of(path)) - exceptions
     assert not wrong, f"{where} imports {sorted(wrong)}, which stand above or beside it"
+
+
+def test_nothing_imports_the_callback():
+    """It loads torch and transformers at once, as whoever trains has done."""
+    assert not [path for path in PACKAGE.rglob("*.py") if "callback" in imported_parts(path)]
 
 
 def test_exceptions_are_still_needed():

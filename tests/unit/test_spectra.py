@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from alpharl.errors import CheckpointError
+from alpharl.errors import CheckpointError, MethodError
 from alpharl.spectra import gram as gram_module
 from alpharl.spectra import svd
 from alpharl.spectra.factors import Settings, factor_checkpoint, factor_update, write_factors
-from alpharl.spectra.gram import Gram, gram_run, read_gram, write_gram
+from alpharl.spectra.gram import Gram, extend_gram, gram_run, read_gram, write_gram
 from alpharl.spectra.lowrank import LowRank, read_factors, read_metadata
 from alpharl.spectra.svd import top_k
 from alpharl.study.depth import Depth
@@ -351,6 +352,53 @@ def test_gram_refuses_a_checkpoint_that_does_not_fit(trajectory, tmp_path, write
     folder = write_model(tmp_path / "step-5", other)
     with pytest.raises(CheckpointError, match=r"lacks tensor model\.norm\.weight"):
         gram_run(trajectory.base, {5: folder})
+
+
+def dyadic_run(tmp_path, write_model, steps, shape=(40, 70)) -> tuple[Path, dict[int, Path]]:
+    """A run whose updates are small whole numbers, so that no product or sum is ever rounded."""
+    rng, name = torch.Generator().manual_seed(0), "model.layers.0.mlp.gate_up_proj.weight"
+    weights = torch.randint(-8, 9, shape, generator=rng).float()
+    base, folders = write_model(tmp_path / "base", {name: weights}), {}
+    for step in steps:
+        weights = weights + torch.randint(-2, 3, shape, generator=rng)
+        folders[step] = write_model(tmp_path / f"step-{step}", {name: weights})
+    return base, folders
+
+
+def test_extended_gram_has_the_block_sums_of_the_whole_one(tmp_path, write_model):
+    """Row after row, or several at once, also of a fused tensor's parts."""
+    base, folders = dyadic_run(tmp_path, write_model, [1, 2, 5, 9])
+    whole = gram_run(base, folders)
+    assert len(whole.tensors) == 3, "the fused tensor, and its two parts"
+    for cuts in ([1, 2, 3, 4], [2, 4], [3, 4]):
+        found = Gram([], {})
+        for cut in cuts:
+            found = extend_gram(found, base, dict(list(folders.items())[:cut]))
+        assert found.steps == whole.steps
+        for name, g in whole.tensors.items():
+            assert np.array_equal(found.tensors[name], g)
+
+
+def test_extended_gram_against_dense(make_trajectory):
+    run = make_trajectory(dtype=torch.bfloat16)
+    some = gram_run(run.base, {step: run.folders[step] for step in run.steps[:4]})
+    found = extend_gram(some, run.base, run.folders)
+    for name, g in found.tensors.items():
+        expected = dense_gram(run, name)
+        assert np.array_equal(g, g.T)
+        assert np.array_equal(g[:4, :4], some.tensors[name]), "not computed again"
+        np.testing.assert_allclose(g, expected, rtol=1e-6, atol=3e-7 * expected.max())
+
+
+def test_gram_is_extended_at_its_end_and_by_its_own_model_only(trajectory):
+    whole = gram_run(trajectory.base, trajectory.folders)
+    with pytest.raises(
+        MethodError, match=r"holds steps \[10, 35\], expected the first of \[10, 20"
+    ):
+        extend_gram(whole.upto([10, 35]), trajectory.base, trajectory.folders)
+    other = Gram([10], {"model.norm.weight": np.ones((1, 1))})
+    with pytest.raises(MethodError, match=r"lacks model\.embed_tokens\.weight, expected all"):
+        extend_gram(other, trajectory.base, trajectory.folders)
 
 
 def test_upto_keeps_the_steps_that_a_window_sees(trajectory):
