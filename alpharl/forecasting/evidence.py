@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -33,8 +34,13 @@ class Evidence:
 
     name: str
     value: float
+    """nan where it is not known."""
     speaks_for: bool
     text: str
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON knows no nan: null."""
+        return asdict(self) | {"value": None if np.isnan(self.value) else self.value}
 
 
 def holdout(best: Candidate) -> Evidence:
