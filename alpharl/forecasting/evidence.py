@@ -96,7 +96,7 @@ def accuracy(window: Window) -> list[Evidence]:
     values = np.array([known[step] for step in steps])
     start, end = float(values[0]), float(values[-2:].mean())
     room = _room(start, end)
-    if room.value < GAINED:
+    if room.value < GAINED or start == 1:
         return [room]
     return [room, _levelling(start, float(np.interp(window.last / 2, steps, values)), end)]
 
@@ -116,9 +116,9 @@ def _room(start: float, end: float) -> Evidence:
     used = (end - start) / (1 - start) if start < 1 else 1.0
     text = (
         f"the last checkpoints got right {used:.0%} of what the base got wrong (above {ROOM:.0%} "
-        "little is left to forecast)"
+        f"little is left to forecast; below -{GAINED:.0%} training does harm)"
     )
-    return Evidence("room", used, used <= ROOM, text)
+    return Evidence("room", used, -GAINED <= used <= ROOM, text)
 
 
 def _summed(window: Window) -> np.ndarray:

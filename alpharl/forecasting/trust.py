@@ -81,7 +81,10 @@ def assess(window: Window) -> Verdict:
 
 
 def _unknown() -> Evidence:
-    text = "no validation accuracy is given: weights alone do not show that anything is gained"
+    text = (
+        "no validation accuracy is given of the last checkpoint and two before it: weights alone "
+        "do not show that anything is gained"
+    )
     return Evidence("accuracy", float("nan"), False, text)
 
 

@@ -7,7 +7,17 @@ import json
 import numpy as np
 import pytest
 from alpharl.study.methods import METHODS
-from tests.unit.forecasts import ADAPTERS, BOTH, SEEN, SUITELESS, TARGET, UP, WEIGHTS, forecast_args, options
+from tests.unit.forecasts import (
+    ADAPTERS,
+    BOTH,
+    SEEN,
+    SUITELESS,
+    TARGET,
+    UP,
+    WEIGHTS,
+    forecast_args,
+    options,
+)
 
 
 @pytest.mark.parametrize("method", SUITELESS)
