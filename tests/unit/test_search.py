@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from alpharl.errors import MethodError
+from alpharl.forecasting.contract import Window
 from alpharl.forecasting.registry import predict
 from alpharl.study.methods import METHODS
 from safetensors.torch import load_file
-from tests.unit.forecasts import SEEN, THROUGH, applied, dense_window, forecast_args
+from tests.unit.forecasts import SEEN, THROUGH, applied, forecast_args
 
 
 def flat(update: dict[str, np.ndarray]) -> np.ndarray:
@@ -67,8 +69,7 @@ def test_effopd_against_the_published_rule(trajectory, scores, options, tried, k
         return moved(trajectory, int(gaps), first)
 
     validate, seen = scorer(trajectory, {2 * n: s for n, s in enumerate(scores)}, model)
-    window = dense_window(trajectory)
-    window = type(window)(SEEN, None, window.tensors, validate=validate)
+    window = Window(SEEN, None, trajectory.names, validate=validate)
     found = predict(window, METHODS["effopd"](**options))
     np.testing.assert_allclose(flat(applied(found, trajectory)), model(kept), atol=1e-9)
     assert seen == tried
@@ -91,7 +92,7 @@ def test_expo_takes_the_best_alpha_of_its_grid(trajectory, scores, best):
         return (1 + alpha) * flat(last)
 
     validate, seen = scorer(trajectory, scores, model)
-    window = type(dense_window(trajectory))(SEEN, None, trajectory.names, validate=validate)
+    window = Window(SEEN, None, trajectory.names, validate=validate)
     options = METHODS["expo"](alpha="validation", grid=[*scores, *scores])
     found = predict(window, options)
     np.testing.assert_allclose(flat(applied(found, trajectory)), model(best), atol=1e-9)
@@ -103,7 +104,7 @@ def test_expo_with_an_alpha_scores_nothing(trajectory):
     def never(prediction) -> np.ndarray:
         raise AssertionError("a trial model was scored")
 
-    window = type(dense_window(trajectory))(SEEN, None, trajectory.names, validate=never)
+    window = Window(SEEN, None, trajectory.names, validate=never)
     assert predict(window, METHODS["expo"](alpha=0.5)).fit["weights"] == {50: 1.5}
     assert METHODS["expo"]().reads == set()
     assert METHODS["expo"](alpha="validation").reads == METHODS["effopd"]().reads == {"suite"}
@@ -111,7 +112,7 @@ def test_expo_with_an_alpha_scores_nothing(trajectory):
 
 @pytest.mark.parametrize(("method", "given"), [("effopd", {}), ("expo", {"alpha": "validation"})])
 def test_no_suite_is_one_line(trajectory, tmp_path, cli, method, given):
-    window = type(dense_window(trajectory))(SEEN, None, trajectory.names)
+    window = Window(SEEN, None, trajectory.names)
     with pytest.raises(MethodError, match="found no validation suite"):
         predict(window, METHODS[method](**given))
     pairs = [f"--option={key}={value}" for key, value in given.items()]
@@ -130,9 +131,8 @@ def make_suite(cli, out, role: str, count: int = 40):
 @pytest.mark.parametrize("method", ["effopd", "auto"])
 def test_a_test_suite_is_refused(trajectory, tmp_path, cli, method):
     suite = make_suite(cli, tmp_path / "test" / "suite.json", "test", 5)
-    result = cli(*forecast_args(trajectory, method, tmp_path / "v", "--option=trials=3" if
-                                method == "effopd" else "--option=trials=true",
-                                "--suite", suite))  # fmt: skip
+    more = [f"--option=trials={'3' if method == 'effopd' else 'true'}", "--suite", suite]
+    result = cli(*forecast_args(trajectory, method, tmp_path / "v", *more))
     assert "found a test suite, expected a validation suite" in result.error
     assert not (tmp_path / "v").exists()
 
@@ -153,7 +153,7 @@ def test_effopd_with_real_scores(golden, tmp_path, cli):
     scores = fit["validation"]
     assert 2 <= len(scores) <= 3
     assert result.err.count("trial model: validation accuracy") == len(scores)
-    rises = [later > earlier for earlier, later in zip(scores, scores[1:], strict=False)]
+    rises = [later > earlier for earlier, later in pairwise(scores)]
     assert rises[:-1] == [True] * (len(rises) - 1), "on only while the score rises"
     accepted = sum(rises)
     assert fit["gaps"] == 2 * accepted
@@ -166,8 +166,8 @@ def test_effopd_with_real_scores(golden, tmp_path, cli):
     assert (last, kept) == (scores[0], scores[accepted])
 
     cli("export", tmp_path / "v", "--out", tmp_path / "m")
-    found, b, a = (load_file(folder / "model.safetensors")
-                   for folder in (tmp_path / "m", run / "step-36", run / f"step-{fit['first']}"))  # fmt: skip
+    folders = (tmp_path / "m", run / "step-36", run / f"step-{fit['first']}")
+    found, b, a = (load_file(folder / "model.safetensors") for folder in folders)
     for name, weights in found.items():
         far = fit["gaps"] if "self_attn" in name or "mlp" in name else 0
         expected = b[name].double() + far * (b[name].double() - a[name].double())
