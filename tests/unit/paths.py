@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from alpharl.forecasting.contract import Prediction, Window
+from alpharl.forecasting.trust import Verdict
 from alpharl.spectra.gram import Gram
 
 NAMES = {"model.layers.0.mlp.up_proj.weight": 300, "model.norm.weight": 40}
@@ -95,3 +96,28 @@ def nearness(path: Path, where: int, last: int = 80) -> Callable[[Prediction], n
 def rising(steps: list[int] = STEPS, by: float = 0.3) -> dict[int, float]:
     """Accuracies that rise straight from 0.2."""
     return {step: 0.2 + by * step / steps[-1] for step in (0, *steps)}
+
+
+def levelling(step: int) -> float:
+    """Rises from 0.2 to 0.5 in the first half of the window, and stays."""
+    return 0.2 + 0.3 * min(step / 40, 1)
+
+
+WALKS = [(seed, 3 + seed) for seed in range(20)]
+"""Twenty walks, of 3 to 22 checkpoints."""
+
+
+def walk_window(seed: int, count: int, multiple: float = 2.0, **more) -> tuple[Path, Window]:
+    steps = [10 * (i + 1) for i in range(count)]
+    path = walk(seed, steps)
+    window = window_of(path, steps, round(multiple * steps[-1]), rising(steps), **more)
+    return path, window
+
+
+def against(verdict: Verdict) -> set[str]:
+    """Names of the evidence that speaks against a forecast."""
+    return {e.name for e in verdict.evidence if not e.speaks_for}
+
+
+def value(verdict: Verdict, name: str) -> float:
+    return next(e.value for e in verdict.evidence if e.name == name)

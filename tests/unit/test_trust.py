@@ -7,37 +7,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from alpharl.errors import MethodError
-from alpharl.forecasting.contract import Window
-from alpharl.forecasting.evidence import LEVEL, rotation
-from alpharl.forecasting.trust import Verdict, assess
+from alpharl.forecasting.evidence import rotation
+from alpharl.forecasting.trust import assess
 from alpharl.spectra.gram import Gram
 from tests.unit.paths import (
     STEPS,
     TARGET,
-    Path,
-    blended,
+    WALKS,
+    against,
     error,
+    levelling,
     line,
-    nearness,
     noisy_line,
     rising,
     rotating,
     saturating,
     turned,
-    walk,
+    value,
+    walk_window,
     window_of,
 )
 
 GEOMETRY = ["hold-out", "random walk", "rotation"]
-
-
-def against(verdict: Verdict) -> set[str]:
-    """Names of the evidence that speaks against a forecast."""
-    return {e.name for e in verdict.evidence if not e.speaks_for}
-
-
-def value(verdict: Verdict, name: str) -> float:
-    return next(e.value for e in verdict.evidence if e.name == name)
 
 
 # --- geometry, where the accuracy leaves room ---
@@ -129,17 +120,6 @@ def test_a_change_of_course_long_ago_does_not_matter():
     assert error(verdict.prediction, path) < 1e-6
 
 
-WALKS = [(seed, 3 + seed) for seed in range(20)]
-"""Twenty walks, of 3 to 22 checkpoints."""
-
-
-def walk_window(seed: int, count: int, multiple: float = 2.0, **more) -> tuple[Path, Window]:
-    steps = [10 * (i + 1) for i in range(count)]
-    path = walk(seed, steps)
-    window = window_of(path, steps, round(multiple * steps[-1]), rising(steps), **more)
-    return path, window
-
-
 @pytest.mark.parametrize(("seed", "count"), WALKS)
 def test_a_random_walk_is_never_supported(seed, count):
     verdict = assess(walk_window(seed, count)[1])
@@ -148,11 +128,6 @@ def test_a_random_walk_is_never_supported(seed, count):
 
 
 # --- accuracy, on a perfect line ---
-
-
-def levelling(step: int) -> float:
-    """Rises from 0.2 to 0.5 in the first half of the window, and stays."""
-    return 0.2 + 0.3 * min(step / 40, 1)
 
 
 def test_accuracy_that_levels_off_is_not_supported():
@@ -235,77 +210,3 @@ def test_a_verdict_is_the_same_each_time():
     """The random walks beside it are drawn from a fixed seed."""
     _, window = walk_window(3, 8)
     assert assess(window).as_json() == assess(window).as_json()
-
-
-# --- trials decide ---
-
-
-def test_trials_that_score_better_support_a_forecast():
-    """Also where no accuracy is given, and where it levels off."""
-    accuracy = {step: levelling(step) for step in (0, *STEPS)}
-    for known in (None, accuracy):
-        window = window_of(line, accuracy=known, validate=nearness(line, TARGET))
-        verdict = assess(window)
-        assert verdict.supported
-        assert (verdict.amplitude, verdict.step) == (1, TARGET)
-        assert error(verdict.prediction, line) < 1e-6
-
-
-@pytest.mark.parametrize(("best", "amplitude"), [(100, 0.25), (120, 0.5), (160, 1)])
-def test_the_amplitude_is_that_of_the_best_trial(best, amplitude):
-    """The scorer stands for a run that is best at a step; the trials lie at 100, 120 and 160."""
-    verdict = assess(window_of(line, validate=nearness(line, best)))
-    assert verdict.supported
-    assert (verdict.amplitude, verdict.step) == (amplitude, best)
-    np.testing.assert_allclose(blended(verdict.prediction, line), line(best), atol=1e-6)
-
-
-def test_trials_that_score_worse_refuse_the_best_of_lines():
-    verdict = assess(window_of(line, accuracy=rising(), validate=nearness(line, 80)))
-    assert not verdict.supported
-    assert against(verdict) == {"trial"}
-    assert value(verdict, "trial") < 0
-
-
-@pytest.mark.parametrize(("better", "supported"), [(3, False), (4, True), (40, True)])
-def test_a_trial_must_beat_its_standard_error_twice(better, supported):
-    """k of 100 answers more right, none worse: mean k/100, error sqrt(p (1 - p) / 99)."""
-
-    def validate(prediction) -> np.ndarray:
-        moved = np.linalg.norm(blended(prediction, line) - line(80)) > 1e-6
-        return np.where(np.arange(100) < (50 + better if moved else 50), 1.0, 0.0)
-
-    p = better / 100
-    assert (p > 2 * np.sqrt(p * (1 - p) / 99)) == supported
-    verdict = assess(window_of(line, validate=validate))
-    assert verdict.supported == supported
-    assert value(verdict, "trial") == pytest.approx(p)
-
-
-def test_five_models_are_scored():
-    """The last checkpoint first; half the way by two methods; all and a quarter by one of them."""
-    scored = []
-
-    def validate(prediction) -> np.ndarray:
-        scored.append(blended(prediction, line))
-        return np.array([1.0, 0.0])
-
-    assess(window_of(line, validate=validate))
-    along = [model @ line(1) for model in scored]
-    assert along == pytest.approx([80, 120, 120, 160, 100])
-
-
-@pytest.mark.parametrize(("seed", "count"), WALKS[:8])
-def test_a_random_walk_is_refused_even_if_a_trial_scores_better(seed, count):
-    """A scorer that likes whatever differs from the last checkpoint."""
-    path, window = walk_window(seed, count)
-    last = path(window.last)
-
-    def validate(prediction) -> np.ndarray:
-        moved = np.linalg.norm(blended(prediction, path) - last) > 1e-6
-        return np.where(np.arange(100) < (90 if moved else 10), 1.0, 0.0)
-
-    verdict = assess(replace(window, validate=validate))
-    assert value(verdict, "trial") == pytest.approx(0.8)
-    assert value(verdict, "random walk") > LEVEL
-    assert not verdict.supported
