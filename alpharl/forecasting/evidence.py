@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -33,8 +34,13 @@ class Evidence:
 
     name: str
     value: float
+    """nan where it is not known."""
     speaks_for: bool
     text: str
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON knows no nan: null."""
+        return asdict(self) | {"value": None if np.isnan(self.value) else self.value}
 
 
 def holdout(best: Candidate) -> Evidence:
@@ -90,7 +96,7 @@ def accuracy(window: Window) -> list[Evidence]:
     values = np.array([known[step] for step in steps])
     start, end = float(values[0]), float(values[-2:].mean())
     room = _room(start, end)
-    if room.value < GAINED:
+    if room.value < GAINED or start == 1:
         return [room]
     return [room, _levelling(start, float(np.interp(window.last / 2, steps, values)), end)]
 
@@ -110,9 +116,9 @@ def _room(start: float, end: float) -> Evidence:
     used = (end - start) / (1 - start) if start < 1 else 1.0
     text = (
         f"the last checkpoints got right {used:.0%} of what the base got wrong (above {ROOM:.0%} "
-        "little is left to forecast)"
+        f"little is left to forecast; below -{GAINED:.0%} training does harm)"
     )
-    return Evidence("room", used, used <= ROOM, text)
+    return Evidence("room", used, -GAINED <= used <= ROOM, text)
 
 
 def _summed(window: Window) -> np.ndarray:

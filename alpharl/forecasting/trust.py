@@ -9,7 +9,7 @@ validation suite a few trial models decide. Without one the verdict needs predic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ class Verdict:
             "method": self.method,
             "amplitude": self.amplitude,
             "step": self.step,
-            "evidence": [asdict(e) for e in self.evidence],
+            "evidence": [e.as_json() for e in self.evidence],
         }
 
 
@@ -84,7 +84,10 @@ def assess(window: Window) -> Verdict:
 
 
 def _unknown() -> Evidence:
-    text = "no validation accuracy is given: weights alone do not show that anything is gained"
+    text = (
+        "no validation accuracy is given of the last checkpoint and two before it: weights alone "
+        "do not show that anything is gained"
+    )
     return Evidence("accuracy", float("nan"), False, text)
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from alpharl.checkpoints.files import write_json
 from alpharl.errors import AlpharlError, MethodError, UndefinedForecast
-from alpharl.verbs.inputs import factors_of, gram_of, read_accuracy, run_folders
+from alpharl.verbs.inputs import factors_of, gram_of, log, read_accuracy, run_folders
 from alpharl.verbs.models import write_model
 from alpharl.verbs.trials import trial_scorer
 
@@ -56,7 +56,7 @@ def forecast(args: Namespace) -> None:
     write_model(args, folders, meta, prediction.blend, prediction.adapter)
     shown = {key: value for key, value in meta.items() if key not in ("kind", "algorithm")}
     print(json.dumps(shown, indent=1))
-    print_verdict(window)
+    _log_verdict(window)
 
 
 def trust(args: Namespace) -> None:
@@ -72,8 +72,11 @@ def trust(args: Namespace) -> None:
     print("\n".join(verdict.lines))
 
 
-def print_verdict(window: Window) -> None:
-    """Print the verdict on a window as far as it can be had without scoring trial models."""
+def _log_verdict(window: Window) -> None:
+    """Say the verdict on a window as far as it can be had without scoring trial models.
+
+    On standard error: standard output is the JSON of what was fitted.
+    """
     from dataclasses import replace
 
     from alpharl.forecasting.trust import assess
@@ -81,9 +84,9 @@ def print_verdict(window: Window) -> None:
     try:
         verdict = assess(replace(window, validate=None))
     except AlpharlError as error:
-        print(f"verdict: none: {error}")
+        log(f"verdict: none: {error}")
         return
-    print("verdict: " + "\n  ".join(verdict.lines))
+    log("verdict: " + "\n  ".join(verdict.lines))
 
 
 def window_folders(args: Namespace) -> dict[int, Path]:

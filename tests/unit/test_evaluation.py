@@ -205,7 +205,7 @@ class Counting:
 def counting(monkeypatch):
     """The counting engine, fresh."""
     Counting.started, Counting.scored = 0, []
-    monkeypatch.setattr(runner, "_Scorer", Counting)
+    monkeypatch.setattr(runner, "Scorer", Counting)
     return Counting
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -161,6 +162,136 @@ def test_recompressed_sum_is_the_dense_svd(rank):
     np.testing.assert_allclose(found.dense(), dense, atol=1e-12)
     s = np.linalg.svd(dense, compute_uv=False)
     np.testing.assert_allclose(found.s[: len(s)], s[: len(found.s)], atol=1e-12)
+
+
+# --- noise, walks, curves: how far off each method is, and why ---
+
+LARGE = (60, 40)
+NOISE = {0: np.zeros(LARGE)} | {
+    step: np.random.default_rng(step).standard_normal(LARGE) for step in (*STEPS, TARGET)
+}
+COURSE, ASIDE = (np.random.default_rng(s).standard_normal(LARGE) for s in (1, 2))
+RANK_ONE = np.outer(COURSE[:, 0], ASIDE[0])
+
+
+def noise_alone(step: float) -> np.ndarray:
+    return NOISE[int(step)]
+
+
+def noisy(step: float) -> np.ndarray:
+    """A line of rank 1 through the base, and independent noise of unit variance."""
+    return step * RANK_ONE + NOISE[int(step)]
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("first-update", 12),
+        ("momentum", np.hypot(5, 4)),
+        ("weight-extrapolation", np.hypot(2, 1)),
+        # least squares of eight steps, 75 beyond their mean; their squares about it sum to 4200
+        ("raw-linear", np.sqrt(1 / 8 + 75**2 / 4200)),
+    ],
+)
+def test_noise_on_a_line_is_amplified_as_the_weights_say(method, expected):
+    blend = predict(window_of(noise_alone), METHODS[method]()).blend[NAME]
+    assert np.linalg.norm(list(blend.values())) == pytest.approx(expected)
+    away = np.linalg.norm(forecast(method, noisy) - TARGET * RANK_ONE)
+    assert away == pytest.approx(expected * np.sqrt(np.prod(LARGE)), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("method", "most"),
+    [("relex", 0.01), ("relex-pinned", 0.02), ("recent", 0.05), ("alpharl-step", 0.005)],
+)
+def test_noise_on_a_line_is_fitted_away(method, most):
+    """Stated errors, of the whole update; one checkpoint's noise is 1.3 % of the last update."""
+    assert np.linalg.norm(NOISE[80]) / np.linalg.norm(80 * RANK_ONE) == pytest.approx(0.013, 0.1)
+    assert error(forecast(method, noisy), TARGET * RANK_ONE) < most
+
+
+@pytest.mark.parametrize("method", ["first-update", "momentum", "weight-extrapolation",
+                                    "raw-linear", "relex", "relex-pinned", "recent"])  # fmt: skip
+def test_a_walk_without_drift_is_worse_forecast_than_kept(method):
+    """What comes is at right angles to all that was: 1 + (move / way)^2, squared."""
+    rows = dict(zip(NOISE, np.cumsum(list(NOISE.values()), 0), strict=True))
+
+    def path(step: float) -> np.ndarray:
+        return rows[int(step)]
+
+    found = forecast(method, path)
+    way, move = path(TARGET) - path(80), found - path(80)
+    away = np.linalg.norm(found - path(TARGET)) / np.linalg.norm(way)
+    assert away > 1.02
+    ratio = np.linalg.norm(move) / np.linalg.norm(way)
+    assert away == pytest.approx(np.hypot(1, ratio), rel=0.05)
+
+
+def bend(step: float) -> float:
+    return 60 * (1 - np.exp(-step / 60))
+
+
+@pytest.mark.parametrize("method", ["first-update", "momentum", "weight-extrapolation",
+                                    "raw-linear", "relex", "recent", "alpharl-step"])  # fmt: skip
+def test_a_line_through_what_saturates_overshoots_by_its_own_extrapolation(method):
+    """One direction, so each method is its scalar self: the same line through c(t)."""
+    half = predict(window_of(noise_alone), METHODS["recent"]()).fit["steps"]
+
+    def fitted(steps: list[int]) -> float:
+        return float(np.polyval(np.polyfit(steps, [bend(t) for t in steps], 1), TARGET))
+
+    expected = {
+        "first-update": 12 * bend(10),
+        "momentum": bend(80) + 4 * (bend(80) - bend(70)),
+        "weight-extrapolation": bend(80) + (bend(80) - bend(40)),
+        "recent": bend(80) + fitted(half) - np.polyval(
+            np.polyfit(half, [bend(t) for t in half], 1), 80),
+    }.get(method, fitted(STEPS))  # fmt: skip
+    found = forecast(method, lambda step: bend(step) * RANK_ONE)
+    assert error(found, expected * RANK_ONE) < 1e-5
+    assert expected > 1.03 * bend(TARGET)
+
+
+def test_a_saturating_fit_levels_off_where_lines_do_not():
+    def path(step: float) -> np.ndarray:
+        return bend(step) * RANK_ONE
+
+    curve = error(forecast("relex", path, {"fit": "saturating"}), path(TARGET))
+    assert curve < 0.5 * error(forecast("relex", path), path(TARGET))
+
+
+def circle(step: float) -> np.ndarray:
+    """A circle that turns by 0.8 in the window and by 1.2 up to the target."""
+    one, other = COURSE / np.linalg.norm(COURSE), ASIDE / np.linalg.norm(ASIDE)
+    return np.sin(step / 100) * one + (1 - np.cos(step / 100)) * other
+
+
+def remainder(*nodes: float) -> float:
+    """Most that a polynomial through these points of the circle is off at the target, relatively.
+
+    Every derivative of the circle by its angle has norm 1: product of |1.2 - node| over n!.
+    """
+    away = np.prod([1.2 - node for node in nodes]) / math.factorial(len(nodes))
+    return float(away / np.linalg.norm(circle(TARGET)))
+
+
+@pytest.mark.parametrize(
+    ("method", "nodes"),
+    [("first-update", (0, 0.1)), ("weight-extrapolation", (0.4, 0.8)), ("momentum", (0.7, 0.8))],
+)
+def test_a_circle_is_left_along_a_chord(method, nodes):
+    """The second derivative turns on the way, so it does not add up quite to its bound."""
+    found = error(forecast(method, circle), circle(TARGET))
+    assert 0.8 * remainder(*nodes) < found <= remainder(*nodes)
+
+
+def test_a_circle_is_followed_by_a_curve_in_two_directions():
+    """A least-squares curve meets the circle at points of the window; at worst the first ones."""
+    curved = error(forecast("relex", circle, {"rank": 2, "fit": "quadratic"}), circle(TARGET))
+    straight = error(forecast("raw-linear", circle), circle(TARGET))
+    assert straight <= np.sqrt(2) * remainder(0.1, 0.2)
+    assert curved <= np.sqrt(2) * remainder(0.1, 0.2, 0.3)
+    assert curved < straight / 2
 
 
 def test_momentum_needs_two_checkpoints():

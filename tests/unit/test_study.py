@@ -128,11 +128,11 @@ def test_an_accuracy_as_target_makes_every_forecast_wait_for_scores():
     assert [f.name for f in found] == ["last@0.5", "expo@0.5"]
     assert {f.target_step for f in found} == {None}
     assert {f.target_option for f in found} == {"--target-accuracy=0.9"}
-    assert {f.needs for f in found} == {frozenset({"scores"})}
+    assert {f.reads for f in found} == {frozenset({"scores"})}
     assert plan.known("r") == []
     steps = Plan(parse_study(STUDY)).forecasts("r")
     assert {f.target_option for f in steps} == {"--target-step=40"}
-    assert {f.needs for f in steps} == {frozenset()}
+    assert {f.reads for f in steps} == {frozenset()}
 
 
 def test_amplitudes_stand_beside_each_forecast():
