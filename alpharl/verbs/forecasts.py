@@ -56,7 +56,7 @@ def forecast(args: Namespace) -> None:
     write_model(args, folders, meta, prediction.blend, prediction.adapter)
     shown = {key: value for key, value in meta.items() if key not in ("kind", "algorithm")}
     print(json.dumps(shown, indent=1))
-    _log_verdict(window)
+    log_verdict(window)
 
 
 def trust(args: Namespace) -> None:
@@ -72,7 +72,7 @@ def trust(args: Namespace) -> None:
     print("\n".join(verdict.lines))
 
 
-def _log_verdict(window: Window) -> None:
+def log_verdict(window: Window) -> None:
     """Say the verdict on a window as far as it can be had without scoring trial models.
 
     On standard error: standard output is the JSON of what was fitted.

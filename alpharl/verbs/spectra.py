@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from alpharl.checkpoints.stage import staged
 from alpharl.errors import StudyError
 from alpharl.study.depth import Depth
-from alpharl.verbs.forecasts import print_verdict
+from alpharl.verbs.forecasts import log_verdict
 from alpharl.verbs.inputs import (
     factors_of,
     gram_of,
@@ -79,8 +79,8 @@ def dynamics(args: Namespace) -> None:
     print(by_module(table).to_string(float_format="{:.3f}".format))
     steps, tensors = list(folders), list(read_index(args.base).tensors)
     window = Window(steps, 2 * steps[-1], tensors, products.upto(steps), accuracy=scores)
-    print(f"\nA forecast of step {2 * steps[-1]}, twice as far:")
-    print_verdict(window)
+    log(f"a forecast of step {2 * steps[-1]}, twice as far:")
+    log_verdict(window)
 
 
 def _paths(args: Namespace, gram: Gram, names: list[str]) -> None:
