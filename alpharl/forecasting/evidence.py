@@ -95,7 +95,7 @@ def accuracy(window: Window) -> list[Evidence]:
     steps = sorted(known)
     values = np.array([known[step] for step in steps])
     start, end = float(values[0]), float(values[-2:].mean())
-    room = _room(start, end)
+    room = _room("the base" if steps[0] == 0 else f"step {steps[0]}", start, end)
     if room.value < GAINED or start == 1:
         return [room]
     return [room, _levelling(start, float(np.interp(window.last / 2, steps, values)), end)]
@@ -106,16 +106,16 @@ def _levelling(start: float, middle: float, end: float) -> Evidence:
     late = (end - middle) / (end - start)
     text = (
         f"of the validation accuracy gained ({start:.3f} to {end:.3f}), {late:.0%} came in the "
-        f"window's later half (a line: 50%; below {LATE:.0%} it levels off)"
+        f"window's later half (a line: about half; below {LATE:.0%} it levels off)"
     )
     return Evidence("levelling off", late, late >= LATE, text)
 
 
-def _room(start: float, end: float) -> Evidence:
-    """The share of what the base got wrong that the last checkpoints get right."""
+def _room(first: str, start: float, end: float) -> Evidence:
+    """The share of what the base, or the first known step, got wrong that is right at the end."""
     used = (end - start) / (1 - start) if start < 1 else 1.0
     text = (
-        f"the last checkpoints got right {used:.0%} of what the base got wrong (above {ROOM:.0%} "
+        f"the last checkpoints got right {used:.0%} of what {first} got wrong (above {ROOM:.0%} "
         f"little is left to forecast; below -{GAINED:.0%} training does harm)"
     )
     return Evidence("room", used, -GAINED <= used <= ROOM, text)
@@ -123,5 +123,6 @@ def _room(start: float, end: float) -> Evidence:
 
 def _summed(window: Window) -> np.ndarray:
     """(T, T) inner products of the updates of all tensors together."""
-    total: np.ndarray = np.sum(list(window.need_gram().tensors.values()), axis=0)
+    products = window.need_gram().tensors  # of fused tensors also by part, which would count twice
+    total: np.ndarray = np.sum([products[name] for name in window.tensors], axis=0)
     return total

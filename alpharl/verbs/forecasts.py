@@ -113,22 +113,23 @@ def _window(args: Namespace, folders: Mapping[int, Path], options: MethodOptions
     from alpharl.checkpoints.index import read_index
     from alpharl.forecasting.contract import Window
 
-    last = max(folders)
-    reads = options.reads if options else {"suite"}
+    last, reads = max(folders), options.reads if options else {"suite"}
+    target = round(args.target_multiple * last) if args.target_multiple else args.target_step
     known = read_accuracy(args.scores) if args.scores else {}
+    # First what may be refused, then what reads all checkpoints.
+    validate = trial_scorer(args, folders) if "suite" in reads and args.suite else None
+    gram, factors = gram_of(args, folders), None
+    if options and "factors" in reads:
+        factors = factors_of(args, folders, options.depth)
     return Window(
-        steps=list(folders),
-        target_step=round(args.target_multiple * last)
-        if args.target_multiple
-        else args.target_step,
-        tensors=list(read_index(args.base).tensors),
-        gram=gram_of(args, folders),
-        factors=factors_of(args, folders, options.depth)
-        if options and "factors" in reads
-        else None,
-        accuracy={step: a for step, a in known.items() if step <= last} or None,
-        validate=trial_scorer(args, folders) if "suite" in reads and args.suite else None,
-        target_accuracy=args.target_accuracy,
+        list(folders),
+        target,
+        list(read_index(args.base).tensors),
+        gram,
+        factors,
+        {step: a for step, a in known.items() if step <= last} or None,
+        validate,
+        args.target_accuracy,
     )
 
 

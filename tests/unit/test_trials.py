@@ -67,7 +67,7 @@ def test_a_trial_must_beat_its_standard_error_twice(better, supported):
     assert value(verdict, "trial") == pytest.approx(p)
 
 
-def test_five_models_are_scored():
+def test_the_models_that_are_scored():
     """The last checkpoint first; half the way by two methods; all and a quarter by one of them."""
     scored = []
 
@@ -77,7 +77,21 @@ def test_five_models_are_scored():
 
     assess(window_of(line, validate=validate))
     along = [model @ line(1) for model in scored]
-    assert along == pytest.approx([80, 120, 120, 160, 100])
+    later = along.pop(2)
+    assert along == pytest.approx([80, 120, 160, 100])
+    assert 100 < later < 120, "weight-extrapolation keeps the norm layer of step 80"
+
+
+def test_more_is_not_tried_where_half_scores_worse():
+    scored = []
+
+    def validate(prediction) -> np.ndarray:
+        scored.append(blended(prediction, line) @ line(1))
+        return np.array([1.0, 1.0 if scored[-1] == scored[0] else 0.0])
+
+    assess(window_of(line, validate=validate))
+    assert len(scored) == 4
+    assert max(scored) == pytest.approx(120)
 
 
 @pytest.mark.parametrize(("seed", "count"), WALKS[:8])

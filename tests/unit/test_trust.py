@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from alpharl.errors import MethodError
 from alpharl.forecasting.evidence import rotation
-from alpharl.forecasting.trust import assess
+from alpharl.forecasting.trust import CAUTION, assess
 from alpharl.spectra.gram import Gram
 from tests.unit.paths import (
     STEPS,
@@ -37,26 +37,30 @@ GEOMETRY = ["hold-out", "random walk", "rotation"]
 def test_a_line_is_predictable():
     verdict = assess(window_of(line, accuracy=rising()))
     assert verdict.supported
-    assert (verdict.step, verdict.amplitude) == (TARGET, pytest.approx(1))
-    assert error(verdict.prediction, line) < 1e-6
+    # Without trials only half of the best rehearsed amplitude, 1, is taken.
+    assert (verdict.step, verdict.amplitude) == ((80 + TARGET) / 2, pytest.approx(CAUTION))
+    assert error(verdict.prediction, line) == pytest.approx(1 - CAUTION)
     assert value(verdict, "hold-out") == pytest.approx(0, abs=1e-6)
     assert value(verdict, "rotation") == pytest.approx(1)
     assert value(verdict, "random walk") == 0.01, "none of 99 walks"
     assert [e.name for e in verdict.evidence] == [*GEOMETRY, "room", "levelling off"]
-    assert verdict.lines[0] == f"supported, by {verdict.method} as far as step {TARGET}"
+    assert verdict.lines[0] == f"supported, by {verdict.method} as far as step {verdict.step}"
     assert all(text.startswith("+ ") for text in verdict.lines[1:])
 
 
-@pytest.mark.parametrize(("noise", "most"), [(4, 0.1), (8, 0.2), (16, 0.4)])
+@pytest.mark.parametrize(("noise", "most"), [(4, 0.55), (8, 0.6), (16, 0.7)])
 def test_a_line_under_noise_is_predictable_and_comes_closer(noise, most):
-    """Noise of 5, 10 and 20 % of the window's way; the error is in units of keeping the last."""
+    """Noise of 5, 10 and 20 % of the window's way; the error is in units of keeping the last.
+
+    Half the way of an exact line would leave 0.5.
+    """
 
     def path(step: float) -> np.ndarray:
         return noisy_line(step, noise)
 
     verdict = assess(window_of(path, accuracy=rising()))
     assert verdict.supported
-    assert verdict.amplitude < 1
+    assert verdict.amplitude < CAUTION
     assert error(verdict.prediction, path) < most
 
 
@@ -74,9 +78,9 @@ def test_a_curve_that_saturates_late_is_followed_part_of_the_way():
 
     verdict = assess(window_of(path, accuracy=rising()))
     assert verdict.supported
-    assert 0.7 < verdict.amplitude < 0.9
+    assert 0.7 < verdict.amplitude / CAUTION < 0.9
     assert verdict.step == round(80 + verdict.amplitude * 80)
-    assert error(verdict.prediction, path) < 0.2
+    assert error(verdict.prediction, path) < 0.6
 
 
 @pytest.mark.parametrize("rate", [20, 40])
@@ -116,8 +120,8 @@ def test_a_change_of_course_long_ago_does_not_matter():
 
     verdict = assess(window_of(path, accuracy=rising()))
     assert verdict.supported
-    assert verdict.method in ("recent", "weight-extrapolation")
-    assert error(verdict.prediction, path) < 1e-6
+    assert verdict.method in ("raw-linear", "relex-pinned")
+    assert error(verdict.prediction, path) < 0.6
 
 
 @pytest.mark.parametrize(("seed", "count"), WALKS)
