@@ -4,7 +4,7 @@
 
 The study's runs are trained by the workflow before. One process does what `alpharl forecast` and
 `alpharl evaluate` do, without starting a job for each of the thousand models. Results, a file for
-each run: results/<study>/calibration/<run>.json.
+each run: results/<study>/calibration/<run>.json. `next` takes a minute of a core for each window.
 """
 
 from __future__ import annotations
@@ -155,11 +155,12 @@ def main() -> None:
     parser.add_argument("study", type=Path)
     parser.add_argument("--windows", type=float, nargs="+", default=[0.3, 0.4, 0.5])
     parser.add_argument("--runs", nargs="+", help="default: all")
-    parser.add_argument("--without", nargs="*", default=[], help="methods to leave out")
+    parser.add_argument("--methods", nargs="+", default=list(OPTIONS), choices=list(OPTIONS))
+    parser.add_argument("--into", default="calibration", help="folder of the results")
     args = parser.parse_args()
     study = load_study(args.study)
-    methods = {name: options for name, options in OPTIONS.items() if name not in args.without}
-    folder = Path(Plan(study).paths.root) / "calibration"
+    methods = {name: OPTIONS[name] for name in args.methods}
+    folder = Path(Plan(study).paths.root) / args.into
     for run in args.runs or study.runs:
         out = folder / f"{run}.json"
         if out.exists():

@@ -21,6 +21,18 @@ BEYOND = 1.645
 """Paired standard errors that count for one comparison that was chosen before (one-sided 5 %)."""
 BEYOND_MANY = 2.7
 """The same for the best of the other methods: 5 % divided by about 15 of them."""
+WINDOWS = (0.3, 0.4, 0.5)
+"""Windows that are counted; the demo's runs have more."""
+INTRODUCTION = """# Calibration of the verdict, and all methods on many runs
+
+`make calibration`. 1M-parameter models, one task (two-digit addition), forecasts of the end of each
+run. *Gain recovery* is (accuracy - base) / (full run - base) on 200 test questions. *Better* and
+*worse than last*: beyond 1.645 paired standard errors. A verdict of yes is right if its forecast is
+better than the last checkpoint in this sense; a verdict of no if no published method's forecast is
+by 2.7 standard errors (about 15 of them are compared). `expo-validation` is `expo` with
+`alpha: validation`, `auto-blind` is `auto` with `trials: false`. Seconds are those of the forecast,
+trial models included, on a busy machine.
+"""
 OURS = ("auto", "auto-blind", "recent", "alpharl-step", "last")
 """Methods that nobody published as a forecast."""
 
@@ -28,7 +40,7 @@ OURS = ("auto", "auto-blind", "recent", "alpharl-step", "last")
 def read(folder: Path) -> pd.DataFrame:
     """A row per run, window and method: accuracy, gain recovery, difference to `last`."""
     rows = []
-    for path in sorted((folder / "calibration").glob("*.json")):
+    for path in sorted(folder.glob("calibration*/*.json")):
         found = json.loads(path.read_text())
         base, full = (np.array(found["test"][k]) for k in ("0", str(found["steps"][-1])))
         for row in found["rows"]:
@@ -63,10 +75,14 @@ def _paired(differences: Any) -> tuple[float, float]:
 def methods(frame: pd.DataFrame) -> pd.DataFrame:
     """Per method over all runs and windows, best mean gain recovery first."""
     grouped = frame.groupby("method")
+    cases = frame.pivot_table(index=["run", "window"], columns="method", values="recovery")
+    ahead = -cases.sub(cases["auto"], axis=0)
     table = pd.DataFrame(
         {
             "gain recovery, mean": grouped["recovery"].mean(),
             "s.e. over cases": grouped["recovery"].sem(),
+            "auto minus it": ahead.mean(),
+            "paired s.e.": ahead.sem(),
             "median": grouped["recovery"].median(),
             "worst": grouped["recovery"].min(),
             "better than last": grouped["z"].apply(lambda z: int((z > BEYOND).sum())),
@@ -112,11 +128,10 @@ def _shown(value: Any) -> str:
 
 def by_window(frame: pd.DataFrame) -> pd.DataFrame:
     """Gain recovery of each run's methods, a column for each window, and median seconds."""
-    table = frame.pivot_table(
-        index=["run", "method"], columns="window", values="recovery", dropna=False, observed=True
-    )
-    table["seconds"] = frame.groupby(["run", "method"])["seconds"].median()
-    return table.reset_index()
+    keys = ["run", "method"]
+    table = frame.pivot_table(index=keys, columns="window", values="recovery", aggfunc="mean")
+    table.columns = [f"{window:.0%}" for window in table.columns]
+    return table.assign(seconds=frame.groupby(keys)["seconds"].median()).reset_index()
 
 
 def section(name: str, frame: pd.DataFrame) -> Iterable[str]:
@@ -134,6 +149,7 @@ def section(name: str, frame: pd.DataFrame) -> Iterable[str]:
         found = verdicts(frame, method)
         hits = (found["right"] == "right").sum()
         said = found["verdict"].value_counts().to_dict()
+        said = ", ".join(f"{count} {word}" for word, count in said.items())
         yield f"### Verdict {words}: right in {hits} of {len(found)} ({said})\n"
         yield markdown(found) + "\n"
 
@@ -142,12 +158,18 @@ def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--demo", nargs="*", default=[], help="runs to show window by window")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    parts = [f"Measured {date.today()}, {machine}.\n"]
-    for folder in args.folders:
-        parts += section(folder.name, read(folder))
+    parts = [INTRODUCTION, f"Measured {date.today()}, {machine}.\n"]
+    frames = {folder.name: read(folder) for folder in args.folders}
+    for name, frame in frames.items():
+        parts += section(name, frame[frame["window"].isin(WINDOWS)])
+    every = pd.concat(frames.values())
+    if args.demo:
+        parts += ["## The demo's runs: gain recovery by window, and seconds to make a forecast\n"]
+        parts += [markdown(by_window(every[every["run"].isin(args.demo)])) + "\n"]
     args.out.write_text("\n".join(parts))
 
 
