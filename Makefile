@@ -39,7 +39,7 @@ benchmark: setup
 	python -m tests.benchmarks.run --out docs/benchmarks.md
 	python -m tests.benchmarks.forecasts --out docs/benchmarks-forecasts.md
 
-# Trains about thirty small runs and scores every method from three windows of each: an hour on two cores.
+# Trains about thirty small runs and scores every method from three windows of each: some hours on two cores.
 STUDIES := calibration-design calibration-exam
 calibration: setup
 	for study in $(STUDIES); do \
