@@ -25,7 +25,7 @@ def methods(args: Namespace) -> None:
     from alpharl.study.methods import METHODS
 
     for name, method in METHODS.items():
-        needs = ", ".join(sorted(method.needs)) or "checkpoints only"
+        needs = ", ".join(sorted(method().reads)) or "checkpoints only"
         options = [key for key in method.model_fields if key != "method"]
         print(f"{name}\n  {(method.__doc__ or '').splitlines()[0]}")
         print(f"  source: {method.source}\n  needs: {needs}; cost: {method.cost}")
