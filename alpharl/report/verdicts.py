@@ -57,13 +57,13 @@ def _outcome(verdict: dict[str, Any], forecasts: pd.DataFrame, label: str) -> st
     others = forecasts[forecasts["method"] != "last"]
     if verdict["supported"]:
         mine = [_against(row) for row in records(others[others["label"] == label])]
-        return f"On test it scores {'; '.join(mine)} against the last checkpoint."
+        return f"It scores {'; '.join(mine)} against the last checkpoint."
     better = others[others["difference_low"] > 0].sort_values("difference", ascending=False)
     if better.empty:
         return f"None of {len(others)} forecasts from this window beats it on test beyond error."
     best = next(records(better))
     return (
-        f"On test {len(better)} of {len(others)} forecasts beat it beyond error, {best.label} most "
+        f"{len(better)} of {len(others)} forecasts beat it on test beyond error, {best.label} most "
         f"({_against(best)})."
     )
 
