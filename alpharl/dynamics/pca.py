@@ -31,7 +31,7 @@ def total_gram(gram: Gram, names: Iterable[str]) -> np.ndarray:
     Raises:
         MethodError: no checkpoint differs from the base.
     """
-    total: np.ndarray = np.sum([gram.tensors[name] for name in names], axis=0)
+    total = gram.total(names)
     if not total.any():
         raise MethodError(
             f"PCA: found {len(gram.steps)} checkpoints equal to the base, expected weights that "

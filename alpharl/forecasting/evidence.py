@@ -21,7 +21,7 @@ LEVEL = 0.05
 COSINE = 0.3
 """Least cosine between the ways of the window's two halves."""
 LATE = 0.3
-"""Share of the accuracy gained that must fall in the window's later half; a line has 0.5."""
+"""Share of the accuracy gained that must fall in the window's later half; a line has about half."""
 GAINED = 0.1
 """Share of what the base gets wrong below which a gain is noise, and its course unknown."""
 ROOM = 0.4
@@ -56,7 +56,7 @@ def holdout(best: Candidate) -> Evidence:
 
 def walks(window: Window, best: Candidate) -> Evidence:
     """Share of driftless random walks, of the same step lengths, that are rehearsed as well."""
-    drawn = walk_grams(_summed(window), WALKS, seed=0)
+    drawn = walk_grams(window.need_gram().total(window.tensors), WALKS, seed=0)
     null = [_walk_skill(window, best.label, gram) for gram in drawn]
     p = (1 + sum(skill >= best.skill for skill in null)) / (1 + WALKS)
     text = (
@@ -73,7 +73,8 @@ def _walk_skill(window: Window, label: str, gram_tt: np.ndarray) -> float:
 
 def rotation(window: Window) -> Evidence:
     """Cosine between the ways of the window's two halves; driftless walks have 0."""
-    steps, total = [0, *window.steps], np.pad(_summed(window), ((1, 0), (1, 0)))
+    products = window.need_gram().total(window.tensors)
+    steps, total = [0, *window.steps], np.pad(products, ((1, 0), (1, 0)))
     middle = min(range(len(steps)), key=lambda i: abs(steps[i] - window.last / 2))
     early, later = np.zeros(len(steps)), np.zeros(len(steps))
     early[[0, middle]] = -1.0, 1.0
@@ -119,10 +120,3 @@ def _room(first: str, start: float, end: float) -> Evidence:
         f"little is left to forecast; below -{GAINED:.0%} training does harm)"
     )
     return Evidence("room", used, -GAINED <= used <= ROOM, text)
-
-
-def _summed(window: Window) -> np.ndarray:
-    """(T, T) inner products of the updates of all tensors together."""
-    products = window.need_gram().tensors  # of fused tensors also by part, which would count twice
-    total: np.ndarray = np.sum([products[name] for name in window.tensors], axis=0)
-    return total

@@ -43,6 +43,14 @@ class Gram:
     steps: list[int]
     tensors: dict[str, np.ndarray]
 
+    def total(self, names: Iterable[str]) -> np.ndarray:
+        """Inner products (T, T) of the named tensors' updates, taken together.
+
+        A tensor that holds several matrices stands here whole and by part: name one or the other.
+        """
+        total: np.ndarray = np.sum([self.tensors[name] for name in names], axis=0)
+        return total
+
     def upto(self, steps: list[int]) -> Gram:
         """Only the given steps, as a window sees them.
 

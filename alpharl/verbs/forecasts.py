@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 def forecast(args: Namespace) -> None:
     """Forecast a later model from an early window, and print what was fitted."""
-    from dataclasses import asdict
-
     from alpharl.forecasting import VERSION
     from alpharl.forecasting.contract import Prediction, norm_ratio
     from alpharl.forecasting.registry import predict
@@ -77,8 +76,6 @@ def log_verdict(window: Window) -> None:
 
     On standard error: standard output is the JSON of what was fitted.
     """
-    from dataclasses import replace
-
     from alpharl.forecasting.trust import assess
 
     try:
@@ -95,8 +92,9 @@ def window_folders(args: Namespace) -> dict[int, Path]:
     Raises:
         MethodError: fewer than two.
     """
-    through = args.through or float("inf")
-    folders = {step: path for step, path in run_folders(args).items() if step <= through}
+    found = run_folders(args)
+    through = args.through or max(found, default=0)
+    folders = {step: path for step, path in found.items() if step <= through}
     if len(folders) < 2:
         raise MethodError(
             f"window through step {through} holds {len(folders)} checkpoints of "

@@ -7,13 +7,9 @@ import os
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from alpharl.checkpoints.files import write_json, write_text
 from alpharl.verbs.inputs import log
-
-if TYPE_CHECKING:
-    pass
 
 
 def suite(args: Namespace) -> None:

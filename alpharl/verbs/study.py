@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from typing import TYPE_CHECKING
 
 from alpharl.errors import StudyError
-
-if TYPE_CHECKING:
-    pass
 
 
 def check(args: Namespace) -> None:
