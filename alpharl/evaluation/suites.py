@@ -17,7 +17,7 @@ from alpharl.checkpoints.manifest import digest_json
 from alpharl.errors import EvaluationError
 from alpharl.evaluation import SUITE_VERSION
 from alpharl.problems import PROBLEMS
-from alpharl.study.config import Suite, Task
+from alpharl.study.suite import Suite, Task
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from alpharl.errors import StudyError
 from alpharl.study.ablation import Ablation
 from alpharl.study.base import Frozen, nearest
 from alpharl.study.methods import METHODS, MethodOptions
+from alpharl.study.suite import Evaluation, Suite
 from alpharl.study.training import PretrainSpec, TrainSpec
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -95,30 +96,6 @@ class Run(Frozen):
         if self.train is not None:
             return self.train.saved_steps()
         return self.steps.expand() if isinstance(self.steps, StepRange) else list(self.steps or [])
-
-
-class Task(Frozen):
-    """One lm-eval task of a suite."""
-
-    task: str
-    """Name of a task that ships with alpharl, or one in `include_path`."""
-    split: Literal["validation", "test"] | None = None
-    """For generated problems: which of the disjoint splits."""
-    limit: PositiveInt | None = None
-    """Take only so many questions (in the data's own order)."""
-
-
-class Suite(Frozen):
-    """A named set of tasks with their decoding settings."""
-
-    role: Literal["validation", "test"]
-    """`validation` scores may be fitted on; `test` scores never."""
-    tasks: Annotated[list[Task], Field(min_length=1)]
-    """The tasks; a suite's accuracy is the mean over all its questions."""
-    include_path: str | None = None
-    """Folder with lm-eval task YAML files of your own."""
-    max_new_tokens: PositiveInt = 256
-    """Token budget of an answer; decoding is greedy."""
 
 
 class Spectra(Frozen):
@@ -192,17 +169,6 @@ class Forecast(Frozen):
         return named
 
 
-class Evaluation(Frozen):
-    """How variants are scored."""
-
-    engine: Literal["hf"] = "hf"
-    """The engine that generates answers."""
-    batch_size: PositiveInt = 64
-    """Prompts that are decoded at once."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Precision of the scored model."""
-
-
 class Study(Frozen):
     """One study: everything under `<results>/<study>/`."""
 
@@ -245,10 +211,10 @@ class Study(Frozen):
     @model_validator(mode="after")
     def _suites_disjoint(self) -> Study:
         """Refuse suites of both roles that name the same questions; contents are checked later."""
-        seen: dict[tuple[str, str | None], str] = {}
+        seen: dict[tuple[str, str | None, str | None], str] = {}
         for name, suite in self.suites.items():
             for task in suite.tasks:
-                other = seen.setdefault((task.task, task.split), name)
+                other = seen.setdefault((task.task, task.split, task.data), name)
                 if self.suites[other].role != suite.role:
                     raise ValueError(
                         f"suites '{other}' and '{name}' overlap: both hold task '{task.task}' "

@@ -15,7 +15,7 @@ from alpharl.verbs.inputs import log
 def suite(args: Namespace) -> None:
     """Fix a suite's questions."""
     from alpharl.evaluation.suites import write_suite
-    from alpharl.study.config import Suite
+    from alpharl.study.suite import Suite
 
     write_suite(args.name, Suite.model_validate_json(args.spec), args.out)
 

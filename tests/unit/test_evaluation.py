@@ -16,7 +16,7 @@ from alpharl.evaluation.statistics import accuracy
 from alpharl.evaluation.suites import read_suite, require_disjoint, write_suite
 from alpharl.problems import PROBLEMS
 from alpharl.spectra.lowrank import LowRank
-from alpharl.study.config import Suite
+from alpharl.study.suite import Suite
 from alpharl.variants.store import write_variant
 from hypothesis import given
 from hypothesis import strategies as st

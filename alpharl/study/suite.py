@@ -1,0 +1,118 @@
+"""Settings of suites and of their scoring. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, model_validator
+
+from alpharl.study.base import Frozen, nearest
+from alpharl.study.protocols import PROTOCOLS
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Task(Frozen):
+    """One lm-eval task of a suite."""
+
+    task: str
+    """Name of a task that ships with alpharl, or one in `include_path`."""
+    split: Literal["validation", "test"] | None = None
+    """Which of the disjoint splits, of tasks that have several; `alpharl tasks` lists them."""
+    limit: PositiveInt | None = None
+    """Take only so many questions (in the data's own order)."""
+    data: str | None = None
+    """Local JSON or JSON lines file with the task's questions, instead of the Hub's."""
+    sha256: Sha256 | None = None
+    """What the data file must hash to; of data from the Hub, the JSON lines made of it."""
+    options: dict[str, Any] = Field(default={})
+    """Of a reasoning-gym task: options of its generator."""
+    max_new_tokens: PositiveInt | None = None
+    """Token budget of an answer to this task, instead of the suite's."""
+
+
+class Suite(Frozen):
+    """A named set of tasks with their decoding settings."""
+
+    protocol: str | None = None
+    """A published protocol whose settings are the defaults of all keys here: see README."""
+    role: Literal["validation", "test"]
+    """`validation` scores may be fitted on; `test` scores never."""
+    tasks: Annotated[list[Task], Field(min_length=1)]
+    """The tasks; a suite's accuracy is the mean over all its questions."""
+    include_path: str | None = None
+    """Folder with lm-eval task YAML files of your own."""
+    chat_template: bool = False
+    """Put each question into the tokenizer's chat template."""
+    system: str | None = None
+    """System prompt; goes with `chat_template`."""
+    max_new_tokens: PositiveInt = 256
+    """Token budget of an answer."""
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus sampling: the smallest set of tokens with this probability."""
+    top_k: NonNegativeInt = 0
+    """Sample from the k likeliest tokens; 0 is from all."""
+    samples: PositiveInt = 1
+    """Answers per question; more than one needs a temperature."""
+    stop: list[Annotated[str, StringConstraints(min_length=1)]] = Field(default=[])
+    """Strings that end an answer, beside the task's own."""
+    seed: NonNegativeInt = 0
+    """Seed of the sampling; each (model, question, sample) has one of its own made from it."""
+    max_truncated: Share = 0.2
+    """Fail where more of a checkpoint's answers than this share ran out of tokens: such an accuracy
+    measures the budget. 1 allows all."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_protocol(cls, data: Any) -> Any:
+        name = data.get("protocol") if isinstance(data, Mapping) else None
+        if name is None:
+            return data
+        if name not in PROTOCOLS:
+            raise ValueError(f"unknown protocol '{name}', {nearest(str(name), list(PROTOCOLS))}")
+        return {**PROTOCOLS[name], **data}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Suite:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"found samples {self.samples} with temperature 0, which are all the same; "
+                "give a temperature, or take 1 sample"
+            )
+        if self.system is not None and not self.chat_template:
+            raise ValueError("'system' goes with 'chat_template: true'; set it, or drop 'system'")
+        return self
+
+
+class Evaluation(Frozen):
+    """How variants are scored."""
+
+    engine: Literal["hf", "vllm", "api"] = "hf"
+    """What generates answers: transformers here, vLLM in its own environment, or a server."""
+    batch_size: PositiveInt = 64
+    """Prompts that are decoded at once (`hf`), or requests under way at once (`api`)."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision of the scored model; of `api`, what the server was started with."""
+    environment: str | None = None
+    """Of `vllm`: folder of the virtual environment that it is installed in."""
+    vllm: dict[str, Any] = Field(default={})
+    """Of `vllm`: arguments of its `LLM` class, such as gpu_memory_utilization."""
+    url: str | None = None
+    """Of `api`: address of an OpenAI-compatible server, such as http://localhost:8000/v1."""
+    key_variable: str = "OPENAI_API_KEY"
+    """Of `api`: environment variable that holds the server's key, if it wants one."""
+
+    @model_validator(mode="after")
+    def _engine_has_its_place(self) -> Evaluation:
+        if self.engine == "vllm" and self.environment is None:
+            raise ValueError(
+                "engine 'vllm' lacks 'environment', the folder of the virtual environment that "
+                "holds vLLM; see README"
+            )
+        if self.engine == "api" and self.url is None:
+            raise ValueError("engine 'api' lacks 'url', such as http://localhost:8000/v1")
+        return self
