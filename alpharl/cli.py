@@ -219,6 +219,10 @@ def _score_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     evaluate.add_argument("--variant", action="append", required=True, metavar="NAME=FOLDER")
     evaluate.add_argument("--manifests", type=Path, nargs="*", default=[])
     evaluate.add_argument("--run", default="")
+    evaluate.add_argument(
+        "--allow-truncation", action="store_true",
+        help="do not fail where more answers ran out of tokens than the suite's max_truncated",
+    )  # fmt: skip
     _engine(evaluate)
     evaluate.add_argument("--out", type=Path, required=True, help="folder of the results")
     accuracy = _verb(add, "accuracy", "Collect checkpoint results into a step,accuracy table.")
@@ -244,9 +248,15 @@ def _shard(parser: argparse.ArgumentParser) -> None:
 
 
 def _engine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--engine", choices=["hf"], default="hf")
+    parser.add_argument("--engine", choices=["hf", "vllm", "api"], default="hf")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--environment", help="virtual environment that vLLM is installed in")
+    parser.add_argument("--vllm", default="{}", help="arguments of vLLM's LLM class as JSON")
+    parser.add_argument("--url", help="address of a server, such as http://localhost:8000/v1")
+    parser.add_argument(
+        "--key-variable", default="OPENAI_API_KEY", help="environment variable of the server's key"
+    )
     _gpus(parser)
 
 

@@ -1,4 +1,4 @@
-SUITE_VERSION = 1
+SUITE_VERSION = 2
 """Version of a suite's file; raised when its questions would change."""
-SCORE_VERSION = 1
+SCORE_VERSION = 2
 """Version of scoring; raised when its numbers would change."""

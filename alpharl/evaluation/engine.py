@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from alpharl.study.suite import Evaluation
 from alpharl.variants.store import Variant
 
 
@@ -56,6 +59,45 @@ class Engine(Protocol):
 
     versions: dict[str, str]
     """Versions of the libraries that its answers depend on."""
+    seed_note: str
+    """How far sampled answers can be had again."""
 
     def model(self, source: Path | Variant) -> AbstractContextManager[Generate]:
         """The model of a folder or a variant, for as long as the context lasts."""
+
+    def close(self) -> None:
+        """End what runs outside this process."""
+
+
+def open_engine(base: Path, evaluation: Evaluation, longest: int, gpus: int, rank: int) -> Engine:
+    """Start the engine that the settings name.
+
+    Args:
+        base: model folder of step 0.
+        evaluation: the settings.
+        longest: tokens of the longest prompt with its whole budget.
+        gpus: GPUs that it may use.
+        rank: the highest rank of the adapters to come.
+    """
+    match evaluation.engine:
+        case "vllm":
+            from alpharl.evaluation.vllm import VllmEngine
+
+            environment = Path(evaluation.environment or "")
+            return VllmEngine(
+                base, evaluation.dtype, environment, evaluation.vllm, longest, rank, gpus
+            )
+        case "api":
+            from alpharl.evaluation.api import ApiEngine
+
+            return ApiEngine(base, evaluation)
+        case _:
+            from alpharl.evaluation.hf import HfEngine
+
+            return HfEngine(base, evaluation.dtype, evaluation.batch_size)
+
+
+def answer_seed(*parts: str | int) -> int:
+    """A seed below 2**63 that depends on all parts and on nothing else."""
+    digest = hashlib.sha256(json.dumps(parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

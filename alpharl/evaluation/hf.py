@@ -1,73 +1,48 @@
-"""The `hf` engine: transformers through lm-eval's HFLM, one process for many models of one base."""
+"""The `hf` engine: transformers and PEFT, one process for many models of one base."""
 
 from __future__ import annotations
 
-import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import torch
-from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
+    LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
-    RepetitionPenaltyLogitsProcessor,
 )
 from transformers.utils import logging as hf_logging
 
 from alpharl.checkpoints.reader import best_device
+from alpharl.evaluation.engine import Answer, Decoding, Generate, Prompt
 from alpharl.evaluation.logits import MixedLogits
+from alpharl.evaluation.sampling import SeededSampling
 from alpharl.variants.build import build_dense
 from alpharl.variants.store import Variant
 
 hf_logging.set_verbosity_error()
 hf_logging.disable_progress_bar()
-logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
-
-class _QuietLM(HFLM):
-    """HFLM without its bar, which no environment variable turns off."""
-
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
-        """Generate as HFLM does."""
-        answers: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
-        return answers
-
-
-class _PairLM(_QuietLM):
-    """A model whose logits are mixed with those of an earlier one, token by token."""
-
-    def __init__(self, earlier: PreTrainedModel, beta: float, **given: Any) -> None:
-        super().__init__(**given)
-        self._earlier, self._beta = earlier, beta
-
-    def _model_generate(
-        self, context: Tensor, max_length: int, stop: list[str], **given: Any
-    ) -> Tensor:
-        mask = given["attention_mask"]
-        processors = LogitsProcessorList([MixedLogits(self._earlier, self._beta, mask)])
-        penalty = self.model.generation_config.repetition_penalty
-        if penalty not in (None, 1.0):
-            # transformers would apply it before ours: to one model's logits instead of the mix.
-            padding = mask.int().argmax(dim=1)
-            processors.append(RepetitionPenaltyLogitsProcessor(penalty, padding))
-            given["repetition_penalty"] = 1.0
-        found: Tensor = super()._model_generate(
-            context, max_length, stop, logits_processor=processors, **given
-        )
-        return found
+Mix = Callable[[Tensor], LogitsProcessor]
+"""Makes a batch's own processor of logits from its attention mask."""
 
 
 class HfEngine:
-    """Holds a base; scores the base with an adapter on it, or any other model of the same kind."""
+    """Holds a base; answers as the base with an adapter on it, or as another model of its kind."""
+
+    seed_note = (
+        "each answer has random numbers of its own, so it does not depend on what is scored beside "
+        "it; another batch size may still turn a near tie by rounding"
+    )
 
     def __init__(self, base: Path, dtype: str, batch_size: int) -> None:
         """Load the base and its tokenizer.
@@ -77,50 +52,115 @@ class HfEngine:
             dtype: name of a torch dtype.
             batch_size: prompts decoded at once.
         """
+        self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         self._dtype, self._batch_size = getattr(torch, dtype), batch_size
         self._tokenizer = AutoTokenizer.from_pretrained(base)
         self._base = self._load(base)
 
+    def close(self) -> None:
+        """Nothing outlives the object."""
+
     @contextmanager
-    def model(self, source: Path | Variant) -> Iterator[HFLM]:
-        """The lm-eval model of a model folder or a variant, for as long as the context lasts.
+    def model(self, source: Path | Variant) -> Iterator[Generate]:
+        """The model of a folder or a variant, for as long as the context lasts.
 
         An adapter is put on the loaded base and taken off again. Anything with a blend is built
         as a dense model in a temporary folder, loaded, and deleted at once. A line through the
         logits of two checkpoints has both in memory beside the base.
         """
         if isinstance(source, Path):
-            yield self._wrap(self._load(source))
+            yield self._generator(self._load(source))
         elif source.logits:
             line = source.logits
             earlier, later = (self._load(source.checkpoints[step]) for step in (line.a, line.b))
-            yield _PairLM(earlier, line.beta, **self._settings(later))
+            yield self._generator(later, lambda mask: MixedLogits(earlier, line.beta, mask))
         elif source.pure_adapter:
             adapted = PeftModel.from_pretrained(self._base, source.adapter)
             try:
-                yield self._wrap(adapted.base_model.model)
+                yield self._generator(adapted.base_model.model)
             finally:
                 self._base = adapted.unload()
         else:
             with tempfile.TemporaryDirectory(prefix="alpharl-") as folder:
                 build_dense(source, Path(folder) / "model")
                 built = self._load(Path(folder) / "model")
-            yield self._wrap(built)
-
-    def answer_tokens(self, answer: str) -> int:
-        """Number of tokens of an answer, as the tokenizer writes it."""
-        return len(self._tokenizer.encode(answer, add_special_tokens=False))
+            yield self._generator(built)
 
     def _load(self, folder: Path) -> PreTrainedModel:
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=self._dtype, use_safetensors=True
         )
+        ends = model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+        # How a model decodes is the suite's business: penalties and temperatures that it was
+        # published with go, and only its ends of sequence stay.
+        model.generation_config = GenerationConfig(
+            eos_token_id=ends or None, pad_token_id=self._padding(ends)
+        )
         # A trainer may have saved its own setting; generation without a cache is only slower.
-        model.config.use_cache = model.generation_config.use_cache = True
+        model.config.use_cache = True
         return model.to(best_device()).eval()
 
-    def _wrap(self, model: PreTrainedModel) -> HFLM:
-        return _QuietLM(**self._settings(model))
+    def _padding(self, ends: list[int]) -> int:
+        padding = self._tokenizer.pad_token_id
+        return int(padding) if padding is not None else ends[0] if ends else 0
 
-    def _settings(self, model: PreTrainedModel) -> dict[str, Any]:
-        return {"pretrained": model, "tokenizer": self._tokenizer, "batch_size": self._batch_size}
+    def _generator(self, model: PreTrainedModel, mix: Mix | None = None) -> Generate:
+        def generate(prompts: Sequence[Prompt], decoding: Decoding) -> Iterator[tuple[int, Answer]]:
+            for batch in _batches(prompts, self._batch_size):
+                asked = [prompts[i] for i in batch]
+                yield from zip(batch, self._answers(model, asked, decoding, mix), strict=True)
+
+        return generate
+
+    @torch.inference_mode()
+    def _answers(
+        self, model: PreTrainedModel, prompts: list[Prompt], decoding: Decoding, mix: Mix | None
+    ) -> list[Answer]:
+        """Answers of one batch; all its prompts have the same budget."""
+        config, budget = model.generation_config, prompts[0].budget
+        ids, mask = _left_padded(prompts, config.pad_token_id)
+        ids, mask = ids.to(model.device), mask.to(model.device)
+        processors = LogitsProcessorList([mix(mask)] if mix else [])
+        if decoding.temperature > 0:
+            processors.append(SeededSampling(decoding, [p.seed for p in prompts], budget))
+        found = model.generate(
+            input_ids=ids, attention_mask=mask, do_sample=False, max_new_tokens=budget,
+            logits_processor=processors, stop_strings=list(decoding.stop) or None,
+            tokenizer=self._tokenizer,
+        )  # fmt: skip
+        rows = found[:, ids.shape[1] :].tolist()
+        return [self._answer(row, config, decoding.stop) for row in rows]
+
+    def _answer(self, row: list[int], config: GenerationConfig, stop: tuple[str, ...]) -> Answer:
+        """One answer from its tokens: up to its end of sequence, or to a stop string."""
+        ends = config.eos_token_id or []
+        length = next((i for i, token in enumerate(row) if token in ends), None)
+        text = self._tokenizer.decode(row[:length], skip_special_tokens=True)
+        tokens = len(row) if length is None else length + 1
+        places = [place for place in map(text.find, stop) if place >= 0]
+        if not places:
+            return Answer(text, tokens, finished=length is not None)
+        while row[tokens - 1] == config.pad_token_id:
+            tokens -= 1  # others in its batch went on
+        return Answer(text[: min(places)], tokens, finished=True)
+
+
+def _batches(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:
+    """Indices of prompts that are decoded together: of equal budget, the longest first."""
+
+    def rank(index: int) -> tuple[int, int]:
+        return -prompts[index].budget, -len(prompts[index].tokens)
+
+    order = sorted(range(len(prompts)), key=rank)
+    for _, group in groupby(order, key=lambda index: prompts[index].budget):
+        same = list(group)
+        yield from (same[start : start + size] for start in range(0, len(same), size))
+
+
+def _left_padded(prompts: list[Prompt], padding: int) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask, both (batch, longest)."""
+    longest = max(len(prompt.tokens) for prompt in prompts)
+    ids = [[padding] * (longest - len(p.tokens)) + list(p.tokens) for p in prompts]
+    mask = [[0] * (longest - len(p.tokens)) + [1] * len(p.tokens) for p in prompts]
+    return torch.tensor(ids), torch.tensor(mask)

@@ -1,10 +1,13 @@
-"""lm-eval tasks: ours, or the user's own in a folder."""
+"""lm-eval tasks: ours, or the user's own in a folder; their prompts and their grading."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 
@@ -22,7 +25,7 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
         include_path: a folder of the user's own task files, searched beside ours.
 
     Raises:
-        EvaluationError: no such task.
+        EvaluationError: no such task, or one whose answers are not generated.
     """
     folders = [OWN_TASKS, *([Path(include_path)] if include_path else [])]
     manager = TaskManager(include_path=list(folders), include_defaults=False)
@@ -35,6 +38,11 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     override = {} if data is None else {"dataset_kwargs": {"data_files": {"test": str(data)}}}
     loaded = manager.load({"group": "suite", "task": [{"task": name, **override}]})
     (task,) = loaded["tasks"].values()
+    if task.OUTPUT_TYPE != "generate_until":
+        raise EvaluationError(
+            f"task '{name}': found output_type {task.OUTPUT_TYPE}, expected generate_until; the "
+            "engines generate answers, so let the task ask for one"
+        )
     return task
 
 
@@ -42,3 +50,70 @@ def questions_of(task: ConfigurableTask) -> list[tuple[str, str]]:
     """The texts that the task asks and the answers that it wants, in order."""
     docs: list[Any] = list(task.eval_docs)
     return [(str(task.doc_to_text(doc)), str(task.doc_to_target(doc))) for doc in docs]
+
+
+def requests_of(
+    task: ConfigurableTask, count: int, tokenizer: Any, chat: bool, system: str | None
+) -> list[Instance]:
+    """lm-eval's requests for the task's first questions, in order.
+
+    Args:
+        task: what is asked.
+        count: number of questions.
+        tokenizer: a transformers tokenizer, whose chat template is used.
+        chat: whether to put the questions into it.
+        system: system prompt of the chat.
+
+    Raises:
+        EvaluationError: the tokenizer has no chat template.
+    """
+    if chat and not tokenizer.chat_template:
+        raise EvaluationError(
+            "found no chat template in the base's tokenizer, expected one for a suite with "
+            "'chat_template: true'; add one to the tokenizer, or drop the key"
+        )
+
+    def template(history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        text: str = tokenizer.apply_chat_template(
+            history, tokenize=False, add_generation_prompt=add_generation_prompt,
+            continue_final_message=not add_generation_prompt,
+        )  # fmt: skip
+        return text
+
+    task.build_all_requests(
+        samples=list(range(count)), system_instruction=system, apply_chat_template=chat,
+        chat_template=template if chat else None,
+    )  # fmt: skip
+    requests: list[Instance] = sorted(task.instances, key=lambda request: request.doc_id)
+    return requests
+
+
+def prompt_tokens(text: str, tokenizer: Any) -> tuple[int, ...]:
+    """Token ids of a prompt; a text that begins with the BOS token gets no second one."""
+    begins = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+    given = {"add_special_tokens": False} if begins else {}
+    return tuple(tokenizer.encode(text, **given))
+
+
+def grade(
+    task: ConfigurableTask, requests: Sequence[Instance], texts: Sequence[str]
+) -> list[tuple[float, str]]:
+    """How right each answer is, and what the task's filter extracts from it.
+
+    Each is graded on its own. Of several filters and metrics the first counts.
+
+    Args:
+        task: the task.
+        requests: the request that each text answers.
+        texts: the answers.
+    """
+    asked = [copy.copy(request) for request in requests]
+    for request, text in zip(asked, texts, strict=True):
+        request.resps, request.filtered_resps = [text], {}
+    first = task._filters[0]  # public methods apply all filters, to the task's own requests only
+    first.apply(asked)
+    found = [request.filtered_resps[first.name] for request in asked]
+    metrics = [task.process_results(request.doc, [answer])
+               for request, answer in zip(asked, found, strict=True)]  # fmt: skip
+    return [(float(next(iter(metric.values()))), str(answer))
+            for metric, answer in zip(metrics, found, strict=True)]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Scores variants on a suite: one process, one file per variant, nothing scored twice."""
+"""Scores variants on a suite: one process, one file per variant, nothing asked or scored twice."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.manifest import digest_json
 from alpharl.evaluation import SCORE_VERSION
-from alpharl.evaluation.statistics import accuracy
+from alpharl.evaluation.answers import AnswerFile
+from alpharl.evaluation.asking import Asked, Meter, ask, asked_of, graded
+from alpharl.evaluation.engine import Engine, open_engine
+from alpharl.evaluation.questions import longest_sequence, read_questions
+from alpharl.evaluation.statistics import per_task, summarize
 from alpharl.evaluation.suites import SuiteFiles
-from alpharl.variants.store import Variant, read_variant
+from alpharl.study.suite import Evaluation
+from alpharl.variants.store import Variant, adapter_rank, read_variant
+
+Progress = Callable[[str], None]
 
 
 def score_variants(
@@ -24,10 +33,11 @@ def score_variants(
     variants: Mapping[str, Path],
     digests: Mapping[str, str],
     out: Path,
-    settings: Mapping[str, Any],
+    evaluation: Evaluation,
     head: Mapping[str, Any],
-    progress: Callable[[str], None] = lambda line: None,
-) -> None:
+    progress: Progress = lambda line: None,
+    gpus: int = 0,
+) -> list[str]:
     """Score every variant that has no result yet for exactly this model, suite and setting.
 
     Args:
@@ -35,37 +45,50 @@ def score_variants(
         base: model folder of step 0.
         variants: by name, a model folder or a variant's folder.
         digests: of model folders by absolute path, as manifests hold them.
-        out: folder of the results, `<variant>.json` each.
-        settings: `engine`, `dtype` and `batch_size`.
+        out: folder of the results, `<variant>.json` each, with its answers beside it.
+        evaluation: engine, precision and what else the engine needs.
         head: goes into each result as it is, such as the run's name.
-        progress: called with a line per variant.
+        progress: called with a line per variant, and in between for slow ones.
+        gpus: GPUs that the engine may use.
+
+    Returns:
+        The variants more of whose answers ran out of tokens than the suite allows.
     """
-    pending = {}
+    pending: dict[str, tuple[Path | Variant, str, str]] = {}
     for name, folder in variants.items():
         source = read_variant(folder) if (folder / "variant.json").is_file() else folder
         model = _model_digest(source, digests)
-        key = digest_json(
-            [SCORE_VERSION, model, suite.digest, settings["engine"], settings["dtype"]]
-        )
+        key = digest_json([SCORE_VERSION, model, suite.digest, _answering(evaluation)])
         if not _is_current(out / f"{name}.json", key):
-            pending[name] = (source, {"model_digest": model, "key": key})
+            pending[name] = (source, model, key)
     progress(f"{len(variants) - len(pending)} of {len(variants)} variants are scored already")
-    if not pending:
-        return
-    scorer = Scorer(suite, base, settings)
-    started = time.monotonic()
-    for done, (name, (source, identity)) in enumerate(pending.items(), start=1):
-        result = {"variant": name, "suite": suite.name, "role": suite.role} | scorer.score(source)
-        write_json(out / f"{name}.json", {**head, **result, **identity, **scorer.settings})
-        left = (time.monotonic() - started) / done * (len(pending) - done)
-        line = f"{done}/{len(pending)} {name} accuracy {_shown(result['accuracy'])}"
-        progress(f"{line}, about {left:.0f} s left")
+    if pending:
+        rank = max(map(adapter_rank, (source for source, _, _ in pending.values())))
+        with Scorer(suite, base, evaluation, gpus, rank, progress) as scorer:
+            started = time.monotonic()
+            for done, (name, (source, model, key)) in enumerate(pending.items(), start=1):
+                found = scorer.score(source, model, out / f"{name}.answers.jsonl")
+                result = {"variant": name, "suite": suite.name, "role": suite.role, **found}
+                identity = {"model_digest": model, "key": key}
+                write_json(out / f"{name}.json", {**head, **result, **identity, **scorer.settings})
+                left = (time.monotonic() - started) / done * (len(pending) - done)
+                line = f"{done}/{len(pending)} {name} accuracy {_shown(found['accuracy'])}"
+                progress(f"{line}, about {left:.0f} s left")
+    limit = suite.settings["max_truncated"]
+    shares = {name: json.loads((out / f"{name}.json").read_text())["truncated"]
+              for name in variants}  # fmt: skip
+    return [name for name, share in shares.items() if share is not None and share > limit]
 
 
 def _model_digest(source: Path | Variant, digests: Mapping[str, str]) -> str:
     if isinstance(source, Variant):
         return source.digest(digests)
     return digests[os.path.abspath(source)]
+
+
+def _answering(evaluation: Evaluation) -> dict[str, Any]:
+    """The settings that answers depend on; the others are speed, or where things are."""
+    return evaluation.model_dump(include={"engine", "dtype", "vllm"})
 
 
 def _is_current(path: Path, key: str) -> bool:
@@ -76,83 +99,114 @@ def _shown(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
 
 
-class Scorer:
-    """The engine and the suite's tasks, both loaded once."""
+UNDEFINED: dict[str, Any] = {
+    "n": 0, "samples": 0, "accuracy": None, "stderr": None, "pass_at": {}, "pass_at_stderr": {},
+    "maj_at": {}, "maj_at_stderr": {}, "truncated": None, "tokens": None, "tasks": {},
+    "seconds": 0.0, "question_ids": [], "correct": [],
+}  # fmt: skip
+"""The result of a forecast that is undefined on its window: no model, and so no accuracy."""
 
-    def __init__(self, suite: SuiteFiles, base: Path, settings: Mapping[str, Any]) -> None:
-        """Load the base into the engine, and the suite's tasks.
+
+class Scorer:
+    """The suite's questions, and an engine that is started when the first is asked."""
+
+    def __init__(
+        self,
+        suite: SuiteFiles,
+        base: Path,
+        evaluation: Evaluation,
+        gpus: int = 0,
+        rank: int = 0,
+        progress: Progress = lambda line: None,
+    ) -> None:
+        """Read the suite's questions with the base's tokenizer.
 
         Args:
             suite: what is asked.
             base: model folder of step 0.
-            settings: `engine`, `dtype` and `batch_size`.
+            evaluation: engine, precision and what else the engine needs.
+            gpus: GPUs that the engine may use.
+            rank: the highest rank of the adapters to come.
+            progress: called with a line now and then.
         """
-        from alpharl.evaluation.hf import HfEngine
-        from alpharl.evaluation.lm_tasks import load_task
+        self._suite, self._progress = suite, progress
+        self._opening = (base, evaluation, gpus, rank)
+        self._tasks = read_questions(suite, base)
+        self._answering = _answering(evaluation)
 
-        self.suite = suite
-        self.settings = {
-            "suite_digest": suite.digest,
-            "engine": settings["engine"],
-            "dtype": settings["dtype"],
-            "versions": {
-                name: version(name) for name in ("torch", "transformers", "lm-eval", "peft")
+    def __enter__(self) -> Scorer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if "_engine" in self.__dict__:
+            self._engine.close()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a result says of how it was made."""
+        chosen = ("temperature", "top_p", "top_k", "samples", "seed", "stop", "chat_template")
+        return {
+            "suite_digest": self._suite.digest,
+            **self._answering,
+            "versions": {"lm-eval": version("lm-eval"), **self._engine.versions},
+            "decoding": {
+                **{key: self._suite.settings[key] for key in chosen},
+                "max_new_tokens": {task.name: task.budget for task in self._tasks},
             },
+            "seed_note": self._engine.seed_note,
         }
-        self._engine = HfEngine(base, settings["dtype"], settings["batch_size"])
-        self._tasks = [
-            load_task(
-                entry["task"],
-                suite.folder / entry["data"] if entry["data"] else None,
-                suite.include_path,
-            )
-            for entry in suite.tasks
-        ]
-        for task in self._tasks:
-            task.set_config(
-                "generation_kwargs", {"max_gen_toks": suite.max_new_tokens}, update=True
-            )
 
-    def score(self, source: Path | Variant) -> dict[str, Any]:
-        """The result of one model: accuracy, standard error, outcome of each question.
+    @cached_property
+    def _engine(self) -> Engine:
+        base, evaluation, gpus, rank = self._opening
+        return open_engine(base, evaluation, longest_sequence(self._tasks), gpus, rank)
 
-        A forecast that is undefined on its window has no model, and so no accuracy.
+    def score(
+        self, source: Path | Variant, model: str = "", answers: Path | None = None
+    ) -> dict[str, Any]:
+        """The result of one model: accuracies, standard errors, outcome of each question.
+
+        Args:
+            source: a model folder or a variant.
+            model: digest of the model; its answers' seeds depend on it.
+            answers: file that keeps them; answers that it holds are not asked for again.
         """
         if isinstance(source, Variant) and source.meta.get("undefined"):
-            return {"n": 0, "accuracy": None, "stderr": None, "truncated": None, "seconds": 0.0,
-                    "question_ids": [], "correct": []}  # fmt: skip
+            return UNDEFINED
         started = time.monotonic()
-        correct: list[float] = []
-        truncated = 0
-        with self._engine.model(source) as model:
-            for task, entry in zip(self._tasks, self.suite.tasks, strict=True):
-                for sample in self._ask(model, task, len(entry["questions"])):
-                    correct.append(float(sample[sample["metrics"][0]]))
-                    tokens = self._engine.answer_tokens(sample["resps"][0][0])
-                    truncated += tokens >= self.suite.max_new_tokens
-        mean, error = accuracy(correct)
+        asked = self._asked(model)
+        with AnswerFile(answers, {"model": model, **self._answering}) as kept:
+            self._complete(source, asked, kept)
+        found, names = [], []
+        for task, places in zip(self._tasks, asked, strict=True):
+            found += graded(task, places, kept)
+            names += [task.name] * len(task.tokens)
         return {
-            "n": len(correct),
-            "accuracy": mean,
-            "stderr": error,
-            "truncated": truncated / len(correct),
+            **summarize(found),
+            "tasks": per_task(found, names),
             "seconds": round(time.monotonic() - started, 3),
-            "question_ids": self.suite.questions,
-            "correct": correct,
+            "question_ids": self._suite.questions,
         }
 
-    def _ask(self, model: Any, task: Any, count: int) -> list[dict[str, Any]]:
-        """lm-eval's samples of one task's first questions, in their order."""
-        from lm_eval.evaluator import evaluate
+    def _asked(self, model: str) -> list[list[Asked]]:
+        settings = self._suite.settings
+        return [
+            asked_of(task, settings["samples"], settings["seed"], model) for task in self._tasks
+        ]
 
-        name = task.task_name
-        found = evaluate(
-            lm=model,
-            task_dict={name: task},
-            samples={name: list(range(count))},
-            bootstrap_iters=0,
-        )
-        samples = found["samples"][name]
-        # A task may grade through several filters; its first one counts, each question once.
-        first = [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
-        return sorted(first, key=lambda sample: sample["doc_id"])
+    def _complete(self, source: Path | Variant, asked: list[list[Asked]], kept: AnswerFile) -> None:
+        """Ask for the answers that are not there yet."""
+        missing = [[one for one in places if one.place not in kept.rows] for places in asked]
+        total = sum(map(len, missing))
+        if not total:
+            return
+        meter = Meter(total, self._progress)
+        with self._engine.model(source) as generate:
+            for task, places in zip(self._tasks, missing, strict=True):
+                if places:
+                    ask(task, places, generate, kept, meter)

@@ -28,7 +28,8 @@ class SuiteFiles:
     name: str
     role: str
     tasks: list[dict[str, Any]]
-    max_new_tokens: int
+    settings: dict[str, Any]
+    """How answers are decoded and judged, as the study file's `suites` has it."""
     include_path: str | None
     digest: str
 
@@ -36,6 +37,12 @@ class SuiteFiles:
     def questions(self) -> list[str]:
         """Digests of the questions' texts, in the order in which they are asked."""
         return [question for task in self.tasks for question in task["questions"]]
+
+
+_SETTINGS = {
+    "chat_template", "system", "temperature", "top_p", "top_k", "samples", "stop", "seed",
+    "max_truncated",
+}  # fmt: skip
 
 
 def write_suite(name: str, suite: Suite, out: Path) -> None:
@@ -46,9 +53,11 @@ def write_suite(name: str, suite: Suite, out: Path) -> None:
     """
     tasks = [_task_entry(task, suite, out.parent) for task in suite.tasks]
     head = {"version": SUITE_VERSION, "name": name, "role": suite.role}
-    body = {"max_new_tokens": suite.max_new_tokens, "include_path": suite.include_path}
-    data = head | body | {"tasks": tasks}
-    write_json(out, data | {"digest": digest_json(data)})
+    settings = suite.model_dump(include=_SETTINGS)
+    data = head | {"include_path": suite.include_path, "settings": settings, "tasks": tasks}
+    # What counts as too much is no part of what is asked.
+    asked = data | {"settings": {**settings, "max_truncated": None}}
+    write_json(out, data | {"digest": digest_json(asked)})
 
 
 def read_suite(path: Path) -> SuiteFiles:
@@ -60,7 +69,7 @@ def read_suite(path: Path) -> SuiteFiles:
     if not path.is_file():
         raise EvaluationError(f"{path}: no such suite; make it with `alpharl suite`")
     data = json.loads(path.read_text())
-    keys = ("name", "role", "tasks", "max_new_tokens", "include_path", "digest")
+    keys = ("name", "role", "tasks", "settings", "include_path", "digest")
     return SuiteFiles(path.parent, **{key: data[key] for key in keys})
 
 
@@ -91,7 +100,14 @@ def _task_entry(task: Task, suite: Suite, folder: Path) -> dict[str, Any]:
     if not prompts:
         raise EvaluationError(f"task '{task.task}': found no question, expected at least one")
     digests = [hashlib.sha256(prompt.encode()).hexdigest()[:16] for prompt in prompts]
-    return {"task": task.task, "data": data, "content": digest_json(content), "questions": digests}
+    return {
+        "task": task.task,
+        "data": data,
+        "content": digest_json(content),
+        "private": False,
+        "max_new_tokens": task.max_new_tokens or suite.max_new_tokens,
+        "questions": digests,
+    }
 
 
 Questions = tuple[str | None, list[str], Any]

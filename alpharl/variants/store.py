@@ -49,8 +49,9 @@ class Variant:
 
     @property
     def pure_adapter(self) -> bool:
-        """Whether PEFT can put the whole variant on a loaded base."""
-        return self.adapter is not None and not self.blend and bool(self.meta.get("peft", True))
+        """Whether the whole variant is put on a loaded base: PEFT can, and it is not `merged`."""
+        on_top = self.meta.get("peft", True) and not self.meta.get("merged")
+        return self.adapter is not None and not self.blend and bool(on_top)
 
     @property
     def blend(self) -> Blend:
@@ -171,6 +172,13 @@ def write_adapter(out: Path, base: Path, adapter: Mapping[str, LowRank]) -> bool
     }  # fmt: skip
     write_json(out / "adapter_config.json", config)
     return all(name in index.tensors for name in adapter)
+
+
+def adapter_rank(source: Path | Variant) -> int:
+    """Rank of the adapter that is put on a base for a model; 0 where there is none."""
+    if isinstance(source, Path) or source.adapter is None or not source.pure_adapter:
+        return 0
+    return int(json.loads((source.adapter / "adapter_config.json").read_text())["r"])
 
 
 def _join_parts(index: ModelIndex, adapter: Mapping[str, LowRank]) -> dict[str, LowRank]:

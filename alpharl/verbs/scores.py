@@ -7,9 +7,14 @@ import os
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alpharl.checkpoints.files import write_json, write_text
+from alpharl.errors import EvaluationError, StudyError
 from alpharl.verbs.inputs import log
+
+if TYPE_CHECKING:
+    from alpharl.study.suite import Evaluation
 
 
 def suite(args: Namespace) -> None:
@@ -35,11 +40,17 @@ def evaluate(args: Namespace) -> None:
 
     named = [entry.partition("=") for entry in args.variant]
     variants = {name: Path(folder) for name, _, folder in named}
-    digests, settings = _digests(args.manifests), engine_settings(args)
-    score_variants(
-        read_suite(args.suite), args.base, variants, digests, args.out, settings,
-        {"run": args.run}, log,
+    asked = read_suite(args.suite)
+    cut_off = score_variants(
+        asked, args.base, variants, _digests(args.manifests), args.out, engine_settings(args),
+        {"run": args.run}, log, args.gpus or 0,
     )  # fmt: skip
+    if cut_off and not args.allow_truncation:
+        raise EvaluationError(
+            f"suite '{asked.name}': more than {asked.settings['max_truncated']:.0%} of the answers "
+            f"ran out of tokens, of {', '.join(cut_off)}; such an accuracy measures the budget: "
+            "raise max_new_tokens, or allow it with max_truncated"
+        )
 
 
 def go_offline() -> None:
@@ -50,9 +61,23 @@ def go_offline() -> None:
     os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
 
 
-def engine_settings(args: Namespace) -> dict[str, object]:
-    """The engine's settings from the command line."""
-    return {"engine": args.engine, "dtype": args.dtype, "batch_size": args.batch_size}
+def engine_settings(args: Namespace) -> Evaluation:
+    """The engine's settings from the command line.
+
+    Raises:
+        StudyError: one is not valid, or lacks another.
+    """
+    from pydantic import ValidationError
+
+    from alpharl.study.config import describe_error
+    from alpharl.study.suite import Evaluation
+
+    names = ("engine", "dtype", "batch_size", "environment", "url", "key_variable")
+    given = {name: getattr(args, name) for name in names}
+    try:
+        return Evaluation.model_validate(given | {"vllm": json.loads(args.vllm)})
+    except ValidationError as error:
+        raise StudyError("; ".join(describe_error(e) for e in error.errors())) from None
 
 
 def accuracy(args: Namespace) -> None:

@@ -43,7 +43,8 @@ def trial_scorer(
             f"{args.suite}: found a {suite.role} suite, expected a validation suite; nothing may "
             "be fitted on test questions"
         )
-    scorer, base = Scorer(suite, args.base, engine_settings(args)), args.base.absolute()
+    scorer = Scorer(suite, args.base, engine_settings(args), args.gpus or 0)
+    base = args.base.absolute()
     paths = {step: path.absolute() for step, path in folders.items()}
 
     def score(prediction: Prediction) -> np.ndarray:

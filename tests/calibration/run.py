@@ -58,10 +58,9 @@ class Trajectory:
         self.factors = {
             s: factor_checkpoint(self.base, self.folders[s], Settings(Depth(RANK))) for s in early
         }
-        engine = {"engine": "hf", "dtype": "float32", "batch_size": study.evaluation.batch_size}
         suites = {"validation": study.validation_suite, "test": study.test_suites[0]}
         self.scorers = {
-            role: Scorer(read_suite(Path(paths.suite(name))), self.base, engine)
+            role: Scorer(read_suite(Path(paths.suite(name))), self.base, study.evaluation)
             for role, name in suites.items()
         }
         accuracy = {0: self.outcomes("validation", self.base).mean()}

@@ -16,7 +16,7 @@ from alpharl.evaluation.statistics import accuracy
 from alpharl.evaluation.suites import read_suite, require_disjoint, write_suite
 from alpharl.problems import PROBLEMS
 from alpharl.spectra.lowrank import LowRank
-from alpharl.study.suite import Suite
+from alpharl.study.suite import Evaluation, Suite
 from alpharl.variants.store import write_variant
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,7 +97,8 @@ def test_suite_file_holds_its_questions(tmp_path, cli):
     rows = PROBLEMS["addition"].questions("test")[:25]
     written = [json.loads(line) for line in (out.parent / "addition-test.jsonl").open()]
     assert written == rows
-    assert (suite.name, suite.role, suite.max_new_tokens) == ("test", "test", 9)
+    assert (suite.name, suite.role) == ("test", "test")
+    assert [task["max_new_tokens"] for task in suite.tasks] == [9]
     assert len(suite.questions) == len(set(suite.questions)) == 25
 
 
@@ -191,14 +192,20 @@ class Counting:
     started = 0
     scored: list[str]
 
-    def __init__(self, suite, base, settings):
+    def __init__(self, suite, base, evaluation, gpus, rank, progress):
         type(self).started += 1
-        self.settings = {"dtype": settings["dtype"]}
+        self.settings = {"dtype": evaluation.dtype}
 
-    def score(self, source):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def score(self, source, model, answers):
         folder = source if isinstance(source, Path) else source.folder
         type(self).scored.append(folder.name)
-        return {"accuracy": 0.5}
+        return {"accuracy": 0.5, "truncated": 0.0}
 
 
 @pytest.fixture
@@ -231,7 +238,7 @@ def test_only_what_changed_is_scored_again(make_trajectory, tmp_path, counting, 
 
     def again(suite=suite, **settings) -> list[str]:
         counting.started, counting.scored = 0, []
-        given = {"engine": "hf", "dtype": "float32", "batch_size": 8} | settings
+        given = Evaluation(**{"batch_size": 8} | settings)
         score_variants(suite, run.base, variants, KnownDigests([]), tmp_path / "out", given,
                        {"run": "r"})  # fmt: skip
         assert counting.started == bool(counting.scored), "no engine starts for nothing"
@@ -262,16 +269,15 @@ def test_result_is_written_as_soon_as_it_is_there(make_trajectory, tmp_path, cou
     run = make_trajectory()
     variants = {name: random_adapter(tmp_path / name, run, 0.1) for name in "ab"}
     suite = read_suite(make_suite(tmp_path / "test"))
-    settings = {"engine": "hf", "dtype": "float32", "batch_size": 8}
 
-    def killed(self, source):
+    def killed(self, source, model, answers):
         if source.folder.name == "b":
             raise KeyboardInterrupt
-        return {"accuracy": 0.5}
+        return {"accuracy": 0.5, "truncated": 0.0}
 
     plain = counting.score
     monkeypatch.setattr(counting, "score", killed)
-    arguments = (suite, run.base, variants, KnownDigests([]), tmp_path / "out", settings, {})
+    arguments = (suite, run.base, variants, KnownDigests([]), tmp_path / "out", Evaluation(), {})
     with pytest.raises(KeyboardInterrupt):
         score_variants(*arguments)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.json"]
@@ -335,7 +341,7 @@ def real(golden, tmp_path_factory) -> dict:
     for name, folder in folders.items():
         score += ["--variant", f"{name}={folder}"]
     verb(*score)
-    found = {p.stem: json.loads(p.read_text()) for p in (root / "out").iterdir()}
+    found = {p.stem: json.loads(p.read_text()) for p in (root / "out").glob("*.json")}
     assert set(found) == set(folders)
     return {
         "scores": found,

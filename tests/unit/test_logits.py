@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from alpharl.checkpoints.manifest import KnownDigests
+from alpharl.evaluation.engine import Decoding, Prompt
 from alpharl.evaluation.hf import HfEngine
 from alpharl.evaluation.logits import MixedLogits
 from alpharl.forecasting.contract import LogitsLine, Window, norm_ratio
@@ -16,7 +17,6 @@ from alpharl.forecasting.registry import predict
 from alpharl.study.methods import METHODS
 from alpharl.training.tokenizer import VOCABULARY_SIZE, character_tokenizer
 from alpharl.variants.store import read_variant, write_variant
-from lm_eval.api.instance import Instance
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -85,17 +85,15 @@ def write_line(run: Path, out: Path, a: int = 10, b: int = 40, beta: float = 1.7
 
 
 def answers(engine: HfEngine, source: object) -> list[str]:
-    """What the engine's model answers to the prompts, through lm-eval."""
-    given = {"until": [], "max_gen_toks": NEW}
-    requests = [
-        Instance("generate_until", {}, (prompt, given), i) for i, prompt in enumerate(PROMPTS)
-    ]
-    with engine.model(source) as model:
-        return model.generate_until(requests)
+    """What the engine's model answers to the prompts."""
+    tokens = [character_tokenizer().encode(text, add_special_tokens=False) for text in PROMPTS]
+    with engine.model(source) as generate:
+        found = dict(generate([Prompt(tuple(t), NEW, 0) for t in tokens], Decoding()))
+    return [found[i].text for i in range(len(PROMPTS))]
 
 
 def shown(tokens: list[int]) -> str:
-    """Tokens as lm-eval reads them: without special ones."""
+    """Tokens as a grader reads them: without special ones."""
     return character_tokenizer().decode([t for t in tokens if t != EOS], skip_special_tokens=True)
 
 
@@ -147,8 +145,8 @@ def test_engine_scores_the_line(run, ends, tmp_path, batch_size):
         assert answers(engine, read_variant(line)) == expected
 
 
-def test_repetition_penalty_of_a_model_applies_to_the_mix(run, ends, tmp_path):
-    """transformers would apply it to one model's logits, before they are mixed."""
+def test_a_models_own_decoding_settings_do_not_count(run, ends, tmp_path):
+    """How answers are decoded is the suite's business, the same for all models."""
     moved = tmp_path / "moved"
     for folder in (run / "run").iterdir():
         model = load(folder)
@@ -158,9 +156,8 @@ def test_repetition_penalty_of_a_model_applies_to_the_mix(run, ends, tmp_path):
     character_tokenizer().save_pretrained(moved / "base")
     engine = HfEngine(moved / "base", "float32", len(PROMPTS))
     found = answers(engine, read_variant(write_line(moved, tmp_path / "v")))
-    expected = [by_hand(ends, 1.7, prompt, penalty=1.5) for prompt in PROMPTS]
-    assert found == [shown(tokens) for tokens in expected]
-    assert expected != [by_hand(ends, 1.7, prompt) for prompt in PROMPTS]
+    assert found == [shown(by_hand(ends, 1.7, prompt)) for prompt in PROMPTS]
+    assert found != [shown(by_hand(ends, 1.7, prompt, penalty=1.5)) for prompt in PROMPTS]
 
 
 # --- the forecast, and what can be done with it ---

@@ -54,3 +54,18 @@ def hours(wanted):
 def gigabytes(wanted):
     """Megabytes, growing with each attempt that a profile's `retries` allows."""
     return lambda wildcards, attempt: int(1024 * wanted * attempt)
+
+
+def engine_options():
+    """The engine's settings as the command line takes them."""
+    settings = study.evaluation
+    given = {
+        "engine": settings.engine,
+        "dtype": settings.dtype,
+        "batch-size": settings.batch_size,
+        "environment": settings.environment,
+        "vllm": json.dumps(settings.vllm) if settings.vllm else None,
+        "url": settings.url,
+        "key-variable": settings.key_variable if settings.url else None,
+    }
+    return [f"--{name}={value}" for name, value in given.items() if value is not None]

@@ -72,17 +72,17 @@ for _batch in plan.batches():
             run=_run,
             variants=[f"--variant={v}={m}" for v, m in zip(_batch.variants, _made)],
             folder=paths.scores(_run, _suite),
-            engine=study.evaluation.engine,
-            dtype=study.evaluation.dtype,
-            batch_size=study.evaluation.batch_size,
+            engine=literal(engine_options()),
+            # A forecast may well be a model that never stops; a checkpoint that does not stop
+            # within the budget is a suite that measures the budget.
+            allow="--allow-truncation" if _group == "variants" else "",
             version=SCORE_VERSION,
         message:
             f"Scoring the {_group} of {_run} on {_suite}"
         shell:
             "alpharl evaluate --suite {input.suite:q} --base {params.base:q} --run {params.run:q}"
-            " {params.variants:q} --manifests {input.manifests:q} --engine {params.engine}"
-            " --dtype {params.dtype} --batch-size {params.batch_size} --out {params.folder:q}"
-            " --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
+            " {params.variants:q} --manifests {input.manifests:q} {params.engine:q} {params.allow}"
+            " --out {params.folder:q} --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
 
 
 rule accuracy:

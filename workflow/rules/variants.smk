@@ -33,14 +33,7 @@ def forecast_suite(wildcards, input):
     """Options for scoring trial models, of a method that does."""
     if "suite" not in input.keys():
         return []
-    settings = study.evaluation
-    return [
-        f"--suite={input.suite}",
-        f"--engine={settings.engine}",
-        f"--dtype={settings.dtype}",
-        f"--batch-size={settings.batch_size}",
-        f"--gpus={study.gpus}",
-    ]
+    return [f"--suite={input.suite}", *engine_options(), f"--gpus={study.gpus}"]
 
 
 def forecast_gpus(wildcards):

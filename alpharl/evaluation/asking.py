@@ -1,0 +1,104 @@
+"""From a suite's questions to a model's graded answers, through the answers that are kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from alpharl.checkpoints.manifest import digest_json
+from alpharl.evaluation.answers import AnswerFile, Place, Row
+from alpharl.evaluation.engine import Generate, Prompt, answer_seed
+from alpharl.evaluation.questions import TaskQuestions
+from alpharl.evaluation.statistics import Graded
+
+PROGRESS_SECONDS = 10
+"""At least so long between two lines."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One sample of one question."""
+
+    question: int
+    """Number of the question in its task."""
+    place: Place
+    """Where its answer is kept: a digest of all that the answer depends on but the model."""
+    prompt: Prompt
+
+
+def asked_of(task: TaskQuestions, samples: int, seed: int, model: str) -> list[Asked]:
+    """All that a task asks a model, question by question.
+
+    Args:
+        task: the questions.
+        samples: answers per question.
+        seed: the suite's.
+        model: digest of the model. Greedy answers have no seed.
+    """
+    drawn, found = task.decoding.temperature > 0, []
+    settings = [asdict(task.decoding), task.budget, seed if drawn else None]
+    for question, tokens in enumerate(task.tokens):
+        prompt = digest_json([tokens, settings])[:16]
+        for sample in range(samples):
+            own = answer_seed(seed, model, prompt, sample) if drawn else 0
+            asked = Prompt(tokens, task.budget, own)
+            found.append(Asked(question, (task.name, prompt, sample), asked))
+    return found
+
+
+class Meter:
+    """Prints how many answers are there, and how long the rest should take."""
+
+    def __init__(self, total: int, progress: Callable[[str], None]) -> None:
+        """Begin to count.
+
+        Args:
+            total: answers to come.
+            progress: called with a line, not too often.
+        """
+        self._total, self._progress, self._done = total, progress, 0
+        self._started = self._last = time.monotonic()
+
+    def tick(self) -> None:
+        """Count an answer."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._last > PROGRESS_SECONDS:
+            self._last = now
+            left = (now - self._started) / self._done * (self._total - self._done)
+            self._progress(f"{self._done}/{self._total} answers, about {left:.0f} s left")
+
+
+def ask(
+    task: TaskQuestions, missing: Sequence[Asked], generate: Generate, kept: AnswerFile,
+    meter: Meter,
+) -> None:  # fmt: skip
+    """Generate the missing answers of a task, and keep each as soon as it is there.
+
+    Of a private task, whose questions an answer may repeat, no text is kept but what the grader
+    extracts from it.
+    """
+    for index, answer in generate([asked.prompt for asked in missing], task.decoding):
+        asked = missing[index]
+        row: Row = {"tokens": answer.tokens, "finished": answer.finished}
+        if task.private:
+            ((correct, extracted),) = task.grade([asked.question], [answer.text])
+            row |= {"correct": correct, "answer": extracted}
+        else:
+            row |= {"text": answer.text}
+        kept.add(asked.place, row)
+        meter.tick()
+
+
+def graded(task: TaskQuestions, all_asked: Sequence[Asked], kept: AnswerFile) -> list[list[Graded]]:
+    """Per question, its samples as graded."""
+    rows = [kept.rows[asked.place] for asked in all_asked]
+    if task.private:
+        grades = [(row["correct"], row["answer"]) for row in rows]
+    else:
+        grades = task.grade([a.question for a in all_asked], [row["text"] for row in rows])
+    found: list[list[Graded]] = [[] for _ in task.tokens]
+    for asked, row, (correct, answer) in zip(all_asked, rows, grades, strict=True):
+        found[asked.question].append(Graded(correct, answer, not row["finished"], row["tokens"]))
+    return found

@@ -1,0 +1,74 @@
+"""A suite as one tokenizer reads it: prompts in tokens, budgets, and the grading of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from alpharl.checkpoints.index import read_config
+from alpharl.errors import EvaluationError
+from alpharl.evaluation.engine import Decoding
+from alpharl.evaluation.lm_tasks import grade, load_task, prompt_tokens, requests_of
+from alpharl.evaluation.suites import SuiteFiles
+
+
+class TaskQuestions:
+    """The questions of one task of a suite."""
+
+    def __init__(self, suite: SuiteFiles, entry: dict[str, Any], tokenizer: Any) -> None:
+        """Build the prompts.
+
+        Args:
+            suite: what is asked, and how answers are decoded.
+            entry: the task's part of the suite.
+            tokenizer: the base's.
+        """
+        settings = suite.settings
+        self.name: str = entry["task"]
+        self.private: bool = entry["private"]
+        self.budget: int = entry["max_new_tokens"]
+        data = suite.folder / entry["data"] if entry["data"] else None
+        self._task = load_task(entry["task"], data, suite.include_path)
+        self._requests = requests_of(
+            self._task, len(entry["questions"]), tokenizer,
+            settings["chat_template"], settings["system"],
+        )  # fmt: skip
+        self.tokens = [prompt_tokens(request.args[0], tokenizer) for request in self._requests]
+        until = self._task.config.generation_kwargs.get("until") or []
+        stop = [until] if isinstance(until, str) else until
+        self.decoding = Decoding(
+            settings["temperature"], settings["top_p"], settings["top_k"],
+            tuple(dict.fromkeys([*stop, *settings["stop"]])),
+        )  # fmt: skip
+
+    def grade(self, places: Sequence[int], texts: Sequence[str]) -> list[tuple[float, str]]:
+        """How right each answer to the question at its place is, and what was extracted."""
+        return grade(self._task, [self._requests[place] for place in places], texts)
+
+
+def read_questions(suite: SuiteFiles, base: Path) -> list[TaskQuestions]:
+    """All tasks of a suite, for a base.
+
+    Raises:
+        EvaluationError: a prompt and its answer do not fit into the base's context.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tasks = [TaskQuestions(suite, entry, tokenizer) for entry in suite.tasks]
+    context = read_config(base).get("max_position_embeddings")
+    for task in tasks:
+        longest = max(map(len, task.tokens))
+        if context is not None and longest + task.budget > context:
+            raise EvaluationError(
+                f"task '{task.name}': found a prompt of {longest} tokens and a budget of "
+                f"{task.budget}, expected at most {context} together, the base's context; lower "
+                "max_new_tokens"
+            )
+    return tasks
+
+
+def longest_sequence(tasks: Sequence[TaskQuestions]) -> int:
+    """Tokens of the longest prompt with its whole budget."""
+    return max(len(tokens) + task.budget for task in tasks for tokens in task.tokens)
