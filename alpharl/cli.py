@@ -145,6 +145,10 @@ def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
         "--rest", action="store_true",
         help="also take embeddings, head, norms and biases from the checkpoint",
     )  # fmt: skip
+    rank.add_argument(
+        "--merged", action="store_true",
+        help="score it as a merged model instead of an adapter on the base",
+    )  # fmt: skip
     rank.add_argument("--step", type=int, help="default: the number that the folder's name ends in")
     rank.add_argument("--seed", type=int, default=0, help="of a random control")
     rank.add_argument("--factors", type=Path, nargs="+", help="factor files made before")

@@ -58,7 +58,8 @@ def score_variants(
     for name, folder in variants.items():
         source = read_variant(folder) if (folder / "variant.json").is_file() else folder
         model = _model_digest(source, digests)
-        key = digest_json([SCORE_VERSION, model, suite.digest, _answering(evaluation)])
+        held = [model, _is_merged(source)]
+        key = digest_json([SCORE_VERSION, *held, suite.digest, _answering(evaluation)])
         if not _is_current(out / f"{name}.json", key):
             pending[name] = (source, model, key)
     progress(f"{len(variants) - len(pending)} of {len(variants)} variants are scored already")
@@ -89,6 +90,10 @@ def _model_digest(source: Path | Variant, digests: Mapping[str, str]) -> str:
 def _answering(evaluation: Evaluation) -> dict[str, Any]:
     """The settings that answers depend on; the others are speed, or where things are."""
     return evaluation.model_dump(include={"engine", "dtype", "vllm"})
+
+
+def _is_merged(source: Path | Variant) -> bool:
+    return isinstance(source, Variant) and source.merged
 
 
 def _is_current(path: Path, key: str) -> bool:
@@ -180,7 +185,8 @@ class Scorer:
             return UNDEFINED
         started = time.monotonic()
         asked = self._asked(model)
-        with AnswerFile(answers, {"model": model, **self._answering}) as kept:
+        head = {"model": model, "merged": _is_merged(source), **self._answering}
+        with AnswerFile(answers, head) as kept:
             self._complete(source, asked, kept)
         found, names = [], []
         for task, places in zip(self._tasks, asked, strict=True):

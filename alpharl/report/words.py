@@ -61,6 +61,7 @@ def variant_label(recipe: Recipe) -> str:
         "random-unscaled": f"random {depth}, unscaled",
     }[recipe.kind]
     words += f", times {recipe.scale:g}" if recipe.scale != 1 else ""
+    words += ", merged" if recipe.merged else ""
     return words + (", with rest" if recipe.rest and recipe.kind != "rest-only" else "")
 
 

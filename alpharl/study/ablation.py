@@ -24,6 +24,9 @@ class Ablation(Frozen):
     """Multiples (lambda) of the rescaled update, for each of `ranks`."""
     unscaled: list[PositiveInt] = Field(default=[1])
     """Keep the top k singular triplets as they are."""
+    merged: list[PositiveInt] = Field(default=[])
+    """Control of the scoring: rank-k models scored both as an adapter and merged into a model; the
+    latter rounds small updates where the base is stored in 16 bits."""
     components: list[PositiveInt] = Field(default=[])
     """Keep the i-th singular triplet alone, rescaled to the full norm; a matrix that has none stays
     at base."""

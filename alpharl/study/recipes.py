@@ -32,6 +32,8 @@ class Recipe:
     """Lambda: multiplies the update of the matrices in scope."""
     rest: bool = False
     """Whether all tensors out of scope come from the checkpoint instead of the base."""
+    merged: bool = False
+    """Whether it is scored as a model in the base's precision instead of an adapter on the base."""
 
     @property
     def reads(self) -> Depth:
@@ -48,7 +50,8 @@ class Recipe:
             "scale": self.scale if self.scale != 1 else 0,
         }
         given = [f"--{name}={value}" for name, value in values.items() if value]
-        return [f"--kind={self.kind}", *given, *(["--rest"] if self.rest else [])]
+        flags = [f"--{name}" for name in ("rest", "merged") if getattr(self, name)]
+        return [f"--kind={self.kind}", *given, *flags]
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,9 @@ def _recipes(ablation: Ablation) -> Iterator[tuple[str, Recipe]]:
                 yield f"rank-{k}x{scale:g}", Recipe("rank", Depth(k), scale)
     for k in distinct(ablation.unscaled):
         yield f"rank-{k}-unscaled", Recipe("unscaled", Depth(k))
+    for k in distinct(ablation.merged):
+        yield f"rank-{k}", Recipe("rank", Depth(k))
+        yield f"rank-{k}-merged", Recipe("rank", Depth(k), merged=True)
     for i in distinct(ablation.components):
         yield f"component-{i}", Recipe("component", Depth(i))
     for p in distinct(ablation.percent_components):
@@ -123,7 +129,7 @@ def _control(name: str, recipe: Recipe, stored: Depth) -> tuple[str, Recipe] | N
     The update without k random directions cannot be made from stored factors. The control of
     `without` is therefore a random update of the full norm with as high a rank as is stored.
     """
-    if recipe.kind in ("full-update", "rest-only"):
+    if recipe.merged or recipe.kind in ("full-update", "rest-only"):
         return None
     if recipe.kind in ("component", "without"):
         k = 1 if recipe.kind == "component" else stored.rank

@@ -48,10 +48,15 @@ class Variant:
         return path if path.is_dir() else None
 
     @property
+    def merged(self) -> bool:
+        """Whether it is to be scored as a merged model, though an adapter."""
+        return bool(self.meta.get("merged"))
+
+    @property
     def pure_adapter(self) -> bool:
         """Whether the whole variant is put on a loaded base: PEFT can, and it is not `merged`."""
-        on_top = self.meta.get("peft", True) and not self.meta.get("merged")
-        return self.adapter is not None and not self.blend and bool(on_top)
+        fits = bool(self.meta.get("peft", True)) and not self.merged
+        return self.adapter is not None and not self.blend and fits
 
     @property
     def blend(self) -> Blend:
@@ -68,6 +73,8 @@ class Variant:
 
     def digest(self, known: Mapping[str, str]) -> str:
         """Digest of everything that the model depends on.
+
+        Whether it is `merged` is no part of it: that is the same model, held in another way.
 
         Args:
             known: digests of model folders by absolute path, as manifests hold them.

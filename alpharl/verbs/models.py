@@ -27,13 +27,14 @@ def rank(args: Namespace) -> None:
     from alpharl.variants.ranks import rank_parts
 
     step = step_of(args.checkpoint) if args.step is None else args.step
-    recipe = Recipe(args.kind, _depth(args), args.scale, args.rest or args.kind == "rest-only")
+    rest = args.rest or args.kind == "rest-only"
+    recipe = Recipe(args.kind, _depth(args), args.scale, rest, args.merged)
     found: dict[str, Factors] = {}
     if recipe.kind != "rest-only":  # nothing in scope: factors are not needed, and dear to make
         found = factors_at(args.factors, args.base, args.checkpoint, recipe.reads)
     blend, adapter = rank_parts(recipe, step, found, args.seed, read_index(args.base).tensors)
     how = {"kind": recipe.kind, "scale": recipe.scale, "rest": recipe.rest, **asdict(recipe.depth)}
-    how |= {"step": step, "seed": args.seed}
+    how |= {"step": step, "seed": args.seed, "merged": recipe.merged}
     write_model(args, {step: args.checkpoint}, how | {"algorithm": RANK_VERSION}, blend, adapter)
 
 

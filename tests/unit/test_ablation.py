@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +18,13 @@ from alpharl.study.depth import Depth, deepest
 from alpharl.study.plan import Plan, checkpoint_at
 from alpharl.study.recipes import Recipe
 from alpharl.variants.ranks import rank_parts
+from alpharl.variants.store import read_variant
 from safetensors.torch import load_file
 
 EVERYTHING = {
-    "ranks": [2], "scales": [0.5], "unscaled": [2], "components": [3], "percent_components": [25],
-    "percent_parameters": [50], "without": [1], "rest": [2], "full_update": True,
+    "ranks": [2], "scales": [0.5], "unscaled": [2], "merged": [2], "components": [3],
+    "percent_components": [25], "percent_parameters": [50], "without": [1], "rest": [2],
+    "full_update": True,
 }  # fmt: skip
 STEPS = [10, 20, 35, 50, 60, 90]
 Matrix = np.ndarray
@@ -81,6 +84,7 @@ def test_names_and_controls():
         ("rank-2@90", "random-2@90"), ("random-2@90", None),
         ("rank-2x0.5@90", "random-2x0.5@90"), ("random-2x0.5@90", None),
         ("rank-2-unscaled@90", "random-2-unscaled@90"), ("random-2-unscaled@90", None),
+        ("rank-2-merged@90", None),
         ("component-3@90", "random-1@90"), ("random-1@90", None),
         ("rank-25pct@90", "random-25pct@90"), ("random-25pct@90", None),
         ("rank-50pct-parameters@90", "random-50pct-parameters@90"),
@@ -104,7 +108,7 @@ def test_what_is_the_same_is_made_once():
 
 def test_without_controls_nothing_random_is_made():
     variants = plan_of({**EVERYTHING, "controls": False}).rank_variants("r")
-    assert len(variants) == 10
+    assert len(variants) == 11
     assert not [v for v in variants if v.control or v.recipe.kind.startswith("random")]
 
 
@@ -145,6 +149,7 @@ def test_settings_out_of_range_are_refused(key, value):
         ({}, Depth(4)),
         ({"ranks": [9]}, Depth(9)),
         ({"unscaled": [9]}, Depth(9)),
+        ({"merged": [9]}, Depth(9)),
         ({"components": [9]}, Depth(9)),
         ({"without": [9]}, Depth(9)),
         ({"rest": [9]}, Depth(9)),
@@ -166,6 +171,7 @@ class Made:
     """All variants of a plan, built from stored factors as the workflow does."""
 
     plan: Plan
+    folder: Path
     models: dict[str, dict[str, torch.Tensor]]
 
 
@@ -185,7 +191,7 @@ def made(trajectory, tmp_path_factory) -> Made:
              "--factors", folder / f"{variant.step}.safetensors")  # fmt: skip
         call("export", out, "--out", folder / f"{variant.name}-model")
         models[variant.name] = load_file(folder / f"{variant.name}-model" / "model.safetensors")
-    return Made(plan, models)
+    return Made(plan, folder, models)
 
 
 def call(*arguments: object) -> None:
@@ -216,6 +222,7 @@ REFERENCE: dict[str, Callable[[Matrix], Matrix]] = {
     "rank-2": lambda d: sized(top(d, 2), d),
     "rank-2x0.5": lambda d: 0.5 * sized(top(d, 2), d),
     "rank-2-unscaled": lambda d: top(d, 2),
+    "rank-2-merged": lambda d: sized(top(d, 2), d),
     "component-3": lambda d: sized(top(d, 3) - top(d, 2), d),
     # 25 % of 8 components; half of what 8 x 8 and 12 x 8 parameters pay for: 1.9 and 2.3 triplets.
     "rank-25pct": lambda d: sized(top(d, 2), d),
@@ -355,3 +362,8 @@ def test_without_stored_factors_the_verb_makes_them_deep_enough(trajectory, tmp_
         found = load_file(tmp_path / name / "model.safetensors")
         for tensor, weights in made.models[f"{name}@90"].items():
             torch.testing.assert_close(found[tensor], weights, rtol=0, atol=1e-6)
+
+
+def test_merged_is_no_adapter_to_be_put_on_the_base(made):
+    found = {end: read_variant(made.folder / f"rank-2{end}@90") for end in ("", "-merged")}
+    assert {end: v.pure_adapter for end, v in found.items()} == {"": True, "-merged": False}

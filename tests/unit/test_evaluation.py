@@ -454,3 +454,48 @@ def test_users_own_task_gets_one_outcome_per_question(real, golden, tmp_path, mo
     score = json.loads((tmp_path / "rank-1.json").read_text())
     assert score["n"] == len(score["question_ids"]) == 60
     assert score["correct"] == real["scores"]["rank-1"]["correct"]
+
+
+def test_merged_control_scores_what_is_exported(golden, tmp_path):
+    """On a 16-bit base, where merging rounds and an adapter does not."""
+    import torch
+    from alpharl.cli import main
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    run = golden / "trajectory"
+    for name in ("base", "step-36"):
+        model = AutoModelForCausalLM.from_pretrained(run / name, dtype=torch.bfloat16)
+        model.save_pretrained(tmp_path / name)
+        AutoTokenizer.from_pretrained(run / "base").save_pretrained(tmp_path / name)
+    where = ["--base", tmp_path / "base"]
+
+    def verb(*args: object) -> None:
+        assert main([str(arg) for arg in args]) == 0
+
+    for name in ("adapter", "merged"):
+        flag = ["--merged"] if name == "merged" else []
+        verb("rank", *where, "--checkpoint", tmp_path / "step-36", "--rank", 1, *flag,
+             "--out", tmp_path / name)  # fmt: skip
+    verb("export", tmp_path / "merged", "--out", tmp_path / "dense")
+    variants = [f"--variant={name}={tmp_path / name}" for name in ("adapter", "merged", "dense")]
+    tasks = [{"task": "addition", "split": "test", "limit": 100}]
+    found = {}
+    for kind, options in (("greedy", {}), ("drawn", {"temperature": 1.0})):
+        suite = make_suite(tmp_path / kind, "test", tasks, max_new_tokens=9, **options)
+        out = tmp_path / f"{kind}-scores"
+        verb("evaluate", "--suite", suite, *where, *variants, "--out", out)
+        for name in ("adapter", "merged", "dense"):
+            lines = (out / f"{name}.answers.jsonl").read_text().splitlines()[1:]
+            rows = sorted((row["prompt"], row["text"]) for row in map(json.loads, lines))
+            found[kind, name] = rows, json.loads((out / f"{name}.json").read_text())
+
+    def equal(kind: str, other: str) -> int:
+        pairs = zip(found[kind, "merged"][0], found[kind, other][0], strict=True)
+        return sum(one == two for one, two in pairs)
+
+    assert equal("greedy", "dense") == 100
+    assert equal("drawn", "adapter") > 90, "the same seeds: only rounding tells them apart"
+    assert equal("drawn", "dense") < 90, "another model's seeds"
+    adapter, merged = (found["greedy", name][1] for name in ("adapter", "merged"))
+    assert merged["model_digest"] == adapter["model_digest"]
+    assert merged["key"] != adapter["key"]
