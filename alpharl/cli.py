@@ -229,6 +229,21 @@ def _score_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     _engine(evaluate)
     evaluate.add_argument("--out", type=Path, required=True, help="folder of the results")
+    tokens = _verb(add, "tokens", "Let models read, and the base continue, a suite's answers.")
+    tokens.add_argument("--suite", type=Path, required=True, help="suite.json")
+    tokens.add_argument("--base", type=Path, required=True)
+    tokens.add_argument(
+        "--writer", action="append", required=True, metavar="NAME=FILE",
+        help="answers that `alpharl evaluate` kept, such as step-120.answers.jsonl",
+    )  # fmt: skip
+    tokens.add_argument(
+        "--reader", action="append", default=[], metavar="NAME=FOLDER", help="beside the base"
+    )
+    tokens.add_argument("--prefix", type=int, nargs="*", default=[], help="numbers of tokens")
+    tokens.add_argument("--dtype", default="float32")
+    tokens.add_argument("--batch-size", type=int, default=64)
+    _gpus(tokens)
+    tokens.add_argument("--out", type=Path, required=True, help="folder of two CSV tables")
     accuracy = _verb(add, "accuracy", "Collect checkpoint results into a step,accuracy table.")
     accuracy.add_argument("--scores", type=Path, nargs="+", required=True)
     accuracy.add_argument("--out", type=Path, required=True)

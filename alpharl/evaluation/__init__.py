@@ -2,3 +2,5 @@ SUITE_VERSION = 2
 """Version of a suite's file; raised when its questions would change."""
 SCORE_VERSION = 2
 """Version of scoring; raised when its numbers would change."""
+TOKENS_VERSION = 1
+"""Version of the token-level analyses."""

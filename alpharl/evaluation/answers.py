@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from alpharl.errors import EvaluationError
+
 Row = dict[str, Any]
 Place = tuple[str, str, int]
 """Task, prompt, number of the sample."""
@@ -32,7 +34,9 @@ class AnswerFile:
         self.rows: dict[Place, Row] = {}
         self._size = 0
         if path is not None and path.is_file():
-            self._read(path)
+            found, rows, size = _read(path)
+            if found == self._head:
+                self.rows, self._size = rows, size
 
     def __enter__(self) -> AnswerFile:
         return self
@@ -58,18 +62,6 @@ class AnswerFile:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
 
-    def _read(self, path: Path) -> None:
-        data = path.read_bytes()
-        # A kill in the middle of a write leaves a last line without an end.
-        whole = data[: data.rfind(b"\n") + 1]
-        first, *lines = whole.decode().split("\n")
-        if not first or json.loads(first) != self._head:
-            return
-        self._size = len(whole)
-        for line in filter(None, lines):
-            row = json.loads(line)
-            self.rows[row.pop("task"), row.pop("prompt"), row.pop("sample")] = row
-
     def _open(self, path: Path) -> TextIO:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -79,3 +71,27 @@ class AnswerFile:
         if not self._size:
             opened.write(json.dumps(self._head) + "\n")
         return opened
+
+
+def read_rows(path: Path) -> dict[Place, Row]:
+    """The answers of a file, whichever model gave them.
+
+    Raises:
+        EvaluationError: there is no such file.
+    """
+    if not path.is_file():
+        raise EvaluationError(f"{path}: found no answers; score the variant again")
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[Any, dict[Place, Row], int]:
+    """First line, answers, and the bytes of all whole lines."""
+    data = path.read_bytes()
+    # A kill in the middle of a write leaves a last line without an end.
+    whole = data[: data.rfind(b"\n") + 1]
+    first, *lines = whole.decode().split("\n")
+    rows: dict[Place, Row] = {}
+    for line in filter(None, lines):
+        row = json.loads(line)
+        rows[row.pop("task"), row.pop("prompt"), row.pop("sample")] = row
+    return json.loads(first) if first else None, rows, len(whole)

@@ -54,7 +54,7 @@ class HfEngine:
         """
         self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         self._dtype, self._batch_size = getattr(torch, dtype), batch_size
-        self._tokenizer = AutoTokenizer.from_pretrained(base)
+        self.tokenizer = AutoTokenizer.from_pretrained(base)
         self._base = self._load(base)
 
     def close(self) -> None:
@@ -64,27 +64,36 @@ class HfEngine:
     def model(self, source: Path | Variant) -> Iterator[Generate]:
         """The model of a folder or a variant, for as long as the context lasts.
 
-        An adapter is put on the loaded base and taken off again. Anything with a blend is built
-        as a dense model in a temporary folder, loaded, and deleted at once. A line through the
-        logits of two checkpoints has both in memory beside the base.
+        A line through the logits of two checkpoints has both in memory beside the base.
         """
-        if isinstance(source, Path):
-            yield self._generator(self._load(source))
-        elif source.logits:
+        if isinstance(source, Variant) and source.logits:
             line = source.logits
             earlier, later = (self._load(source.checkpoints[step]) for step in (line.a, line.b))
             yield self._generator(later, lambda mask: MixedLogits(earlier, line.beta, mask))
+        else:
+            with self.weights(source) as model:
+                yield self._generator(model)
+
+    @contextmanager
+    def weights(self, source: Path | Variant) -> Iterator[PreTrainedModel]:
+        """The same as a transformers model, of all variants that are one.
+
+        An adapter is put on the loaded base and taken off again. Anything with a blend is built
+        as a dense model in a temporary folder, loaded, and deleted at once.
+        """
+        if isinstance(source, Path):
+            yield self._load(source)
         elif source.pure_adapter:
             adapted = PeftModel.from_pretrained(self._base, source.adapter)
             try:
-                yield self._generator(adapted.base_model.model)
+                yield adapted.base_model.model
             finally:
                 self._base = adapted.unload()
         else:
             with tempfile.TemporaryDirectory(prefix="alpharl-") as folder:
                 build_dense(source, Path(folder) / "model")
                 built = self._load(Path(folder) / "model")
-            yield self._generator(built)
+            yield built
 
     def _load(self, folder: Path) -> PreTrainedModel:
         model = AutoModelForCausalLM.from_pretrained(
@@ -102,7 +111,7 @@ class HfEngine:
         return model.to(best_device()).eval()
 
     def _padding(self, ends: list[int]) -> int:
-        padding = self._tokenizer.pad_token_id
+        padding = self.tokenizer.pad_token_id
         return int(padding) if padding is not None else ends[0] if ends else 0
 
     def _generator(self, model: PreTrainedModel, mix: Mix | None = None) -> Generate:
@@ -127,7 +136,7 @@ class HfEngine:
         found = model.generate(
             input_ids=ids, attention_mask=mask, do_sample=False, max_new_tokens=budget,
             logits_processor=processors, stop_strings=list(decoding.stop) or None,
-            tokenizer=self._tokenizer,
+            tokenizer=self.tokenizer,
         )  # fmt: skip
         rows = found[:, ids.shape[1] :].tolist()
         return [self._answer(row, config, decoding.stop) for row in rows]
@@ -136,7 +145,7 @@ class HfEngine:
         """One answer from its tokens: up to its end of sequence, or to a stop string."""
         ends = config.eos_token_id or []
         length = next((i for i, token in enumerate(row) if token in ends), None)
-        text = self._tokenizer.decode(row[:length], skip_special_tokens=True)
+        text = self.tokenizer.decode(row[:length], skip_special_tokens=True)
         tokens = len(row) if length is None else length + 1
         places = [place for place in map(text.find, stop) if place >= 0]
         if not places:

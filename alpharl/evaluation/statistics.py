@@ -47,6 +47,13 @@ def accuracy(correct: Sequence[float] | Values) -> tuple[float, float]:
     return mean, float(padded.std() / math.sqrt(len(padded)))
 
 
+def mean_and_error(values: Sequence[float] | Values) -> tuple[float, float]:
+    """Mean and standard error of one value per question; the error of a single one is nan."""
+    values_n = np.asarray(values, dtype=np.float64)
+    error = values_n.std(ddof=1) / math.sqrt(len(values_n)) if len(values_n) > 1 else math.nan
+    return float(values_n.mean()), float(error)
+
+
 def summarize(graded: list[list[Graded]]) -> dict[str, Any]:
     """The numbers of a score file.
 

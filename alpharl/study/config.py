@@ -26,7 +26,7 @@ from alpharl.errors import StudyError
 from alpharl.study.ablation import Ablation
 from alpharl.study.base import Frozen, nearest
 from alpharl.study.methods import METHODS, MethodOptions
-from alpharl.study.suite import Evaluation, Suite
+from alpharl.study.suite import Evaluation, Suite, TokenLevel
 from alpharl.study.training import PretrainSpec, TrainSpec
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -192,6 +192,8 @@ class Study(Frozen):
     """Forecasts."""
     evaluation: Evaluation = Evaluation()
     """Scoring."""
+    tokens: TokenLevel = TokenLevel()
+    """Analyses of saved answers token by token."""
     gpus: NonNegativeInt = 0
     """GPUs that each training, factoring and scoring job asks the scheduler for."""
 
@@ -220,6 +222,22 @@ class Study(Frozen):
                         f"suites '{other}' and '{name}' overlap: both hold task '{task.task}' "
                         f"split '{task.split}'; validation and test must differ, change one"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _token_level_has_its_models(self) -> Study:
+        tokens = self.tokens
+        if tokens.suite is None:
+            return self
+        if tokens.suite not in self.test_suites:
+            hint = nearest(tokens.suite, self.test_suites)
+            raise ValueError(f"'tokens.suite' is '{tokens.suite}', expected a test suite: {hint}")
+        missing = sorted(set(tokens.ranks) - set(self.ablation.ranks))
+        if missing or 1.0 not in self.ablation.at:
+            raise ValueError(
+                f"'tokens.ranks' needs rank-k models of the run's end: found ablation.ranks "
+                f"{self.ablation.ranks} at {self.ablation.at}; add {missing} and 1.0"
+            )
         return self
 
     @property

@@ -74,6 +74,14 @@ class Paths:
         """Folder of a run's results on a suite."""
         return f"{self.run(run)}/scores/{suite}"
 
+    def answers(self, run: str, suite: str, variant: str) -> str:
+        """One variant's answers on a suite, kept beside its result."""
+        return self.score(run, suite, variant).removesuffix(".json") + ".answers.jsonl"
+
+    def tokens(self, run: str) -> str:
+        """Folder of a run's token-level tables."""
+        return f"{self.run(run)}/tokens"
+
     def forecast(self, run: str, name: str) -> str:
         """Folder of a forecast."""
         return f"{self.run(run)}/forecasts/{name}"

@@ -226,6 +226,11 @@ class Plan:
                 ]
         return found
 
+    def token_variants(self, run: str) -> list[str]:
+        """Variants that write and read beside the base: the full run, and rank-k models of it."""
+        last = self.steps(run)[-1]
+        return [f"step-{last}", *(f"rank-{k}@{last}" for k in distinct(self.study.tokens.ranks))]
+
     def folder(self, run: str, variant: str) -> str:
         """Folder of a variant by its name: a model, or an adapter or blend."""
         if variant.startswith("step-"):

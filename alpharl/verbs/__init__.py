@@ -8,3 +8,4 @@ from alpharl.verbs.runs import checkpoints, manifest, pretrain, train
 from alpharl.verbs.scores import accuracy, disjoint, evaluate, suite
 from alpharl.verbs.spectra import dynamics, factors, floor, gram
 from alpharl.verbs.study import check, methods, report
+from alpharl.verbs.tokens import tokens

@@ -15,6 +15,12 @@ rule report:
         forecasts=[
             f"{paths.forecast(run, name)}/variant.json" for run, name in FORECASTS
         ],
+        tokens=[
+            f"{paths.tokens(run)}/{table}.csv"
+            for run in study.runs
+            for table in ("reading", "prefix")
+            if study.tokens.suite
+        ],
         truths=[paths.truth(run) for run in study.runs if plan.known(run)],
         checkpoints=[paths.checkpoints(run) for run in study.runs],
         factors=[

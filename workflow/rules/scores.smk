@@ -1,5 +1,5 @@
 # Suites, and scores of everything on them: one process per batch, one result file per variant.
-from alpharl.evaluation import SCORE_VERSION, SUITE_VERSION
+from alpharl.evaluation import SCORE_VERSION, SUITE_VERSION, TOKENS_VERSION
 
 
 rule suite:
@@ -83,6 +83,53 @@ for _batch in plan.batches():
             "alpharl evaluate --suite {input.suite:q} --base {params.base:q} --run {params.run:q}"
             " {params.variants:q} --manifests {input.manifests:q} {params.engine:q} {params.allow}"
             " --out {params.folder:q} --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
+
+
+rule tokens:
+    input:
+        suite=lambda w: paths.suite(study.tokens.suite),
+        base=base_manifest,
+        full=lambda w: paths.checkpoint_manifest(w.run, plan.steps(w.run)[-1]),
+        scores=lambda w: [
+            paths.score(w.run, study.tokens.suite, variant)
+            for variant in ["step-0", *plan.token_variants(w.run)]
+        ],
+    output:
+        reading=f"{paths.tokens('{run}')}/reading.csv",
+        prefix=f"{paths.tokens('{run}')}/prefix.csv",
+    log:
+        paths.log("tokens/{run}"),
+    benchmark:
+        paths.benchmark("tokens/{run}")
+    resources:
+        mem_mb=gigabytes(6),
+        runtime=hours(2),
+        gpu=study.gpus,
+    params:
+        base=base_model,
+        writers=lambda w: [
+            f"--writer={name}={paths.answers(w.run, study.tokens.suite, variant)}"
+            for name, variant in [
+                ("base", "step-0"),
+                *((v, v) for v in plan.token_variants(w.run)),
+            ]
+        ],
+        readers=lambda w: [
+            f"--reader={variant}={plan.folder(w.run, variant)}"
+            for variant in plan.token_variants(w.run)
+        ],
+        prefix=study.tokens.prefix,
+        dtype=study.evaluation.dtype,
+        batch_size=study.evaluation.batch_size,
+        folder=lambda w: paths.tokens(w.run),
+        version=TOKENS_VERSION,
+    message:
+        "Reading the answers of {wildcards.run} token by token"
+    shell:
+        "alpharl tokens --suite {input.suite:q} --base {params.base:q} {params.writers:q}"
+        " {params.readers:q} --prefix {params.prefix} --dtype {params.dtype}"
+        " --batch-size {params.batch_size} --out {params.folder:q} --gpus {resources.gpu}"
+        " > {log:q} 2>&1"
 
 
 rule accuracy:
