@@ -12,11 +12,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from alpharl import __version__, verbs
+from alpharl import __version__
 from alpharl.errors import AlpharlError
 from alpharl.gpu import allot, require_visible
 from alpharl.study.recipes import KINDS
-from alpharl.verbs.inputs import log
+from alpharl.verbs import run_verb
 
 PATTERN = "folder pattern with {step} in it, such as 'runs/foo/step-{step}'"
 
@@ -25,13 +25,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit status: 0, or 1 with one line on standard error."""
     args = _parser().parse_args(argv)
     try:
-        with allot(args.gpus, log):
+        with allot(args.gpus, _log):
             require_visible(args.gpus)
-            args.run_verb(args)
+            run_verb(args)
     except AlpharlError as error:
         print(f"alpharl {args.verb}: error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,7 +59,7 @@ Adder = argparse._SubParsersAction  # the type that add_subparsers returns has n
 
 def _verb(add: Adder[argparse.ArgumentParser], name: str, help: str) -> argparse.ArgumentParser:
     parser = add.add_parser(name, help=help, description=help)
-    parser.set_defaults(run_verb=getattr(verbs, name), gpus=0)
+    parser.set_defaults(gpus=0)
     return parser
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
-from alpharl.study.ablation import Ablation
 from alpharl.study.depth import Depth, deepest
+
+if TYPE_CHECKING:
+    from alpharl.study.ablation import Ablation
 
 Number = TypeVar("Number", int, float)
 RankKind = Literal[

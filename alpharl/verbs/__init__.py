@@ -1,11 +1,23 @@
-"""What each verb of the command line does. Heavy imports stay inside the verb that needs them."""
+"""What each verb of the command line does; a verb's module is imported when it is called."""
 
-# ruff: noqa: F401
+from __future__ import annotations
 
-from alpharl.verbs.forecasts import forecast, trust
-from alpharl.verbs.models import export, rank, truth
-from alpharl.verbs.runs import checkpoints, manifest, pretrain, train
-from alpharl.verbs.scores import accuracy, disjoint, evaluate, suite
-from alpharl.verbs.spectra import dynamics, factors, floor, gram
-from alpharl.verbs.study import check, methods, report
-from alpharl.verbs.tokens import tokens
+from argparse import Namespace
+from importlib import import_module
+
+VERBS = {
+    "forecasts": ["forecast", "trust"],
+    "models": ["export", "rank", "truth"],
+    "runs": ["checkpoints", "manifest", "pretrain", "train"],
+    "scores": ["accuracy", "disjoint", "evaluate", "suite"],
+    "spectra": ["dynamics", "factors", "floor", "gram"],
+    "study": ["check", "methods", "report"],
+    "tokens": ["tokens"],
+}
+"""By module, the functions in it that are verbs."""
+
+
+def run_verb(args: Namespace) -> None:
+    """Call the function of the verb that `args.verb` names."""
+    (module,) = (module for module, verbs in VERBS.items() if args.verb in verbs)
+    getattr(import_module(f"alpharl.verbs.{module}"), args.verb)(args)

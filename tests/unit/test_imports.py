@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -120,7 +121,14 @@ def loaded_after(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["alpharl.study.plan", "alpharl.cli", "alpharl.study.check", "alpharl.study.paths"]
+    "module",
+    [
+        "alpharl.study.plan",
+        "alpharl.cli",
+        "alpharl.verbs",
+        "alpharl.study.check",
+        "alpharl.study.paths",
+    ],
 )
 def test_import_leaves_heavy_libraries_alone(module):
     """The Snakefile imports the plan in every cluster job; the command line must answer at once."""
@@ -135,6 +143,16 @@ def test_light_verbs_leave_heavy_libraries_alone(tmp_path, trajectory, verb):
         arguments += ["--checkpoint", checkpoint, "--base", base, "--step", "10"]
         arguments += ["--out", str(tmp_path / "m.json")]
     assert loaded_after(f"from alpharl.cli import main\nassert main({arguments!r}) == 0") == set()
+
+
+def test_the_command_line_starts_fast():
+    """The best of three starts, in CPU seconds, so that a busy machine does not count."""
+    seconds = []
+    for _ in range(3):
+        before = os.times().children_user
+        subprocess.run([sys.executable, "-m", "alpharl.cli", "--version"], check=True)
+        seconds.append(os.times().children_user - before)
+    assert min(seconds) < 0.5
 
 
 def test_dynamics_leave_heavy_libraries_alone():
