@@ -1,0 +1,43 @@
+"""The `api` engine without a server; with a real one in tests/engines."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+from alpharl.errors import StudyError
+from alpharl.study.config import parse_study
+
+
+def test_no_server_is_one_line(golden, tmp_path, cli):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    spec = {"role": "test", "tasks": [{"task": "addition", "split": "test", "limit": 2}],
+            "max_new_tokens": 9}  # fmt: skip
+    suite = tmp_path / "suite.json"
+    assert cli("suite", "--name", "t", "--spec", json.dumps(spec), "--out", suite).status == 0
+    base = golden / "trajectory" / "base"
+    result = cli("evaluate", "--suite", suite, "--base", base, "--variant", f"b={base}",
+                 "--engine", "api", "--url", url, "--out", tmp_path / "out")  # fmt: skip
+    assert result.error.endswith(f"{url}: found no server that answers; start it, or mend 'url'")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "message"),
+    [
+        ({"engine": "api"}, "engine 'api' lacks 'url'"),
+        ({"engine": "vllm"}, "engine 'vllm' lacks 'environment'"),
+        ({"engine": "sglang"}, "evaluation.engine"),
+    ],
+)
+def test_an_engine_needs_its_place(evaluation, message, tmp_path, cli):
+    task = {"task": "addition"}
+    suites = {role: {"role": role, "tasks": [task | {"split": role}]}
+              for role in ("validation", "test")}  # fmt: skip
+    run = {"base": "b", "checkpoints": "r/step-{step}", "steps": [1, 2]}
+    study = {"study": "s", "bases": {"b": {"path": "b"}}, "runs": {"r": run}, "suites": suites}
+    with pytest.raises(StudyError, match=message):
+        parse_study({**study, "evaluation": evaluation})
