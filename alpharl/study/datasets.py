@@ -2,7 +2,7 @@
 
 Names, splits and columns were read from the loaders of lm-eval 0.4.13 (gsm8k, aime25, gpqa,
 MATH-500) and, for the others, from several public evaluation codes that agree, not from the Hub
-itself. Not verified: the licences of `minervamath`, `aime_2024`, `aime25` and `amc23` on the Hub,
+itself. Not verified: the licences that the Hub states for MATH-500, Minerva, AIME and AMC,
 and whether the answers of `amc23` are texts or numbers; the task takes both.
 """
 
