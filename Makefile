@@ -13,7 +13,7 @@ endif
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup demo test test-faults test-gpu benchmark calibration lint format schema clean
+.PHONY: setup demo test test-faults test-gpu benchmark benchmark-scoring calibration lint format schema clean
 
 setup: $(VENV)/.installed
 
@@ -38,6 +38,12 @@ test-faults: setup
 benchmark: setup
 	python -m tests.benchmarks.run --out docs/benchmarks.md
 	python -m tests.benchmarks.forecasts --out docs/benchmarks-forecasts.md
+
+# Adapters in one engine start against a start for each, and the runner against its engines.
+benchmark-scoring: demo engines
+	python -m tests.benchmarks.scoring --base results/demo/bases/tiny/model \
+	  --checkpoint results/demo/runs/grpo-slow/checkpoints/step-100 \
+	  --environment .venv-vllm --out docs/benchmarks-scoring.md
 
 # Trains about thirty small runs and scores every method from three windows of each: some hours on two cores.
 STUDIES := calibration-design calibration-exam

@@ -55,7 +55,7 @@ class HfEngine:
         self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         self._dtype, self._batch_size = getattr(torch, dtype), batch_size
         self.tokenizer = AutoTokenizer.from_pretrained(base)
-        self._base = self._load(base)
+        self._folder, self._base = base.absolute(), self._load(base)
 
     def close(self) -> None:
         """Nothing outlives the object."""
@@ -82,7 +82,7 @@ class HfEngine:
         as a dense model in a temporary folder, loaded, and deleted at once.
         """
         if isinstance(source, Path):
-            yield self._load(source)
+            yield self._base if source.absolute() == self._folder else self._load(source)
         elif source.pure_adapter:
             adapted = PeftModel.from_pretrained(self._base, source.adapter)
             try:

@@ -1,0 +1,181 @@
+"""Scoring: adapters in one engine start against separate starts, and the runner against its engine.
+
+python -m tests.benchmarks.scoring --base B --checkpoint C --environment .venv-vllm --out docs/...
+
+The Makefile gives it the demo's base and the last checkpoint of a run. The first table's seconds
+hold the start of Python and of the engine, the second's are taken inside one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.benchmarks.run import machine
+
+ADAPTERS, QUESTIONS, BUDGET, BATCH = 12, 500, 9, 200
+
+RUNNER = """
+import json, sys, time
+from pathlib import Path
+from alpharl.evaluation.runner import Scorer
+from alpharl.evaluation.suites import read_suite
+from alpharl.study.suite import Evaluation
+suite, base, evaluation, out = sys.argv[1:]
+if __name__ == "__main__":
+    chosen = Evaluation.model_validate_json(evaluation)
+    with Scorer(read_suite(Path(suite)), Path(base), chosen) as scorer:
+        scorer.score(Path(base))
+        seconds = []
+        for turn in range(3):
+            started = time.perf_counter()
+            scorer.score(Path(base), answers=Path(out) / f"{turn}.jsonl")
+            seconds.append(time.perf_counter() - started)
+    print(min(seconds))
+"""
+BARE_HF = """
+import json, sys, time, torch
+from transformers import AutoModelForCausalLM
+prompts, base = json.load(open(sys.argv[1])), sys.argv[2]
+new, size = map(int, sys.argv[3:])
+model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+prompts.sort(key=len, reverse=True)
+def run():
+    started = time.perf_counter()
+    for at in range(0, len(prompts), size):
+        part = prompts[at : at + size]
+        longest = max(map(len, part))
+        ids = torch.tensor([[0] * (longest - len(p)) + p for p in part])
+        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in part])
+        with torch.inference_mode():
+            model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=new, do_sample=False)
+    return time.perf_counter() - started
+run()
+print(min(run() for _ in range(3)))
+"""
+BARE_VLLM = """
+import json, sys, time
+from vllm import LLM, SamplingParams
+prompts, base, budget = json.load(open(sys.argv[1])), sys.argv[2], int(sys.argv[3])
+if __name__ == "__main__":
+    llm = LLM(model=base, dtype="float32", max_model_len=32, enforce_eager=True)
+    given = [{"prompt_token_ids": prompt} for prompt in prompts]
+    params = SamplingParams(temperature=0, max_tokens=budget)
+    def run():
+        llm.reset_prefix_cache()
+        started = time.perf_counter()
+        llm.generate(given, params, use_tqdm=False)
+        return time.perf_counter() - started
+    run()
+    print(min(run() for _ in range(3)))
+"""
+
+
+def verb(*arguments: object) -> None:
+    """Run a verb of the command line in a process of its own."""
+    command = [sys.executable, "-m", "alpharl.cli", *map(str, arguments)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def timed(*arguments: object) -> float:
+    """Seconds that a verb takes, the start of Python included."""
+    started = time.perf_counter()
+    verb(*arguments)
+    return time.perf_counter() - started
+
+
+def script(text: str, python: Path | str, *arguments: object) -> float:
+    """The number that a script prints last."""
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
+        file.write(text)
+        file.flush()
+        command = [str(python), file.name, *map(str, arguments)]
+        settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR",
+                    "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}  # fmt: skip
+        done = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | settings
+        )
+    return float(done.stdout.split()[-1])
+
+
+def make_inputs(folder: Path, base: Path, checkpoint: Path) -> None:
+    """A suite, its prompts in tokens, and adapters of ranks 1 to 12."""
+    spec = {"role": "test", "max_new_tokens": BUDGET, "max_truncated": 1,
+            "tasks": [{"task": "addition", "split": "test", "limit": QUESTIONS}]}  # fmt: skip
+    verb("suite", "--name", "test", "--spec", json.dumps(spec), "--out", folder / "suite.json")
+    verb("factors", "--base", base, "--checkpoint", checkpoint, "--rank", ADAPTERS,
+         "--out", folder / "f.safetensors")  # fmt: skip
+    for k in range(1, ADAPTERS + 1):
+        verb("rank", "--base", base, "--checkpoint", checkpoint, "--rank", k,
+             "--factors", folder / "f.safetensors", "--out", folder / f"rank-{k}")  # fmt: skip
+    from alpharl.evaluation.questions import read_questions
+    from alpharl.evaluation.suites import read_suite
+
+    (task,) = read_questions(read_suite(folder / "suite.json"), base)
+    (folder / "prompts.json").write_text(json.dumps(task.tokens))
+
+
+def starts(folder: Path, base: Path, name: str, engine: list[object]) -> tuple[float, float]:
+    """Seconds of all adapters in one start, and of a start for each."""
+    common = ["evaluate", "--suite", folder / "suite.json", "--base", base, *engine]
+    variants = [f"--variant=rank-{k}={folder}/rank-{k}" for k in range(1, ADAPTERS + 1)]
+    together = timed(*common, *variants, "--out", folder / f"{name}-one")
+    apart = sum(timed(*common, one, "--out", folder / f"{name}-many") for one in variants)
+    for k in range(1, ADAPTERS + 1):
+        one, many = (json.loads((folder / f"{name}-{how}" / f"rank-{k}.json").read_text())
+                     for how in ("one", "many"))  # fmt: skip
+        assert one["correct"] == many["correct"], f"rank {k}"
+    return together, apart
+
+
+def main() -> None:
+    """Write two tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    for name in ("base", "checkpoint", "environment", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    args = parser.parse_args()
+    python = args.environment / "bin" / "python"
+    engines: dict[str, list[object]] = {
+        "hf": ["--engine", "hf", "--batch-size", BATCH],
+        "vllm": ["--engine", "vllm", "--environment", args.environment],
+    }
+    lines = [
+        "# Benchmarks of the scoring\n",
+        f"`make benchmark-scoring`. {machine()}. The demo's 1M-parameter model, {QUESTIONS} "
+        f"questions, {BUDGET} tokens each, greedy, float32.\n",
+        f"{ADAPTERS} adapters of ranks 1 to {ADAPTERS}; seconds hold every start.\n",
+        "| engine | one start | a start for each | ratio |\n| --- | --- | --- | --- |",
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_inputs(folder, args.base, args.checkpoint)
+        for engine, options in engines.items():
+            one, many = starts(folder, args.base, engine, options)
+            lines.append(f"| {engine} | {one:.1f} | {many:.1f} | {many / one:.1f} |")
+            print(lines[-1], flush=True)
+        lines += [
+            "\nAnswers per second on the same prompts, best of three, after one for warmth: the "
+            "runner with prompts, grading and answers kept on disk, and the bare engine.\n",
+            "| engine | runner | bare engine | ratio |\n| --- | --- | --- | --- |",
+        ]
+        given = [folder / "prompts.json", args.base, BUDGET]
+        bare = {"hf": script(BARE_HF, sys.executable, *given, BATCH),
+                "vllm": script(BARE_VLLM, python, *given)}  # fmt: skip
+        for engine in engines:
+            chosen = {"engine": engine, "batch_size": BATCH, "environment": str(args.environment)}
+            runner = script(RUNNER, sys.executable, folder / "suite.json", args.base,
+                            json.dumps(chosen), folder)  # fmt: skip
+            lines.append(f"| {engine} | {QUESTIONS / runner:.0f} | {QUESTIONS / bare[engine]:.0f} "
+                         f"| {bare[engine] / runner:.2f} |")  # fmt: skip
+            print(lines[-1], flush=True)
+    args.out.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
