@@ -9,6 +9,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 
 from alpharl.errors import EvaluationError
+from alpharl.problems import PREFIX
 
 OWN_TASKS = Path(__file__).parent / "tasks"
 
@@ -24,6 +25,7 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     Raises:
         EvaluationError: no such task.
     """
+    name = yaml_name(name)
     folders = [OWN_TASKS, *([Path(include_path)] if include_path else [])]
     manager = TaskManager(include_path=list(folders), include_defaults=False)
     if name not in manager.all_tasks:
@@ -36,6 +38,11 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     loaded = manager.load({"group": "suite", "task": [{"task": name, **override}]})
     (task,) = loaded["tasks"].values()
     return task
+
+
+def yaml_name(name: str) -> str:
+    """Name in its YAML file of a suite's task: all generators of reasoning-gym share one."""
+    return "reasoning_gym" if name.startswith(PREFIX) else name
 
 
 def questions_of(task: ConfigurableTask) -> list[tuple[str, str]]:

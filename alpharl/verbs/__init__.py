@@ -5,6 +5,6 @@
 from alpharl.verbs.forecasts import forecast, trust
 from alpharl.verbs.models import export, rank, truth
 from alpharl.verbs.runs import checkpoints, manifest, pretrain, train
-from alpharl.verbs.scores import accuracy, disjoint, evaluate, suite
+from alpharl.verbs.scores import accuracy, disjoint, evaluate, fetch, suite, tasks
 from alpharl.verbs.spectra import dynamics, factors, floor, gram
 from alpharl.verbs.study import check, methods, report
