@@ -74,7 +74,7 @@ def read_rows(path: Path) -> list[Row]:
 
 def _json_rows(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_bytes())
     except ValueError as error:
         raise EvaluationError(f"{path}: not JSON ({_place(error)}); mend the file") from None
 
@@ -82,7 +82,7 @@ def _json_rows(path: Path) -> Any:
 def _json_lines(path: Path) -> Any:
     rows = []
     # str.splitlines would also cut at separators such as U+2028, which JSON allows inside a string.
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
         try:
             rows += [json.loads(line)] if line.strip() else []
         except ValueError as error:

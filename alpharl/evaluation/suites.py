@@ -142,8 +142,8 @@ def _require_no_options(task: Task) -> None:
         )
     if task.split is not None and not needs_data(task):
         raise EvaluationError(
-            f"task '{task.task}' has no split '{task.split}': its YAML file names its questions; "
-            "leave 'split' out, or give 'data' (`alpharl tasks` lists those that have splits)"
+            f"task '{task.task}' has no split '{task.split}': only addition, rg-<generator> "
+            "and public data sets do (see `alpharl tasks`); leave 'split' out, or give 'data'"
         )
 
 
@@ -171,7 +171,9 @@ def _loaded(task: Task, suite: Suite, file: Path | None) -> tuple[list[str], Any
     loaded = load_task(task.task, file and file.absolute(), suite.include_path)
     questions = questions_of(loaded)[: task.limit]
     config = loaded.dump_config()
-    # Where the file lies is no content.
-    config.pop("dataset_kwargs" if file else "", None)
+    # Where files lie is no content.
+    (config.get("metadata") or {}).pop("config_source", None)
+    if file:
+        config.pop("dataset_kwargs")
     content = [questions, json.dumps(config, default=str)]
     return [prompt for prompt, _ in questions], content

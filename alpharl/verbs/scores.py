@@ -24,8 +24,10 @@ def tasks(args: Namespace) -> None:
         return
     for name in PROBLEMS:
         print(f"{name}\n  source: made here\n  splits: validation, test")
-    print(f"{PREFIX}<generator>\n  source: made here by reasoning-gym; all names: `alpharl tasks")
-    print("    --generators`\n  splits: validation, test\n  options: the generator's own")
+    print(f"{PREFIX}<generator>\n  source: made here by reasoning-gym; names of the generators:")
+    print(
+        "    alpharl tasks --generators\n  splits: validation, test\n  options: the generator's own"
+    )
     for name, known in DATASETS.items():
         part = f", {known.name}" if known.name else ""
         shown = "; its text is never shown" if known.private else ""

@@ -213,8 +213,7 @@ def graded(task, doc: Question, completion: str) -> dict[str, float]:
     instance = Instance("generate_until", doc, ("", {}), 0)
     instance.resps = [completion]
     task._filters[0].apply([instance])
-    (extracted,) = instance.filtered_resps[task._filters[0].name]
-    return task.process_results(doc, [extracted])
+    return task.process_results(doc, [instance.filtered_resps[task._filters[0].name]])
 
 
 def test_a_generated_task_needs_a_split(tmp_path):
