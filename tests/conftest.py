@@ -15,6 +15,9 @@ from safetensors.torch import save_file
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 """Reference numbers of published code, beside the checkout; no other place knows where."""
 
+DATA = GOLDEN.parent / "data"
+"""Published question files, beside the checkout; no other place knows where."""
+
 HIDDEN, MLP, VOCAB, LAYERS = 8, 12, 10, 2
 STEPS = (10, 20, 35, 50, 60, 90)
 """Not evenly spaced, so that a fit on row numbers would differ from one on steps."""
@@ -26,6 +29,14 @@ def golden() -> Path:
     if not (GOLDEN / "README.md").is_file():
         pytest.skip("found no ../shared/golden beside the checkout: golden numbers not compared")
     return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the question files: gsm8k/{train,test}.jsonl and svamp/SVAMP.json."""
+    if not (DATA / "gsm8k" / "test.jsonl").is_file():
+        pytest.skip("found no ../shared/data beside the checkout: real questions not graded")
+    return DATA
 
 
 def qwen_shapes(hidden: int = HIDDEN, mlp: int = MLP, layers: int = LAYERS) -> dict[str, tuple]:

@@ -1,0 +1,23 @@
+"""Minerva: columns `question` and `answer`, LaTeX without delimiters or a plain number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alpharl.evaluation.graders import latex
+from alpharl.evaluation.questions import problem, score
+
+
+def doc_to_text(doc: dict[str, Any]) -> str:
+    """The prompt."""
+    return problem(doc["question"])
+
+
+def doc_to_target(doc: dict[str, Any]) -> str:
+    """The right expression."""
+    return str(doc["answer"])
+
+
+def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
+    """1.0 where the extracted expression equals the right one."""
+    return score(latex, results, doc_to_target(doc))

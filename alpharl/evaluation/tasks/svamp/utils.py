@@ -1,0 +1,23 @@
+"""SVAMP: columns `Body`, `Question`, and `Answer`, a number or one written as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alpharl.evaluation.graders import number
+from alpharl.evaluation.questions import problem, score
+
+
+def doc_to_text(doc: dict[str, Any]) -> str:
+    """The prompt."""
+    return problem(f"{doc['Body'].strip()} {doc['Question'].strip()}")
+
+
+def doc_to_target(doc: dict[str, Any]) -> str:
+    """The right number."""
+    return number.extract(str(doc["Answer"]))
+
+
+def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
+    """1.0 where the extracted number is the right one."""
+    return score(number, results, doc_to_target(doc))
