@@ -246,6 +246,39 @@ def test_overlap_of_fetched_questions_is_found(tmp_path):
         require_disjoint([read_suite(path) for path in paths])
 
 
+def test_suites_of_published_questions(tmp_path, shared_data):
+    """GSM8K and SVAMP as their authors publish them, in one suite."""
+    sources = {"gsm8k": shared_data / "gsm8k/test.jsonl", "svamp": shared_data / "svamp/SVAMP.json"}
+    tasks = [Task(task=name, data=str(path)) for name, path in sources.items()]
+    for task in tasks:
+        fetch(task, DATASETS, tmp_path / "data" / data_file(task))
+    spec = {"role": "test", "tasks": [task.model_dump() for task in tasks]}
+    out = tmp_path / "suites" / "s" / "suite.json"
+    write_suite("s", Suite.model_validate(spec), out, tmp_path / "data")
+    found = read_suite(out)
+    assert [len(entry["questions"]) for entry in found.tasks] == [1319, 1000]
+    assert len(set(found.tasks[0]["questions"])) == 1319
+    assert "Janet" in sources["gsm8k"].read_text() and "Janet" not in out.read_text()
+
+
+def test_a_suite_of_private_questions_shows_none(tmp_path, cli):
+    columns = ["Question", "Correct Answer", *(f"Incorrect Answer {i}" for i in (1, 2, 3))]
+    rows = [{c: f"{SECRET} {c} {i}" for c in columns} | {"Record ID": f"r{i}"} for i in range(3)]
+    task = mine(local(tmp_path / "in.json", rows), task="gpqa_diamond")
+    data = tmp_path / "data" / data_file(task)
+    fetched_by = cli("fetch", "--task", task.task, "--data", task.data, "--out", data)
+    spec = json.dumps({"role": "test", "tasks": [task.model_dump()]})
+    out = tmp_path / "suites" / "s" / "suite.json"
+    made = cli("suite", "--name", "s", "--spec", spec, "--data", data.parent, "--out", out)
+    assert (fetched_by.status, made.status) == (0, 0), made.err
+    assert len(read_suite(out).questions) == 3
+    assert data.stat().st_mode & 0o777 == 0o600
+    open_files = [about(data), *(p for p in out.parent.rglob("*") if p.is_file())]
+    texts = [path.read_text() for path in open_files]
+    texts += [r.out + r.err for r in (fetched_by, made)]
+    assert not any("secret" in text for text in texts)
+
+
 def test_missing_data_says_what_to_run(tmp_path):
     source = local(tmp_path / "in.jsonl")
     with pytest.raises(EvaluationError, match="task 'mine' reads fetched questions; give the fold"):
