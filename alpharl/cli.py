@@ -214,9 +214,20 @@ def _window(parser: argparse.ArgumentParser) -> None:
 
 
 def _score_verbs(add: Adder[argparse.ArgumentParser]) -> None:
+    tasks = _verb(add, "tasks", "List the tasks that a suite can ask, with source and splits.")
+    tasks.add_argument(
+        "--generators", action="store_true", help="list the names of reasoning-gym's instead"
+    )
+    fetch = _verb(add, "fetch", "Write a data task's questions; needs a network, or a file.")
+    fetch.add_argument("--task", required=True, help="see `alpharl tasks`")
+    fetch.add_argument("--split", choices=["validation", "test"], default="test")
+    fetch.add_argument("--data", help="local .json, .jsonl or .parquet instead of the Hub")
+    fetch.add_argument("--sha256", help="expected: of that file, or of the lines that are written")
+    fetch.add_argument("--out", type=Path, required=True, help="JSON lines; a .json beside it")
     suite = _verb(add, "suite", "Fix the questions of a suite.")
     suite.add_argument("--name", required=True)
     suite.add_argument("--spec", required=True, help="Suite as JSON")
+    suite.add_argument("--data", type=Path, help="folder of what `alpharl fetch` wrote")
     suite.add_argument("--out", type=Path, required=True)
     disjoint = _verb(add, "disjoint", "Refuse questions shared by validation and test suites.")
     disjoint.add_argument("--suites", type=Path, nargs="+", required=True)

@@ -7,6 +7,8 @@ traceback.
 
 from __future__ import annotations
 
+import difflib
+
 
 class AlpharlError(ValueError):
     """Base of all errors that a user can cause and mend."""
@@ -34,3 +36,11 @@ class UndefinedForecast(MethodError):
 
 class DeviceError(AlpharlError):
     """GPUs that a job asked for are not there."""
+
+
+def nearest(found: str, valid: list[str]) -> str:
+    """Words for an error: the nearest valid name if one is close, else all of them."""
+    close = difflib.get_close_matches(found, valid, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return "expected one of: " + ", ".join(valid)

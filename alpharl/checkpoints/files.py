@@ -13,8 +13,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 
-def write_atomic(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in place.
+def write_atomic(path: Path, write: Callable[[Path], Any], mode: int = 0o644) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in place with its access mode.
 
     A reader sees the old file or the whole new one, also after a kill.
     """
@@ -22,18 +22,21 @@ def write_atomic(path: Path, write: Callable[[Path], Any]) -> None:
     # Always the same name: what a killed process left is overwritten by the next try.
     partial = path.with_name(f".{path.name}.partial")
     try:
+        if mode != 0o644:
+            partial.unlink(missing_ok=True)
+            partial.touch(mode)  # before there is anything to read
         write(partial)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
-        partial.chmod(0o644)
+        partial.chmod(mode)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a text file atomically."""
-    write_atomic(path, lambda partial: partial.write_text(text))
+    write_atomic(path, lambda partial: partial.write_text(text), mode)
 
 
 def write_json(path: Path, data: Any) -> None:

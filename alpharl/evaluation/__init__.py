@@ -1,3 +1,5 @@
+FETCH_VERSION = 1
+"""Version of fetched questions; raised when their files would change."""
 SUITE_VERSION = 2
 """Version of a suite's file; raised when its questions would change."""
 SCORE_VERSION = 2

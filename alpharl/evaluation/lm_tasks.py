@@ -12,6 +12,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 
 from alpharl.errors import EvaluationError
+from alpharl.problems import PREFIX
 
 OWN_TASKS = Path(__file__).parent / "tasks"
 
@@ -27,6 +28,7 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     Raises:
         EvaluationError: no such task, or one whose answers are not generated.
     """
+    name = yaml_name(name)
     folders = [OWN_TASKS, *([Path(include_path)] if include_path else [])]
     manager = TaskManager(include_path=list(folders), include_defaults=False)
     if name not in manager.all_tasks:
@@ -44,6 +46,11 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
             "engines generate answers, so let the task ask for one"
         )
     return task
+
+
+def yaml_name(name: str) -> str:
+    """Name in its YAML file of a suite's task: all generators of reasoning-gym share one."""
+    return "reasoning_gym" if name.startswith(PREFIX) else name
 
 
 def questions_of(task: ConfigurableTask) -> list[tuple[str, str]]:

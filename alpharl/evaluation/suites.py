@@ -1,6 +1,6 @@
 """Suites on disk: the questions that a suite asks, fixed before anything is scored.
 
-suites/<suite>/suite.json     tasks, decoding settings, one digest per question
+suites/<suite>/suite.json     tasks, decoding settings, one digest per question; no text of any
 suites/<suite>/<task>.jsonl   the questions of generated problems
 """
 
@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from alpharl.checkpoints.files import write_json, write_text
-from alpharl.checkpoints.manifest import digest_json
+from alpharl.checkpoints.manifest import digest_file, digest_json
 from alpharl.errors import EvaluationError
 from alpharl.evaluation import SUITE_VERSION
-from alpharl.problems import PROBLEMS
+from alpharl.problems import get_problem, is_generated
+from alpharl.study.data_files import data_file, needs_data, role_of
+from alpharl.study.datasets import DATASETS
 from alpharl.study.suite import Suite, Task
 
 
@@ -45,19 +48,25 @@ _SETTINGS = {
 }  # fmt: skip
 
 
-def write_suite(name: str, suite: Suite, out: Path) -> None:
+def write_suite(name: str, suite: Suite, out: Path, data: Path | None = None) -> None:
     """Fix a suite's questions and write `suite.json`.
 
+    Args:
+        name: of the suite.
+        suite: its tasks and settings.
+        out: the file.
+        data: folder of fetched questions.
+
     Raises:
-        EvaluationError: a task is unknown, or has no question.
+        EvaluationError: a task is unknown, has no question, or its questions are not fetched.
     """
-    tasks = [_task_entry(task, suite, out.parent) for task in suite.tasks]
+    tasks = [_task_entry(task, suite, out.parent, data) for task in suite.tasks]
     head = {"version": SUITE_VERSION, "name": name, "role": suite.role}
     settings = suite.model_dump(include=_SETTINGS)
-    data = head | {"include_path": suite.include_path, "settings": settings, "tasks": tasks}
+    content = head | {"include_path": suite.include_path, "settings": settings, "tasks": tasks}
     # What counts as too much is no part of what is asked.
-    asked = data | {"settings": {**settings, "max_truncated": None}}
-    write_json(out, data | {"digest": digest_json(asked)})
+    asked = content | {"settings": {**settings, "max_truncated": None}}
+    write_json(out, content | {"digest": digest_json(asked)})
 
 
 def read_suite(path: Path) -> SuiteFiles:
@@ -93,45 +102,91 @@ def require_disjoint(suites: list[SuiteFiles]) -> dict[str, int]:
     return {suite.name: len(suite.questions) for suite in suites}
 
 
-def _task_entry(task: Task, suite: Suite, folder: Path) -> dict[str, Any]:
+def _task_entry(task: Task, suite: Suite, folder: Path, fetched: Path | None) -> dict[str, Any]:
     """One task's questions, with a digest of everything that its scores depend on."""
-    made = _generated(task, folder) if task.split is not None else _loaded(task, suite)
-    data, prompts, content = made
+    file: Path | None
+    if is_generated(task.task):
+        file, prompts, content = _generated(task, folder)
+    else:
+        _require_no_options(task)
+        file = _fetched(task, fetched) if needs_data(task) else None
+        prompts, content = _loaded(task, suite, file)
     if not prompts:
         raise EvaluationError(f"task '{task.task}': found no question, expected at least one")
-    digests = [hashlib.sha256(prompt.encode()).hexdigest()[:16] for prompt in prompts]
     return {
         "task": task.task,
-        "data": data,
+        # Relative, so that a results folder can be moved.
+        "data": file and os.path.relpath(file, folder),
+        "sha256": file and digest_file(file),
         "content": digest_json(content),
-        "private": False,
+        "private": task.task in DATASETS and DATASETS[task.task].private,
         "max_new_tokens": task.max_new_tokens or suite.max_new_tokens,
-        "questions": digests,
+        "questions": [hashlib.sha256(prompt.encode()).hexdigest()[:16] for prompt in prompts],
     }
 
 
-Questions = tuple[str | None, list[str], Any]
-"""File of the questions, if they are generated; their texts; what their scores depend on."""
-
-
-def _generated(task: Task, folder: Path) -> Questions:
-    """Questions of a problem's split, written as JSON lines."""
-    if task.task not in PROBLEMS or task.split is None:
+def _generated(task: Task, folder: Path) -> tuple[Path, list[str], Any]:
+    """Questions of a problem's split, written as JSON lines: file, texts, rows."""
+    problem = get_problem(task.task, task.options)
+    if task.split is None:
         raise EvaluationError(
-            f"task '{task.task}' has no split '{task.split}': only generated problems "
-            f"({', '.join(PROBLEMS)}) do; leave 'split' out"
+            f"task '{task.task}' lacks 'split': it makes questions for each of validation and "
+            "test; give one"
         )
-    rows = PROBLEMS[task.task].questions(task.split)[: task.limit]
-    name = f"{task.task}-{task.split}.jsonl"
-    write_text(folder / name, "".join(json.dumps(row) + "\n" for row in rows))
-    return name, [row["prompt"] for row in rows], rows
+    if task.data is not None:
+        raise EvaluationError(
+            f"task '{task.task}': found 'data', but it makes its own questions; leave 'data' out"
+        )
+    rows = problem.questions(task.split, task.limit)
+    name = f"{task.task}-{task.split}"
+    if task.options:
+        name += f"-{digest_json(task.options)[:8]}"
+    file = folder / f"{name}.jsonl"
+    write_text(file, "".join(json.dumps(row) + "\n" for row in rows))
+    return file, [row["prompt"] for row in rows], rows
 
 
-def _loaded(task: Task, suite: Suite) -> Questions:
+def _require_no_options(task: Task) -> None:
+    if task.options:
+        raise EvaluationError(
+            f"task '{task.task}': found options {', '.join(task.options)}, which only "
+            "reasoning-gym tasks (rg-...) take; leave them out"
+        )
+    if task.split is not None and not needs_data(task):
+        raise EvaluationError(
+            f"task '{task.task}' has no split '{task.split}': only addition, rg-<generator> "
+            "and public data sets do (see `alpharl tasks`); leave 'split' out, or give 'data'"
+        )
+
+
+def _fetched(task: Task, folder: Path | None) -> Path:
+    """The file of a data task's questions."""
+    if folder is None:
+        raise EvaluationError(
+            f"task '{task.task}' reads fetched questions; give the folder of `alpharl fetch` "
+            "with --data"
+        )
+    file = folder / data_file(task)
+    if not file.is_file():
+        raise EvaluationError(
+            f"task '{task.task}': found no {file}; run `alpharl fetch --task {task.task} "
+            f"--split {role_of(task)} --out {file}` or `snakemake --until fetch` on a machine with "
+            "network"
+        )
+    return file
+
+
+def _loaded(task: Task, suite: Suite, file: Path | None) -> tuple[list[str], Any]:
     """Documents of an lm-eval task; its answers and its whole config count as content."""
     from alpharl.evaluation.lm_tasks import load_task, questions_of
 
-    loaded = load_task(task.task, None, suite.include_path)
+    loaded = load_task(task.task, file and file.absolute(), suite.include_path)
     questions = questions_of(loaded)[: task.limit]
-    content = [questions, json.dumps(loaded.dump_config(), default=str)]
-    return None, [prompt for prompt, _ in questions], content
+    config = loaded.dump_config()
+    # Where files lie is no content, and neither is where functions lie in memory.
+    config.pop("fewshot_config", None)
+    (config.get("metadata") or {}).pop("config_source", None)
+    if file:
+        config.pop("dataset_kwargs")
+    content = [questions, json.dumps(config, default=str)]
+    return [prompt for prompt, _ in questions], content

@@ -20,8 +20,8 @@ _OPERANDS = range(100)
 _SUMS = 199
 
 
-def questions(split: Split) -> list[Question]:
-    """All questions of a split, in a fixed shuffled order: the first n are a fair sample.
+def questions(split: Split, limit: int | None = None) -> list[Question]:
+    """A split's questions, in a fixed shuffled order: the first `limit` are a fair sample.
 
     The three splits are disjoint and together hold all 10 000 operand pairs: 90 % to train on, and
     5 % each for validation and test.
@@ -30,18 +30,18 @@ def questions(split: Split) -> list[Question]:
     pairs.sort(key=lambda pair: _hash(f"order {pair[0]:02d}+{pair[1]:02d}"))
     return [
         Question(id=f"{a:02d}+{b:02d}", prompt=f"{a:02d}+{b:02d}=", answer=f"{a + b:03d}")
-        for a, b in pairs
+        for a, b in pairs[:limit]
     ]
 
 
-def extract(completion: str) -> str:
+def extract(completion: str, question: Question) -> str:
     """The answer a completion gives: what follows its last `=`, or all of it, without spaces."""
     return completion.rpartition("=")[2].strip()
 
 
-def is_correct(completion: str, answer: str) -> bool:
-    """Whether the completion's answer is the right one, compared as text."""
-    return extract(completion) == answer
+def is_correct(answer: str, question: Question) -> bool:
+    """Whether an extracted answer is the right one, compared as text."""
+    return answer == question["answer"]
 
 
 def examples(seed: int, direct_share: float, corrupted_share: float) -> Iterator[Example]:

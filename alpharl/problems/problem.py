@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, Protocol, TypedDict
+from typing import Literal, NotRequired, Protocol, TypedDict
 
 Split = Literal["train", "validation", "test"]
 
@@ -14,6 +14,8 @@ class Question(TypedDict):
     id: str
     prompt: str
     answer: str
+    entry: NotRequired[str]
+    """JSON of what grading needs beside the answer, of a problem that needs more."""
 
 
 class Example(TypedDict):
@@ -24,20 +26,24 @@ class Example(TypedDict):
 
 
 class Problem(Protocol):
-    """What training and evaluation need of a problem; a module can be one."""
+    """What evaluation needs of a problem, and a reward; a module can be one."""
+
+    def questions(self, split: Split, limit: int | None = None) -> list[Question]:
+        """A split's questions, in a fixed shuffled order: the first `limit` are a fair sample."""
+
+    def extract(self, completion: str, question: Question) -> str:
+        """The answer that a completion gives."""
+
+    def is_correct(self, answer: str, question: Question) -> bool:
+        """Whether an extracted answer is right."""
+
+
+class TaughtProblem(Problem, Protocol):
+    """A problem that a base can be trained on from nothing."""
 
     @property
     def MAX_NEW_TOKENS(self) -> int:
         """Tokens that the longest good completion takes, its end-of-sequence token included."""
-
-    def questions(self, split: Split) -> list[Question]:
-        """All questions of a split, in a fixed shuffled order: the first n are a fair sample."""
-
-    def extract(self, completion: str) -> str:
-        """The answer that a completion gives."""
-
-    def is_correct(self, completion: str, answer: str) -> bool:
-        """Whether the completion's answer is the right one."""
 
     def examples(self, seed: int, direct_share: float, corrupted_share: float) -> Iterator[Example]:
         """An endless stream of examples from the training split, the same for the same seed."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
+
+from alpharl.errors import nearest as nearest
 
 
 class Frozen(BaseModel):
@@ -30,11 +31,3 @@ class Frozen(BaseModel):
                     {"key": str(key), "hint": nearest(str(key), list(cls.model_fields))},
                 )
         return data
-
-
-def nearest(found: str, valid: list[str]) -> str:
-    """Words for an error: the nearest valid name if one is close, else all of them."""
-    close = difflib.get_close_matches(found, valid, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean '{close[0]}'?"
-    return "expected one of: " + ", ".join(valid)

@@ -106,6 +106,15 @@ class Paths:
         """Table of what bf16 storage alone does to a run's last update, with a CSV twin."""
         return f"{self.run(run)}/floor.parquet"
 
+    @property
+    def data_folder(self) -> str:
+        """Folder of fetched questions, which all studies share."""
+        return f"{self.study.results}/data"
+
+    def data(self, file: str) -> str:
+        """Fetched questions of a task; `file` is what `data_file` names it."""
+        return f"{self.data_folder}/{file}"
+
     def suite(self, suite: str) -> str:
         """A suite with its questions' digests."""
         return f"{self.root}/suites/{suite}/suite.json"

@@ -72,8 +72,11 @@ def rl_trainer(
 
 
 def _reward(problem: Problem) -> Callable[..., list[float]]:
-    def right_answer(completions: list[str], answer: list[str], **_: Any) -> list[float]:
-        return [float(problem.is_correct(*pair)) for pair in zip(completions, answer, strict=True)]
+    asked = {question["prompt"]: question for question in problem.questions("train")}
+
+    def right_answer(prompts: list[str], completions: list[str], **_: Any) -> list[float]:
+        pairs = zip(completions, (asked[prompt] for prompt in prompts), strict=True)
+        return [float(problem.is_correct(problem.extract(c, q), q)) for c, q in pairs]
 
     return right_answer
 
@@ -88,7 +91,7 @@ def _questions(problem: Problem, spec: TrainSpec, config: GRPOConfig) -> list[di
     generations = math.ceil(batches / (config.steps_per_generation * config.num_iterations))
     count = generations * config.generation_batch_size // config.num_generations
     stream = _shuffled(problem.questions("train"), spec.seed)
-    return [{"prompt": q["prompt"], "answer": q["answer"]} for q in islice(stream, count)]
+    return [{"prompt": q["prompt"]} for q in islice(stream, count)]
 
 
 def _shuffled(questions: list[Question], seed: int) -> Iterator[Question]:

@@ -9,7 +9,7 @@ VERBS = {
     "forecasts": ["forecast", "trust"],
     "models": ["export", "rank", "truth"],
     "runs": ["checkpoints", "manifest", "pretrain", "train"],
-    "scores": ["accuracy", "disjoint", "evaluate", "suite"],
+    "scores": ["accuracy", "disjoint", "evaluate", "fetch", "suite", "tasks"],
     "spectra": ["dynamics", "factors", "floor", "gram"],
     "study": ["check", "methods", "report"],
     "tokens": ["tokens"],

@@ -1,4 +1,4 @@
-"""Suites and scores: suite, disjoint, evaluate, accuracy."""
+"""Tasks, suites and scores: tasks, fetch, suite, disjoint, evaluate, accuracy."""
 
 from __future__ import annotations
 
@@ -17,12 +17,47 @@ if TYPE_CHECKING:
     from alpharl.study.suite import Evaluation
 
 
+def tasks(args: Namespace) -> None:
+    """List what a suite can ask."""
+    from alpharl.problems import PREFIX, PROBLEMS
+    from alpharl.study.datasets import DATASETS
+
+    if args.generators:
+        from alpharl.problems.reasoning_gym import generators
+
+        print("\n".join(PREFIX + name for name in generators()))
+        return
+    for name in PROBLEMS:
+        print(f"{name}\n  source: made here\n  splits: validation, test")
+    print(f"{PREFIX}<generator>\n  source: made here by reasoning-gym; names of the generators:")
+    print(
+        "    alpharl tasks --generators\n  splits: validation, test\n  options: the generator's own"
+    )
+    for name, known in DATASETS.items():
+        part = f", {known.name}" if known.name else ""
+        shown = "; its text is never shown" if known.private else ""
+        print(
+            f"{name}\n  source: {known.hub}{part} on the Hub\n  splits: {', '.join(known.splits)}"
+        )
+        print(f"  licence: {known.licence}{shown}")
+
+
+def fetch(args: Namespace) -> None:
+    """Write a data task's questions as JSON lines."""
+    from alpharl.evaluation.data import fetch as write
+    from alpharl.study.datasets import DATASETS
+    from alpharl.study.suite import Task
+
+    task = Task(task=args.task, split=args.split, data=args.data, sha256=args.sha256)
+    write(task, DATASETS, args.out)
+
+
 def suite(args: Namespace) -> None:
     """Fix a suite's questions."""
     from alpharl.evaluation.suites import write_suite
     from alpharl.study.suite import Suite
 
-    write_suite(args.name, Suite.model_validate_json(args.spec), args.out)
+    write_suite(args.name, Suite.model_validate_json(args.spec), args.out, args.data)
 
 
 def disjoint(args: Namespace) -> None:

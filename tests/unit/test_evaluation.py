@@ -167,7 +167,7 @@ def test_suite_digest_follows_the_answers(tmp_path):
     ("tasks", "message"),
     [
         ([{"task": "additoin"}], "task 'additoin': not found"),
-        ([{"task": "gsm8k", "split": "test"}], "task 'gsm8k' has no split 'test'"),
+        ([{"task": "mine", "split": "test"}], "task 'mine' has no split 'test'"),
     ],
 )
 def test_unknown_task_is_one_line(tmp_path, tasks, message):

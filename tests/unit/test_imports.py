@@ -108,7 +108,8 @@ def test_the_parser_sees_all_kinds_of_import(tmp_path, monkeypatch):
     assert imported_parts(file) == found
 
 
-HEAVY = ["torch", "transformers", "sklearn", "lm_eval", "peft", "trl", "datasets", "matplotlib"]
+HEAVY = ["torch", "transformers", "sklearn", "lm_eval", "peft", "trl", "datasets", "matplotlib",
+         "reasoning_gym"]  # fmt: skip
 
 
 def loaded_after(code: str) -> set[str]:
@@ -135,7 +136,7 @@ def test_import_leaves_heavy_libraries_alone(module):
     assert loaded_after(f"import {module}") == set()
 
 
-@pytest.mark.parametrize("verb", ["methods", "manifest"])
+@pytest.mark.parametrize("verb", ["methods", "tasks", "manifest"])
 def test_light_verbs_leave_heavy_libraries_alone(tmp_path, trajectory, verb):
     arguments = [verb]
     if verb == "manifest":

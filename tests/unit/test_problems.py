@@ -8,10 +8,12 @@ from itertools import islice
 from typing import get_args
 
 import pytest
-from alpharl.problems import PROBLEMS, addition
+from alpharl.errors import EvaluationError
+from alpharl.problems import PROBLEMS, Question, addition, get_problem
 from alpharl.study.training import ProblemName
 
 SPLITS = ("train", "validation", "test")
+QUESTION = Question(id="07+45", prompt="07+45=", answer="052")
 
 
 def operands(prompt: str) -> tuple[int, int]:
@@ -64,14 +66,27 @@ def test_the_first_questions_are_a_fair_sample() -> None:
     ],
 )
 def test_extract(completion: str, answer: str) -> None:
-    assert addition.extract(completion) == answer
+    assert addition.extract(completion, QUESTION) == answer
 
 
 def test_grader_compares_as_text() -> None:
-    assert addition.is_correct(">250=052", "052")
-    assert not addition.is_correct("52", "052")
-    assert not addition.is_correct(">052", "052")
-    assert not addition.is_correct("052=250", "052")
+    def right(completion: str) -> bool:
+        return addition.is_correct(addition.extract(completion, QUESTION), QUESTION)
+
+    assert right(">250=052") and right("052")
+    assert not any(map(right, ("52", ">052", "052=250")))
+
+
+def test_a_limit_takes_the_first_questions() -> None:
+    assert addition.questions("test", 7) == addition.questions("test")[:7]
+
+
+def test_problems_are_found_by_name() -> None:
+    assert get_problem("addition") is addition
+    with pytest.raises(EvaluationError, match="unknown problem 'adition', did you mean 'addition'"):
+        get_problem("adition")
+    with pytest.raises(EvaluationError, match="found options \\['digits'\\], but it takes none"):
+        get_problem("addition", {"digits": 3})
 
 
 def test_examples_keep_their_shares() -> None:
@@ -106,6 +121,6 @@ def test_registry_and_config_name_the_same_problems() -> None:
 def test_problems_and_recipes_need_no_torch() -> None:
     code = (
         "import sys, alpharl.problems, alpharl.study.training;"
-        "sys.exit(bool({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
+        "sys.exit(bool({'torch', 'transformers', 'numpy', 'reasoning_gym'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -38,9 +38,9 @@ class Workflow:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
 
-    def planned(self, config: dict[str, Any]) -> dict[str, int]:
+    def planned(self, config: dict[str, Any], *args: str) -> dict[str, int]:
         """Rule names and job counts of a dry run; empty when there is nothing to do."""
-        done = self.run(config, "-n")
+        done = self.run(config, "-n", *args)
         assert done.returncode == 0, done.stdout
         if "Nothing to be done" in done.stdout:
             return {}

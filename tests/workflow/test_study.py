@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.workflow.conftest import Workflow
+
 VARIANTS = {"score_rl_test_variants": 1, "score_sft_test_variants": 1}
 END = {"report": 1, "all": 1}
 
@@ -171,3 +173,18 @@ def test_a_missing_checkpoint_folder_is_one_line(finished, mini):
     assert done.returncode == 1
     assert "error: nowhere/2: no such checkpoint folder; check the path and the step" in done.stdout
     assert "Traceback" not in done.stdout.split("Logfile")[1].split("=====")[1]
+
+
+def test_only_data_tasks_are_fetched_once_each(tmp_path, mini):
+    """A dry run of a study that has no results yet."""
+    rows = tmp_path / "rows.json"
+    rows.write_text('[{"question": "1+1=", "answer": "2"}]')
+    config = mini()
+    workflow = Workflow(tmp_path)
+    assert "fetch" not in workflow.planned(config), "the demo's questions are made"
+    public = {"task": "gsm8k", "limit": 3}
+    config["suites"]["test"]["tasks"] += [public, {"task": "mine", "data": str(rows)}]
+    config["suites"]["more"] = {**config["suites"]["test"], "tasks": [{**public, "limit": 9}]}
+    assert workflow.planned(config, "--until", "fetch") == {"fetch": 2}
+    planned = workflow.planned(config)
+    assert (planned["fetch"], planned["suite"]) == (2, 3)

@@ -1,8 +1,47 @@
 # Suites, and scores of everything on them: one process per batch, one result file per variant.
-from alpharl.evaluation import SCORE_VERSION, SUITE_VERSION, TOKENS_VERSION
+from alpharl.evaluation import (
+    FETCH_VERSION,
+    SCORE_VERSION,
+    SUITE_VERSION,
+    TOKENS_VERSION,
+)
+from alpharl.study.data_files import fetched, role_of
+
+FETCHED = fetched(study.suites.values())
+
+
+# The only rule that needs a network: `snakemake --until fetch` on a login node runs it alone.
+rule fetch:
+    input:
+        # The user's own file, where the task names one.
+        local=lambda w: FETCHED[w.file].data or [],
+    output:
+        data=paths.data("{file}"),
+        about=paths.data("{file}.json"),
+    log:
+        paths.log("fetch/{file}"),
+    benchmark:
+        paths.benchmark("fetch/{file}")
+    wildcard_constraints:
+        file=one_of(FETCHED),
+    priority: 100
+    localrule: True
+    params:
+        task=lambda w: FETCHED[w.file].task,
+        split=lambda w: role_of(FETCHED[w.file]),
+        local=lambda w, input: [f"--data={input.local}"] if input.local else [],
+        sha256=lambda w: [f"--sha256={h}" for h in [FETCHED[w.file].sha256] if h],
+        version=FETCH_VERSION,
+    message:
+        "Fetching the questions {wildcards.file}"
+    shell:
+        "alpharl fetch --task {params.task:q} --split {params.split} {params.local:q} {params.sha256:q}"
+        " --out {output.data:q} 2> {log:q}"
 
 
 rule suite:
+    input:
+        data=lambda w: [paths.data(file) for file in fetched([study.suites[w.suite]])],
     output:
         suite=paths.suite("{suite}"),
     log:
@@ -13,11 +52,13 @@ rule suite:
     localrule: True
     params:
         spec=lambda w: study.suites[w.suite].model_dump_json(),
+        folder=paths.data_folder,
         version=SUITE_VERSION,
     message:
         "Fixing the questions of suite {wildcards.suite}"
     shell:
-        "alpharl suite --name {wildcards.suite} --spec {params.spec:q} --out {output.suite:q} 2> {log:q}"
+        "alpharl suite --name {wildcards.suite} --spec {params.spec:q} --data {params.folder:q}"
+        " --out {output.suite:q} 2> {log:q}"
 
 
 rule disjoint:

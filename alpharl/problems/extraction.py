@@ -1,0 +1,65 @@
+r"""Finds the answer in what a model wrote: `\boxed{}`, `<answer>`, "the answer is", or the end."""
+
+from __future__ import annotations
+
+import re
+
+_TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
+_SAID = re.compile(r"(?:\banswer\s+is\b:?|\banswer\s*:)([^\n]*)", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+_PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_SENTENCE_END = re.compile(r"[.;]\s")
+
+
+def extract_answer(completion: str, numeric: bool) -> str:
+    r"""The answer of a completion, by the first of these that it has.
+
+    The last `\boxed{...}`; the last `<answer>...</answer>`, closed or not; the rest of the line
+    after the last "answer is" or "Answer:"; the last number if the answer is numeric; the last
+    line. Of a numeric answer, only its number is given, without commas.
+    """
+    said = _trimmed(_last(_SAID, completion))
+    for found in (_last_boxed(completion), _last(_TAGGED, completion), said):
+        if found:
+            return _number(_SENTENCE_END.split(found)[0]) or found if numeric else found
+    if numeric:
+        return _number(completion)
+    return completion.strip().rpartition("\n")[2].strip()
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is one number, written as `extract_answer` writes it."""
+    return _PLAIN_NUMBER.fullmatch(text) is not None
+
+
+def _number(text: str) -> str:
+    """The last number of a text, or nothing."""
+    found = _NUMBER.findall(text)
+    return found[-1].replace(",", "").replace("−", "-") if found else ""
+
+
+def _last(pattern: re.Pattern[str], text: str) -> str:
+    """The group of a pattern's last match that is not blank, or nothing."""
+    found = [group.strip() for group in pattern.findall(text)]
+    return next((group for group in reversed(found) if group), "")
+
+
+def _trimmed(text: str) -> str:
+    """A text without emphasis around it and without the full stop of its sentence."""
+    return text.strip(" *$`").removesuffix(".").strip(" *$`")
+
+
+def _last_boxed(text: str) -> str:
+    r"""What the last `\boxed{` holds up to its own closing brace, or nothing.
+
+    A `\text{}` around all of it is taken off.
+    """
+    begin = text.rfind("\\boxed{") + len("\\boxed")
+    depth = 0
+    for at in range(begin, len(text)) if "\\boxed{" in text else ():
+        depth += {"{": 1, "}": -1}.get(text[at], 0)
+        if depth == 0:
+            inside = text[begin + 1 : at].strip()
+            whole = re.fullmatch(r"\\text\{([^{}]*)\}", inside)
+            return whole[1].strip() if whole else inside
+    return ""

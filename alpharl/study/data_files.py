@@ -1,0 +1,47 @@
+"""Which tasks read fetched questions, and what the files are called. Torch-free."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from alpharl.errors import StudyError
+from alpharl.study.datasets import DATASETS, Role
+from alpharl.study.suite import Suite, Task
+
+
+def needs_data(task: Task) -> bool:
+    """Whether a task's questions are fetched: a public data set, or a local file of the user's."""
+    return task.data is not None or task.task in DATASETS
+
+
+def role_of(task: Task) -> Role:
+    """The part of the data that a task asks; `test` unless it says otherwise."""
+    return task.split or "test"
+
+
+def data_file(task: Task) -> str:
+    """Name of the file that a data task's questions are fetched into."""
+    name = f"{task.task}-{role_of(task)}"
+    if task.data is not None:
+        name += f"-{hashlib.sha256(task.data.encode()).hexdigest()[:8]}"
+    return f"{name}.jsonl"
+
+
+def fetched(suites: Iterable[Suite]) -> dict[str, Task]:
+    """The files that suites read, each with a task that says where it comes from.
+
+    Raises:
+        StudyError: two tasks expect different contents of the same file.
+    """
+    found: dict[str, Task] = {}
+    for task in (task for suite in suites for task in suite.tasks if needs_data(task)):
+        known = found.setdefault(data_file(task), task)
+        if known.sha256 is None:
+            found[data_file(task)] = task
+        elif task.sha256 not in (None, known.sha256):
+            raise StudyError(
+                f"task '{task.task}': found sha256 {known.sha256} and {task.sha256} for the same "
+                "data, expected one; correct the wrong one"
+            )
+    return found
