@@ -1,0 +1,74 @@
+"""Adapters against the same updates merged into the model: what scoring itself adds.
+
+An adapter is computed beside the weights; merged, the sum is rounded to the model's dtype, in which
+a small update can vanish. Both are the same variant, so any difference between them is an error of
+the other numbers in the report that no standard error covers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from alpharl.report.collect import Results
+from alpharl.report.columns import (
+    comparisons_note,
+    difference_columns,
+    difference_names,
+    with_holm,
+)
+from alpharl.report.tables import Column, Table, table
+from alpharl.report.words import apart, plus_minus
+
+_COLUMNS = [
+    "run", "suite", "adapter", "merged", "n", "adapter_accuracy", "adapter_stderr",
+    "merged_accuracy", "merged_stderr", *difference_names("difference"), "changed",
+]  # fmt: skip
+
+
+def adapter_of(variant: str) -> str | None:
+    """Name of the adapter that a variant is the merged twin of; None where it is no such twin."""
+    name, found = re.subn(r"-merged(?=@)", "", variant)
+    return name if found else None
+
+
+def merged_frame(results: Results) -> pd.DataFrame:
+    """Per merged twin: both accuracies, the paired difference merged − adapter, questions changed.
+
+    Empty where the study has none.
+    """
+    rows = []
+    for (run, suite, name), merged in results.scores.items():
+        twin = adapter_of(name)
+        if twin is None:
+            continue
+        adapter = results.scores[run, suite, twin]
+        changed = np.count_nonzero(merged.correct_n != adapter.correct_n)
+        rows.append(
+            {
+                **{"run": run, "suite": suite, "adapter": twin, "merged": name},
+                **{"n": len(merged.correct_n), "changed": changed},
+                **{"adapter_accuracy": adapter.accuracy, "adapter_stderr": adapter.stderr},
+                **{"merged_accuracy": merged.accuracy, "merged_stderr": merged.stderr},
+                **difference_columns("difference", merged, adapter),
+            }
+        )
+    return with_holm(pd.DataFrame(rows, columns=_COLUMNS), ["difference"], [])
+
+
+def merged_table(frame: pd.DataFrame) -> Table:
+    """The frame as the page shows it."""
+    columns = [
+        Column("run", lambda r: r.run, kind="word"),
+        Column("suite", lambda r: r.suite, kind="word"),
+        Column("variant", lambda r: r.adapter, kind="word"),
+        Column("adapter ± se", lambda r: plus_minus(r.adapter_accuracy, r.adapter_stderr)),
+        Column("merged ± se", lambda r: plus_minus(r.merged_accuracy, r.merged_stderr)),
+        Column("merged − adapter [95 %]", lambda r: apart(r, "difference")),
+        Column("questions changed", lambda r: f"{r.changed} of {r.n}"),
+    ]
+    note = comparisons_note(frame, ["difference"])
+    return replace(table(frame, columns, group="run"), notes=(note,))
