@@ -61,26 +61,28 @@ def gains_frame(results: Results) -> pd.DataFrame:
 
     `truncated` is the largest share of answers cut off of any checkpoint.
     """
-    rows = []
-    for run in results.study.runs:
-        for suite, spec in results.study.suites.items():
-            base, full = _ends(results, run, suite)
-            gain = difference(full.correct_n, base.correct_n)
-            steps = [0, *results.plan.steps(run)]
-            scores = [results.scores[run, suite, f"step-{step}"] for step in steps]
-            truncated = max(score.raw["truncated"] for score in scores)
-            rows.append(
-                {
-                    **{"run": run, "suite": suite, "role": spec.role, "n": len(base.correct_n)},
-                    **{"samples": spec.samples, "last_step": steps[-1]},
-                    **{"base": base.accuracy, "base_stderr": base.stderr},
-                    **{"full": full.accuracy, "full_stderr": full.stderr},
-                    **{"gain": gain.value, "gain_se": gain.se},
-                    **{"truncated": truncated, "over_budget": truncated > spec.max_truncated},
-                    "defined": gain.value > 2 * gain.se,
-                }
-            )
+    rows = [
+        _gain_row(results, run, suite)
+        for run in results.study.runs
+        for suite in results.study.suites
+    ]
     return pd.DataFrame(rows)
+
+
+def _gain_row(results: Results, run: str, suite: str) -> dict[str, Any]:
+    base, full = _ends(results, run, suite)
+    spec, gain = results.study.suites[suite], difference(full.correct_n, base.correct_n)
+    steps = [0, *results.plan.steps(run)]
+    truncated = max(results.scores[run, suite, f"step-{s}"].raw["truncated"] for s in steps)
+    return {
+        **{"run": run, "suite": suite, "role": spec.role, "n": len(base.correct_n)},
+        **{"samples": spec.samples, "last_step": steps[-1]},
+        **{"base": base.accuracy, "base_stderr": base.stderr},
+        **{"full": full.accuracy, "full_stderr": full.stderr},
+        **{"gain": gain.value, "gain_se": gain.se},
+        **{"truncated": truncated, "over_budget": truncated > spec.max_truncated},
+        "defined": gain.value > 2 * gain.se,
+    }
 
 
 def recovery_frame(results: Results) -> pd.DataFrame:

@@ -34,7 +34,10 @@ def engines(results: Results) -> list[str]:
         libraries = ", ".join(f"{name} {v}" for name, v in sorted(score.raw["versions"].items()))
         engine = f"{score.raw['engine']} in {score.raw['dtype']} ({libraries})"
         counts[engine] = counts.get(engine, 0) + 1
-    return [f"{engine}: {count} scores" for engine, count in counts.items()]
+    return [
+        f"{engine}: {count} {'score' if count == 1 else 'scores'}"
+        for engine, count in counts.items()
+    ]
 
 
 def warnings(results: Results) -> list[str]:
