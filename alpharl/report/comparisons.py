@@ -20,7 +20,6 @@ from alpharl.report.columns import (
     with_holm,
 )
 from alpharl.report.cost import balance
-from alpharl.report.merged import adapter_of
 from alpharl.report.statistics import UNDEFINED, difference, gain_recovery, retention
 from alpharl.report.words import variant_label
 from alpharl.study.depth import Depth
@@ -133,7 +132,7 @@ def rank_heads(results: Results, run: str) -> list[dict[str, Any]]:
     Merged twins of adapters are left out: they have a table of their own.
     """
     last = results.plan.steps(run)[-1]
-    variants = [v for v in results.plan.rank_variants(run) if adapter_of(v.name) is None]
+    variants = [v for v in results.plan.rank_variants(run) if not v.recipe.merged]
     heads = [_end("step-0", "base", 0), *(_head(variant, last) for variant in variants)]
     return [*heads, _end(f"step-{last}", "full run", last)]
 

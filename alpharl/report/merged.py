@@ -7,8 +7,8 @@ the other numbers in the report that no standard error covers.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,34 +29,32 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def adapter_of(variant: str) -> str | None:
-    """Name of the adapter that a variant is the merged twin of; None where it is no such twin."""
-    name, found = re.subn(r"-merged(?=@)", "", variant)
-    return name if found else None
-
-
 def merged_frame(results: Results) -> pd.DataFrame:
     """Per merged twin: both accuracies, the paired difference merged − adapter, questions changed.
 
     Empty where the study has none.
     """
-    rows = []
-    for (run, suite, name), merged in results.scores.items():
-        twin = adapter_of(name)
-        if twin is None:
-            continue
-        adapter = results.scores[run, suite, twin]
-        changed = np.count_nonzero(merged.correct_n != adapter.correct_n)
-        rows.append(
-            {
-                **{"run": run, "suite": suite, "adapter": twin, "merged": name},
-                **{"n": len(merged.correct_n), "changed": changed},
-                **{"adapter_accuracy": adapter.accuracy, "adapter_stderr": adapter.stderr},
-                **{"merged_accuracy": merged.accuracy, "merged_stderr": merged.stderr},
-                **difference_columns("difference", merged, adapter),
-            }
-        )
+    rows = [
+        _row(results, run, suite, variant.name)
+        for run in results.study.runs
+        for suite in results.study.test_suites
+        for variant in results.plan.rank_variants(run)
+        if variant.recipe.merged
+    ]
     return with_holm(pd.DataFrame(rows, columns=_COLUMNS), ["difference"], [])
+
+
+def _row(results: Results, run: str, suite: str, name: str) -> dict[str, Any]:
+    twin = name.replace("-merged@", "@")
+    merged, adapter = (results.scores[run, suite, one] for one in (name, twin))
+    return {
+        **{"run": run, "suite": suite, "adapter": twin, "merged": name},
+        **{"n": len(merged.correct_n)},
+        **{"adapter_accuracy": adapter.accuracy, "adapter_stderr": adapter.stderr},
+        **{"merged_accuracy": merged.accuracy, "merged_stderr": merged.stderr},
+        **difference_columns("difference", merged, adapter),
+        "changed": np.count_nonzero(merged.correct_n != adapter.correct_n),
+    }
 
 
 def merged_table(frame: pd.DataFrame) -> Table:

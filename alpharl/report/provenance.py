@@ -97,9 +97,18 @@ def _decoding(settings: dict[str, Any]) -> str:
         words += [f"top-k {settings['top_k']}"] if settings["top_k"] else []
         count = settings["samples"]
         words += [f"{count} sample{'s' if count > 1 else ''} per question, seed {settings['seed']}"]
-    words.append(f"at most {number(settings['max_new_tokens'], 0)} tokens")
+    words += [_budgets(settings["max_new_tokens"])]
+    words += ["chat template"] if settings["chat_template"] else []
     stops = " ".join(repr(stop) for stop in settings["stop"])
     return ", ".join([*words, f"stop at {stops}"] if stops else words)
+
+
+def _budgets(tokens: dict[str, int]) -> str:
+    """The token budget, or that of each task where they differ."""
+    if len(set(tokens.values())) == 1:
+        return f"at most {number(min(tokens.values()), 0)} tokens"
+    each = [f"{number(count, 0)} ({task})" for task, count in tokens.items()]
+    return f"at most {', '.join(each)} tokens"
 
 
 def sources_table(results: Results) -> Table:

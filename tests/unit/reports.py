@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from alpharl.evaluation.runner import UNDEFINED as UNDEFINED_SCORE
 from alpharl.evaluation.statistics import Graded, per_task, summarize
 from alpharl.study.config import Study, parse_study
 from alpharl.study.plan import ForecastVariant, Plan
@@ -61,7 +62,7 @@ SECONDS = {
 }
 UNDEFINED = "alpharl-paper@0.2"
 SEED_NOTE = "answers do not depend on the batch"
-DECODING = {"temperature", "top_p", "top_k", "samples", "seed", "max_new_tokens", "stop"}
+DECODING = {"temperature", "top_p", "top_k", "samples", "seed", "stop", "chat_template"}
 REASON = "accuracy does not change inside the window"
 
 
@@ -225,16 +226,18 @@ class Tree:
         names = [task.task for task in spec.tasks]
         tasks = [names[i * len(names) // QUESTIONS] for i in range(QUESTIONS)]
         numbers = {**summarize(graded), "tasks": per_task(graded, tasks), "truncated": 0.01}
-        ids = [f"q{i}" for i in range(QUESTIONS)]
+        numbers |= {"question_ids": [f"q{i}" for i in range(QUESTIONS)]}
         if variant.startswith(UNDEFINED):
-            numbers = {"n": 0, "accuracy": None, "stderr": None, "truncated": None, "correct": []}
-            ids = []
+            numbers = UNDEFINED_SCORE
         score = {
             **{"variant": variant, "run": run, "suite": suite, "role": spec.role},
-            **{**numbers, "question_ids": ids, "model_digest": "m", "seconds": 3.0},
+            **{**numbers, "model_digest": "m", "seconds": 3.0},
             **{"suite_digest": "abc", "engine": "hf", "dtype": "float32"},
             **{"versions": {"torch": "2.9", "lm-eval": "0.4"}, "seed_note": SEED_NOTE},
-            "decoding": spec.model_dump(include=DECODING),
+            "decoding": {
+                **spec.model_dump(include=DECODING),
+                "max_new_tokens": {t.task: t.max_new_tokens or 256 for t in spec.tasks},
+            },
         }
         self.write(self.plan.paths.score(run, suite, variant), score)
 

@@ -15,7 +15,6 @@ import pytest
 from alpharl.report import merged, provenance, score_tables, write_report
 from alpharl.report.collect import Results, collect
 from alpharl.report.columns import comparisons_note, difference_columns, with_holm
-from alpharl.report.html import Page, draw
 from alpharl.report.statistics import Estimate, difference, holm, p_value
 from alpharl.report.tables import Table
 from alpharl.report.words import apart, comparisons
@@ -27,7 +26,7 @@ from tests.unit.reports import CONFIG, LAST, QUESTIONS, SEED_NOTE, Tree, row_of
 SAMPLES = 4
 SAMPLED = {
     "role": "test",
-    "tasks": [{"task": "addition", "split": "test"}, {"task": "gsm8k"}],
+    "tasks": [{"task": "addition", "split": "test"}, {"task": "gsm8k", "max_new_tokens": 3000}],
     **{"temperature": 0.6, "top_p": 0.95, "samples": SAMPLES, "stop": ["Q:"]},
 }
 SMALL: dict[str, Any] = {
@@ -301,29 +300,30 @@ def test_too_many_cut_answers_are_flagged(tmp_path: Path) -> None:
 # --- adapters and their merged twins ---
 
 
-def test_a_merged_twin_stands_beside_its_adapter(results: Results) -> None:
-    name, twin = f"rank-1-merged@{LAST}", f"rank-1@{LAST}"
-    adapter = results.scores["grpo", "test", twin]
-    correct = adapter.correct_n.copy()
-    correct[:7] = 1 - correct[:7]
-    scored = replace(adapter, variant=name, correct_n=correct, accuracy=float(correct.mean()))
-    results = replace(results, scores={**results.scores, ("grpo", "test", name): scored})
-    frames = compute(results)
-    row = row_of(frames["merged"], adapter=twin)
-    expected = difference(correct, adapter.correct_n)
-    assert (row.merged, row.n, row.changed) == (name, QUESTIONS, 7)
-    assert (row.difference, row.difference_se) == (expected.value, expected.se)
-    assert row.difference_holm == pytest.approx(p_value(expected)), "one comparison alone"
-    assert cells(merged.merged_table(frames["merged"]), "questions changed") == ["7 of 200"]
-    page = Page(results, frames, draw(results, frames)).render()
-    assert "Adapter against merged model" in page and "<td>" not in page
-
-
-def test_only_names_of_merged_twins_have_an_adapter() -> None:
-    assert merged.adapter_of("rank-1-merged@120") == "rank-1@120"
-    assert merged.adapter_of("rank-4x0.5-merged@12") == "rank-4x0.5@12"
-    assert merged.adapter_of("rank-1@120") is None
-    assert merged.adapter_of("step-120") is None
+def test_a_merged_twin_stands_beside_its_adapter(tmp_path: Path) -> None:
+    tree = Tree(tmp_path, **SMALL, ablation={"ranks": [1, 4], "merged": [1, 4]})
+    for k, changed in ((1, 7), (4, 0)):
+        paths = [
+            tree.plan.paths.score("grpo", "test", f"rank-{k}{m}@{LAST}") for m in ("", "-merged")
+        ]
+        score = json.loads(Path(paths[0]).read_text())
+        score["correct"] = [1 - c if i < changed else c for i, c in enumerate(score["correct"])]
+        tree.write(twin, score)
+    page = words_of(write_report(tree.study))
+    frame = tree.table("merged")
+    row = row_of(frame, adapter=f"rank-1@{LAST}")
+    adapter_n = tree.correct["grpo", "test", f"rank-1@{LAST}"]
+    merged_n = np.where(np.arange(QUESTIONS) < 7, 1 - adapter_n, adapter_n)
+    expected = difference(merged_n, adapter_n)
+    assert (row.merged, row.n, row.changed) == (f"rank-1-merged@{LAST}", QUESTIONS, 7)
+    assert row.difference == pytest.approx(expected.value, rel=1e-4)
+    assert row.difference_se == pytest.approx(expected.se, rel=1e-4)
+    assert row.difference_holm == pytest.approx(min(1, 2 * p_value(expected)), rel=1e-4)
+    same = row_of(frame, adapter=f"rank-4@{LAST}")
+    assert (same.difference, same.difference_p, same.changed) == (0, 1, 0)
+    assert cells(merged.merged_table(frame), "questions changed") == ["7 of 200", "0 of 200"]
+    assert "Adapter against merged model" in page
+    assert not tree.table("recovery")["variant"].str.contains("merged").any(), "not twice"
 
 
 # --- engines and decoding ---
@@ -334,8 +334,8 @@ def test_the_page_names_engine_versions_and_decoding(sampled: Tree) -> None:
     scores = len(list((sampled.root / "runs").rglob("scores/*/*.json")))
     assert f"Scored by hf in float32 (lm-eval 0.4, torch 2.9): {scores} scores." in page
     assert (
-        "temperature 0.6, top-p 0.95, 4 samples per question, seed 0, at most 256 tokens, "
-        "stop at &#39;Q:&#39;"
+        "temperature 0.6, top-p 0.95, 4 samples per question, seed 0, at most 256 (addition), "
+        "3 000 (gsm8k) tokens, stop at &#39;Q:&#39;"
     ) in page
     assert f"greedy, at most 256 tokens<small>{SEED_NOTE}</small>" in page
 
