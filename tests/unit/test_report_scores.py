@@ -303,10 +303,9 @@ def test_too_many_cut_answers_are_flagged(tmp_path: Path) -> None:
 def test_a_merged_twin_stands_beside_its_adapter(tmp_path: Path) -> None:
     tree = Tree(tmp_path, **SMALL, ablation={"ranks": [1, 4], "merged": [1, 4]})
     for k, changed in ((1, 7), (4, 0)):
-        paths = [
-            tree.plan.paths.score("grpo", "test", f"rank-{k}{m}@{LAST}") for m in ("", "-merged")
-        ]
-        score = json.loads(Path(paths[0]).read_text())
+        names = (f"rank-{k}@{LAST}", f"rank-{k}-merged@{LAST}")
+        adapter, twin = (tree.plan.paths.score("grpo", "test", name) for name in names)
+        score = json.loads(Path(adapter).read_text())
         score["correct"] = [1 - c if i < changed else c for i, c in enumerate(score["correct"])]
         tree.write(twin, score)
     page = words_of(write_report(tree.study))
