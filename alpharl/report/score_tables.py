@@ -100,18 +100,24 @@ def forecasts(frame: pd.DataFrame) -> list[Table]:
 def _forecast_columns(frame: pd.DataFrame) -> list[Column]:
     return [
         Column("window", lambda r: f"{r.window} (to {r.through})", kind="word"),
-        Column("method", _method, kind="word"),
+        Column("method", _method, kind="text"),
         *_accuracy(frame),
         _RETENTION,
         _RECOVERY,
-        Column("difference to last [95 %]", lambda r: apart(r, "difference")),
-        Column("difference to full run [95 %]", lambda r: apart(r, "full_difference")),
+        Column("difference to last [95 %]", lambda r: _stacked(r, "difference")),
+        Column("difference to full run [95 %]", lambda r: _stacked(r, "full_difference")),
         Column("norm ratio", lambda r: number(r.norm_ratio, 2)),
         Column("weight error", _weight_error),
         _TRUNCATED,
         Column("steps saved", lambda r: number(r.steps_saved, 0)),
         Column("seconds saved", lambda r: number(r.seconds_saved, 0)),
     ]
+
+
+def _stacked(row: Any, name: str) -> Cell:
+    """A paired difference above its interval: this table is wide."""
+    value, bracket, ends = apart(row, name).partition("[")
+    return Cell(value.strip(), bracket + ends)
 
 
 def _weight_error(row: Any) -> Cell:
