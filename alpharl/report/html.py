@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +10,22 @@ import jinja2
 import pandas as pd
 import yaml
 
-from alpharl.report import figures, fits, floor, pca, tables, words
+from alpharl.report import (
+    figures,
+    fits,
+    floor,
+    merged,
+    pca,
+    provenance,
+    score_tables,
+    tables,
+    words,
+)
 from alpharl.report.collect import Results
 from alpharl.report.verdicts import verdicts
 from alpharl.study.config import Study
 
 _HERE = Path(__file__).parent
-_SOFTWARE = ("alpharl", "torch", "transformers", "lm-eval")
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,14 @@ class Page:
             "study": study.study,
             "style": (_HERE / "style.css").read_text("utf-8"),
             "figures": self.figures,
+            "csvs": list(frames),
             "notice": words.toy_notice(self.results),
             "verdicts": verdicts(self.results, frames["forecasts"]),
             "summary": words.summary(frames["gains"], frames["recovery"], frames["forecasts"]),
             "comparisons": words.comparisons(frames["forecasts"]),
-            "software": software(),
+            "warnings": provenance.warnings(self.results),
+            "engines": provenance.engines(self.results),
+            "software": provenance.software(),
             "target_accuracy": study.forecast.target_accuracy,
             "config": resolved(study),
         }
@@ -59,19 +69,21 @@ class Page:
     def _tables(self) -> dict[str, Any]:
         frames = self.frames
         return {
-            "gains": tables.gains(frames["gains"]),
-            "recovery": tables.recovery(frames["recovery"]),
+            "gains": score_tables.gains(frames["gains"]),
+            "recovery": score_tables.recovery(frames["recovery"]),
+            "tasks": score_tables.tasks(frames["tasks"]) if "tasks" in frames else [],
+            "merged": merged.merged_table(frames["merged"]) if "merged" in frames else None,
             "spectrum": tables.spectrum(frames["spectrum"]),
             "floors": floor.floor_tables(frames["floor"]),
-            "forecasts": tables.forecasts(frames["forecasts"]),
+            "forecasts": score_tables.forecasts(frames["forecasts"]),
             "linearity": fits.linearity(frames["linearity"]),
             "modules": fits.modules_tables(frames["linearity_modules"]),
             "pca": pca.pca_table(frames["pca"]),
             "stages": tables.stages(frames["cost_stages"]),
             "runs": tables.runs(frames["cost_runs"]),
             "savings": tables.savings(frames["forecasts"]),
-            "suites": _suites(self.results),
-            "sources": _sources(self.results),
+            "suites": provenance.suites_table(self.results),
+            "sources": provenance.sources_table(self.results),
         }
 
 
@@ -96,68 +108,3 @@ def draw(results: Results, frames: dict[str, pd.DataFrame]) -> dict[str, str]:
     if "amplitudes" in frames:
         made["amplitudes"] = figures.amplitudes(frames["amplitudes"], frames["gains"])
     return made
-
-
-def software() -> list[tuple[str, str]]:
-    """Packages that make the numbers, with their versions."""
-    return [(name, _version(name)) for name in _SOFTWARE]
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _suites(results: Results) -> tables.Table:
-    """The suites as they were scored."""
-    rows = []
-    for name, spec in results.study.suites.items():
-        raws = [score.raw for key, score in results.scores.items() if key[1] == name]
-        rows.append(
-            {
-                **{"suite": name, "role": spec.role, "n": raws[0]["n"]},
-                "tasks": ", ".join(f"{t.task} {t.split or ''}".strip() for t in spec.tasks),
-                **{key: _distinct(raws, key) for key in ("suite_digest", "engine", "dtype")},
-            }
-        )
-    columns = [
-        tables.Column("suite", lambda r: r.suite, kind="word"),
-        tables.Column("role", lambda r: r.role, kind="word"),
-        tables.Column("tasks", lambda r: r.tasks, kind="word"),
-        tables.Column("questions", lambda r: str(r.n)),
-        tables.Column("engine", lambda r: f"{r.engine}, {r.dtype}", kind="word"),
-        tables.Column("digest", lambda r: r.suite_digest[:16], kind="word"),
-    ]
-    return tables.table(pd.DataFrame(rows), columns)
-
-
-def _distinct(raws: Iterable[dict[str, Any]], key: str) -> str:
-    return ", ".join(sorted({str(raw[key]) for raw in raws}))
-
-
-def _sources(results: Results) -> tables.Table:
-    """Where each run's base and checkpoints came from."""
-    rows = []
-    for name, spec in results.study.runs.items():
-        steps = results.plan.steps(name)
-        saved = results.checkpoints[results.checkpoints["run"] == name]
-        rows.append(
-            {
-                **{"run": name, "base": spec.base, "steps": f"{steps[0]} to {steps[-1]}"},
-                "source": spec.checkpoints
-                or f"trained here, {spec.train and spec.train.algorithm}",
-                "checkpoints": len(steps),
-                "digest": saved["digest"].iloc[-1],
-            }
-        )
-    columns = [
-        tables.Column("run", lambda r: r.run, kind="word"),
-        tables.Column("base", lambda r: r.base, kind="word"),
-        tables.Column("source", lambda r: r.source, kind="word"),
-        tables.Column("checkpoints", lambda r: str(r.checkpoints)),
-        tables.Column("steps", lambda r: r.steps),
-        tables.Column("digest of the last", lambda r: r.digest[:16], kind="word"),
-    ]
-    return tables.table(pd.DataFrame(rows), columns)

@@ -7,6 +7,7 @@ another training seed would.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ Outcomes = NDArray[np.float64]
 
 Z95 = 1.959964
 """Half width of a 95 % normal interval in standard errors."""
+LEVEL = 0.05
+"""Below it a p value is a finding; an adjusted one, a finding among many."""
 
 
 @dataclass(frozen=True)
@@ -76,3 +79,30 @@ def _standard_error(values_n: Outcomes) -> float:
     if len(values_n) < 2:
         return float("nan")
     return float(values_n.std(ddof=1) / np.sqrt(len(values_n)))
+
+
+def p_value(estimate: Estimate) -> float:
+    """Two-sided p that the true number is 0, by the normal approximation; nan where undefined.
+
+    Agrees with the 95 % interval: below 0.05 just where that excludes 0. Without any spread, a
+    difference is sure (p 0) or there is none (p 1).
+    """
+    if math.isnan(estimate.value) or math.isnan(estimate.se):
+        return float("nan")
+    if estimate.se == 0:
+        return 1.0 if estimate.value == 0 else 0.0
+    return math.erfc(abs(estimate.value) / estimate.se / math.sqrt(2))
+
+
+def holm(p_m: Outcomes) -> Outcomes:
+    """P values adjusted for m comparisons made together (Holm 1979, step-down Bonferroni).
+
+    The i-th smallest is multiplied by m − i + 1 and is at least as large as those before it.
+    Rejecting below 0.05 makes a false finding among the m at most 5 % likely, however they depend
+    on each other. A nan is no comparison and stays nan.
+    """
+    adjusted_m = np.full(p_m.shape, np.nan)
+    order = np.argsort(p_m)[: np.count_nonzero(~np.isnan(p_m))]
+    factors = np.arange(len(order), 0, -1)
+    adjusted_m[order] = np.minimum(1.0, np.maximum.accumulate(p_m[order] * factors))
+    return adjusted_m

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import json
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
 from alpharl.report.frames import groups, records
 from alpharl.report.spectrum import TOPS
-from alpharl.report.words import (
-    DASH,
-    interval,
-    number,
-    plus_minus,
-    recovered,
-    signed,
-    verdict,
-)
-from alpharl.study.recipes import CONTROLS
+from alpharl.report.words import number
 
 
 @dataclass(frozen=True)
@@ -76,140 +65,6 @@ def _spans(values: list[Any]) -> dict[int, int]:
 
 def _cell(shown: str | Cell) -> Cell:
     return shown if isinstance(shown, Cell) else Cell(shown)
-
-
-def by_run(frame: pd.DataFrame, columns: list[Column], group: str | None = None) -> list[Table]:
-    """One table per run and test suite."""
-    return [
-        table(part, columns, f"{run} · {suite}", group)
-        for (run, suite), part in groups(frame, ["run", "suite"])
-    ]
-
-
-_ACCURACY = Column("accuracy ± se", lambda r: plus_minus(r.accuracy, r.stderr))
-_RETENTION = Column("retention ± se", lambda r: plus_minus(r.retention, r.retention_se))
-_RECOVERY = Column("gain recovery ± se", recovered)
-_TRUNCATED = Column("cut off", lambda r: number(r.truncated, 2))
-
-
-def gains(frame: pd.DataFrame) -> Table:
-    """Base, full run and gain, per run and suite."""
-    columns = [
-        Column("run", lambda r: r.run, kind="word"),
-        Column("suite", lambda r: Cell(r.suite, "" if r.suite == r.role else r.role), kind="word"),
-        Column("questions", lambda r: str(r.n)),
-        Column("base ± se", lambda r: plus_minus(r.base, r.base_stderr)),
-        Column("full run ± se", lambda r: plus_minus(r.full, r.full_stderr)),
-        Column("full run's step", lambda r: str(r.last_step)),
-        Column("gain ± se (paired)", lambda r: plus_minus(r.gain, r.gain_se)),
-    ]
-    return table(frame, columns, group="run")
-
-
-def recovery(frame: pd.DataFrame) -> list[Table]:
-    """Rank-k variants and controls, per run and test suite."""
-    labels = {(row.run, row.variant): row.label for row in records(frame)}
-    columns = [
-        Column("variant", lambda r: _variant(r.label), kind="word"),
-        Column("role", _recovery_role, kind="word"),
-        _ACCURACY,
-        _RETENTION,
-        _RECOVERY,
-        Column("difference to full run [95 %]", lambda r: _difference(r, r.kind == "full run")),
-        Column("difference to control [95 %]", lambda r: _against(r, labels)),
-        _TRUNCATED,
-    ]
-    return by_run(frame, columns)
-
-
-def _variant(label: str) -> Cell:
-    """A label, with the step of an early checkpoint on a line of its own."""
-    words, at, step = label.partition(" at step ")
-    return Cell(words, f"{at.lstrip()}{step}")
-
-
-def _recovery_role(row: Any) -> str:
-    roles = {"base": "start", "full run": "end", "full-update": "ceiling"}
-    return roles.get(row.kind, "control" if row.kind in CONTROLS else "")
-
-
-def _against(row: Any, labels: dict[tuple[str, str], str]) -> Cell:
-    """The paired difference to the control of the same rank and norm, and which one that is."""
-    low, high = row.control_difference_low, row.control_difference_high
-    control = _variant(labels.get((row.run, row.control), ""))
-    return Cell(_apart(row.control_difference, low, high), control.text)
-
-
-def forecasts(frame: pd.DataFrame) -> list[Table]:
-    """Forecasts per run and test suite, `last` first in each window."""
-    columns = [
-        Column("window", lambda r: f"{r.window} (to {r.through})", kind="word"),
-        Column("method", _method, kind="word"),
-        _ACCURACY,
-        _RETENTION,
-        _RECOVERY,
-        Column("difference to last [95 %]", lambda r: _difference(r, r.method == "last")),
-        Column("norm ratio", lambda r: number(r.norm_ratio, 2)),
-        Column("weight error", _weight_error),
-        _TRUNCATED,
-        Column("steps saved", lambda r: number(r.steps_saved, 0)),
-        Column("seconds saved", lambda r: number(r.seconds_saved, 0)),
-    ]
-    # Per run the windows stay in the study's order; `last` moves to the front of its window.
-    part_key = ["run", "suite", "window"]
-    ordered = [
-        part.sort_values("method", key=lambda method: method != "last", kind="stable")
-        for _, part in groups(frame, part_key)
-    ]
-    if not ordered:
-        return []
-    return [
-        replace(made, notes=tuple(_undefined(part)))
-        for made, (_, part) in zip(
-            by_run(pd.concat(ordered), columns, group="window"),
-            groups(frame, ["run", "suite"]),
-            strict=True,
-        )
-    ]
-
-
-def _weight_error(row: Any) -> Cell:
-    """Distance to the trained weights over that of the window's last, above direction and size."""
-    error, cosine, norm = row.truth_relative_error, row.truth_cosine, row.truth_norm_ratio
-    note = "" if math.isnan(error) else f"cosine {number(cosine, 2)}, norm {number(norm, 2)}"
-    return Cell(number(error, 2), note)
-
-
-def _undefined(frame: pd.DataFrame) -> list[str]:
-    """Why methods are undefined, a line each."""
-    return [
-        f"{row.label} at window {row.window} is undefined: "
-        f"{row.undefined.removeprefix(f'{row.method}: ')}."
-        for row in records(frame[frame["undefined"] != ""])
-    ]
-
-
-def _method(row: Any) -> Cell:
-    """Label and options; the reason why a method is undefined stands below the table."""
-    if row.undefined:
-        return Cell(row.label, "undefined, see below")
-    words = [f"{key} {value}" for key, value in json.loads(row.options).items()]
-    if row.label != row.method:
-        words.insert(0, row.method)
-    return Cell(row.label, ", ".join(words))
-
-
-def _difference(row: Any, reference: bool) -> str:
-    """A paired difference with its 95 % interval, and a sign where that excludes 0."""
-    if reference:
-        return DASH
-    return _apart(row.difference, row.difference_low, row.difference_high)
-
-
-def _apart(value: float, low: float, high: float) -> str:
-    if math.isnan(value):
-        return DASH
-    return f"{verdict(low, high)} {signed(value)} {interval(low, high)}".strip()
 
 
 def spectrum(frame: pd.DataFrame) -> Table:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from alpharl.report.collect import Results
 from alpharl.report.frames import groups, records
+from alpharl.report.statistics import LEVEL, holm
 from alpharl.study.depth import Depth
 from alpharl.study.recipes import Recipe
 from alpharl.study.training import ModelShape
@@ -40,11 +41,27 @@ def interval(low: float, high: float) -> str:
     return DASH if math.isnan(low) else f"[{signed(low)}, {signed(high)}]"
 
 
-def verdict(low: float, high: float) -> str:
-    """Whether an interval excludes zero, as a sign that survives printing."""
+def verdict(low: float, high: float, adjusted: float) -> str:
+    """Whether an interval excludes zero, as a sign that survives printing.
+
+    Filled where it does so among all comparisons of its table too, by its adjusted p.
+    """
+    filled = adjusted < LEVEL
     if low > 0:
-        return "▲"
-    return "▼" if high < 0 else ""
+        return "▲" if filled else "△"
+    return ("▼" if filled else "▽") if high < 0 else ""
+
+
+def apart(row: Any, name: str) -> str:
+    """A row's paired difference of this name with its 95 % interval, and a sign if it excludes 0.
+
+    A dash where there is no comparison: an undefined method, or a reference with itself.
+    """
+    if math.isnan(getattr(row, f"{name}_p")):
+        return DASH
+    low, high = getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
+    sign = verdict(low, high, getattr(row, f"{name}_holm"))
+    return f"{sign} {signed(getattr(row, name))} {interval(low, high)}".strip()
 
 
 def variant_label(recipe: Recipe) -> str:
@@ -174,11 +191,18 @@ def _winners(group: pd.DataFrame) -> str:
 
 
 def comparisons(forecasts: pd.DataFrame) -> dict[str, Any]:
-    """How many forecasts were compared with `last`, and how many chance would single out."""
-    compared = forecasts[(forecasts["method"] != "last") & forecasts["difference"].notna()]
+    """How many forecasts were compared with `last`, and how many chance would single out.
+
+    `better_of_all` and `worse_of_all` survive Holm-Bonferroni over all tables.
+    """
+    compared = forecasts[forecasts["difference_p"].notna()]
+    kept = holm(compared["difference_p"].to_numpy(float)) < LEVEL
+    better, worse = compared["difference_low"] > 0, compared["difference_high"] < 0
     return {
         "compared": len(compared),
-        "better": int((compared["difference_low"] > 0).sum()),
-        "worse": int((compared["difference_high"] < 0).sum()),
-        "chance": number(len(compared) / 20, 1),
+        "better": int(better.sum()),
+        "worse": int(worse.sum()),
+        "better_of_all": int((better & kept).sum()),
+        "worse_of_all": int((worse & kept).sum()),
+        "chance": number(len(compared) * LEVEL, 1),
     }

@@ -7,7 +7,17 @@ from pathlib import Path
 import pandas as pd
 
 from alpharl.checkpoints.files import write_text
-from alpharl.report import comparisons, cost, fits, floor, linearity, pca, spectrum
+from alpharl.report import (
+    comparisons,
+    cost,
+    fits,
+    floor,
+    linearity,
+    merged,
+    pca,
+    sampling,
+    spectrum,
+)
 from alpharl.report.collect import Results, collect
 from alpharl.report.html import Page, draw, resolved
 from alpharl.study.config import Study
@@ -49,15 +59,12 @@ def write_report(study: Study) -> Path:
 
 def compute(results: Results) -> dict[str, pd.DataFrame]:
     """All tables of the report, by file name."""
-    amplitudes = {}
-    if results.study.forecast.amplitudes:
-        amplitudes["amplitudes"] = comparisons.amplitudes_frame(results)
     return {
         "accuracy": comparisons.accuracy_frame(results),
         "gains": comparisons.gains_frame(results),
         "recovery": comparisons.recovery_frame(results),
         "forecasts": comparisons.forecasts_frame(results),
-        **amplitudes,
+        **_where_it_applies(results),
         "spectrum": spectrum.spectrum_frame(results),
         "matrices": spectrum.matrices_frame(results),
         "singular_values": spectrum.singular_values_frame(results),
@@ -70,3 +77,15 @@ def compute(results: Results) -> dict[str, pd.DataFrame]:
         "cost_runs": cost.runs_frame(results),
         "checkpoints": results.checkpoints,
     }
+
+
+def _where_it_applies(results: Results) -> dict[str, pd.DataFrame]:
+    """Tables that a study may have no rows for."""
+    found = {
+        "tasks": sampling.tasks_frame(results),
+        "samples": sampling.samples_frame(results),
+        "merged": merged.merged_frame(results),
+    }
+    if results.study.forecast.amplitudes:
+        found["amplitudes"] = comparisons.amplitudes_frame(results)
+    return {name: frame for name, frame in found.items() if len(frame)}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from alpharl.report import write_report
-from tests.unit.test_report import Tree
+from tests.unit.reports import Tree
 
 METHODS = {"last": {}, "expo": {}, "relex": {}, "auto": {}}
 EVIDENCE = [
