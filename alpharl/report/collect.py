@@ -93,7 +93,7 @@ def collect(study: Study) -> Results:
     )
 
 
-def _present(path: str | Path) -> Path:
+def present(path: str | Path) -> Path:
     """The path, if there is a file.
 
     Raises:
@@ -109,7 +109,7 @@ def _present(path: str | Path) -> Path:
 
 def _read_json(path: str) -> dict[str, Any]:
     try:
-        return cast(dict[str, Any], json.loads(_present(path).read_text("utf-8")))
+        return cast(dict[str, Any], json.loads(present(path).read_text("utf-8")))
     except json.JSONDecodeError as error:
         raise EvaluationError(
             f"{path}: not valid JSON ({error}); delete it and run the workflow again"
@@ -161,7 +161,7 @@ def _forecasts(plan: Plan) -> dict[tuple[str, str], dict[str, Any]]:
 def _truth(plan: Plan) -> dict[tuple[str, str], dict[str, float]]:
     found = {}
     for run in filter(plan.known, plan.study.runs):
-        table = pd.read_parquet(_present(plan.paths.truth(run)))
+        table = pd.read_parquet(present(plan.paths.truth(run)))
         for row in table[table["tensor"] == OVERALL].to_dict("records"):
             found[run, row["forecast"]] = {name: row[name] for name in NUMBERS}
     return found
@@ -173,7 +173,7 @@ def _matrices(plan: Plan) -> pd.DataFrame:
         for run in plan.study.runs
         for step in plan.steps(run)
         for shard in plan.shards
-        for row in _factors(_present(plan.paths.factors(run, step, shard)))
+        for row in _factors(present(plan.paths.factors(run, step, shard)))
     ]
     columns = ["run", "step", "tensor", "m", "n", "norm", "shares"]
     return pd.DataFrame(rows, columns=columns)
@@ -201,20 +201,20 @@ def _factors(path: Path) -> Iterable[dict[str, Any]]:
 
 def _dynamics(plan: Plan) -> pd.DataFrame:
     tables = [
-        pd.read_parquet(_present(plan.paths.dynamics(run))).assign(run=run)
+        pd.read_parquet(present(plan.paths.dynamics(run))).assign(run=run)
         for run in plan.study.runs
     ]
     return pd.concat(tables, ignore_index=True).reindex(columns=["run", *COLUMNS])
 
 
 def _pca(plan: Plan) -> pd.DataFrame:
-    tables = [pd.read_csv(_present(plan.paths.pca(run))).assign(run=run) for run in plan.study.runs]
+    tables = [pd.read_csv(present(plan.paths.pca(run))).assign(run=run) for run in plan.study.runs]
     return pd.concat(tables, ignore_index=True)
 
 
 def _floor(plan: Plan) -> pd.DataFrame:
     tables = [
-        pd.read_parquet(_present(plan.paths.floor(run))).assign(run=run) for run in plan.study.runs
+        pd.read_parquet(present(plan.paths.floor(run))).assign(run=run) for run in plan.study.runs
     ]
     return pd.concat(tables, ignore_index=True)
 
@@ -231,7 +231,7 @@ def _checkpoints(plan: Plan) -> pd.DataFrame:
 def _training(plan: Plan) -> pd.DataFrame:
     """The training logs of the runs that were trained here; columns differ between trainers."""
     tables = [
-        pd.read_csv(_present(plan.paths.training(run))).assign(run=run)
+        pd.read_csv(present(plan.paths.training(run))).assign(run=run)
         for run, spec in plan.study.runs.items()
         if spec.train is not None
     ]

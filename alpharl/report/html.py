@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from alpharl.report import (
     provenance,
     score_tables,
     tables,
+    tokens,
     words,
 )
 from alpharl.report.collect import Results
@@ -72,7 +74,9 @@ class Page:
             "gains": score_tables.gains(frames["gains"]),
             "recovery": score_tables.recovery(frames["recovery"]),
             "tasks": score_tables.tasks(frames["tasks"]) if "tasks" in frames else [],
-            "merged": merged.merged_table(frames["merged"]) if "merged" in frames else None,
+            "merged": _made(frames, "merged", merged.merged_table),
+            "reading": _made(frames, "tokens_reading", tokens.reading_table),
+            "prefix": _made(frames, "tokens_prefix", tokens.prefix_table),
             "spectrum": tables.spectrum(frames["spectrum"]),
             "floors": floor.floor_tables(frames["floor"]),
             "forecasts": score_tables.forecasts(frames["forecasts"]),
@@ -85,6 +89,13 @@ class Page:
             "suites": provenance.suites_table(self.results),
             "sources": provenance.sources_table(self.results),
         }
+
+
+def _made(
+    frames: dict[str, pd.DataFrame], name: str, make: Callable[[pd.DataFrame], tables.Table]
+) -> tables.Table | None:
+    """The table of a frame that a study may not have."""
+    return make(frames[name]) if name in frames else None
 
 
 def resolved(study: Study) -> str:

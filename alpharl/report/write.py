@@ -17,6 +17,7 @@ from alpharl.report import (
     pca,
     sampling,
     spectrum,
+    tokens,
 )
 from alpharl.report.collect import Results, collect
 from alpharl.report.html import Page, draw, resolved
@@ -85,6 +86,8 @@ def _where_it_applies(results: Results) -> dict[str, pd.DataFrame]:
         "tasks": sampling.tasks_frame(results),
         "samples": sampling.samples_frame(results),
         "merged": merged.merged_frame(results),
+        "tokens_reading": tokens.reading_frame(results),
+        "tokens_prefix": tokens.prefix_frame(results),
     }
     if results.study.forecast.amplitudes:
         found["amplitudes"] = comparisons.amplitudes_frame(results)

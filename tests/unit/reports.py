@@ -109,6 +109,8 @@ class Tree:
         for step in steps:
             self._factors(run, step)
         self._truth(run)
+        if self.study.tokens.suite:
+            self._tokens(run)
         self._dynamics(run)
         self._floor(run)
         points = [{"step": s, "path": f"step-{s}", "digest": f"d{s}"} for s in steps]
@@ -193,6 +195,23 @@ class Tree:
             for k, share in shares.items()
         ]
         self.write(self.plan.paths.pca(run), pd.concat(paths).to_csv(index=False))
+
+    def _tokens(self, run: str) -> None:
+        models = ["base", *self.plan.token_variants(run)]
+        reading = [
+            {"writer": writer, "reader": reader, "n": 9, "tokens": 50,
+             "nongreedy": 0.0 if writer == reader else 0.125, "nongreedy_se": 0.01,
+             "perplexity": 1.5, "perplexity_se": 0.1}
+            for reader in models for writer in models
+        ]  # fmt: skip
+        prefix = [
+            {"writer": writer, "prefix": n, "n": 9, "accuracy": 0.1 * n, "stderr": 0.02,
+             "whole": 0.25}
+            for writer in models for n in sorted(self.study.tokens.prefix)
+        ]  # fmt: skip
+        for name, rows in (("reading", reading), ("prefix", prefix)):
+            text = pd.DataFrame(rows).to_csv(index=False)
+            self.write(f"{self.plan.paths.tokens(run)}/{name}.csv", text)
 
     def _floor(self, run: str) -> None:
         # The first run lies at the floor, the second far above it.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from alpharl.report import merged, provenance, score_tables, write_report
+from alpharl.report import merged, provenance, score_tables, tokens, write_report
 from alpharl.report.collect import Results, collect
 from alpharl.report.columns import comparisons_note, difference_columns, with_holm
 from alpharl.report.statistics import Estimate, difference, holm, p_value
@@ -265,7 +265,7 @@ def test_each_task_of_several_has_a_table(sampled: Tree) -> None:
 
 def test_one_task_and_one_sample_add_nothing(plain: Tree) -> None:
     names = {path.stem for path in (plain.root / "report" / "tables").iterdir()}
-    assert not names & {"tasks", "samples", "merged"}
+    assert not names & {"tasks", "samples", "merged", "tokens_reading", "tokens_prefix"}
     for name in ("accuracy", "gains", "recovery", "forecasts"):
         frame = plain.table(name)
         assert not [column for column in frame if "pass_at" in column or "maj_at" in column]
@@ -273,7 +273,7 @@ def test_one_task_and_one_sample_add_nothing(plain: Tree) -> None:
                     and frame[column].isna().all()]  # fmt: skip
     page = words_of(plain.root / "report" / "index.html")
     assert "pass@" not in page and "By task" not in page and "samples each" not in page
-    assert "Adapter against merged" not in page and "⚠" not in page
+    assert "Adapter against merged" not in page and "Token by" not in page and "⚠" not in page
     assert "combinations of engine" not in page
 
 
@@ -323,6 +323,33 @@ def test_a_merged_twin_stands_beside_its_adapter(tmp_path: Path) -> None:
     assert cells(merged.merged_table(frame), "questions changed") == ["7 of 200", "0 of 200"]
     assert "Adapter against merged model" in page
     assert not tree.table("recovery")["variant"].str.contains("merged").any(), "not twice"
+
+
+# --- token by token ---
+
+
+def test_token_level_tables(tmp_path: Path) -> None:
+    """Accuracies of the base and the writer alone stand beside those of the prefix test."""
+    tree = Tree(
+        tmp_path, **SMALL, ablation={"ranks": [1]}, tokens={"suite": "test", "prefix": [4, 1]}
+    )
+    page = words_of(write_report(tree.study))
+    full, rank = f"step-{LAST}", f"rank-1@{LAST}"
+    reading = tree.table("tokens_reading")
+    assert list(reading["writer"][:3]) == ["base", full, rank]
+    assert row_of(reading, writer=full, reader=full).nongreedy == 0
+    prefix = tree.table("tokens_prefix")
+    accuracy = {v: tree.correct["grpo", "test", v].mean() for v in ("step-0", full, rank)}
+    for writer, variant in (("base", "step-0"), (full, full), (rank, rank)):
+        row = row_of(prefix, writer=writer, prefix=4)
+        assert (row.own, row.base) == (
+            pytest.approx(accuracy[variant]), pytest.approx(accuracy["step-0"])
+        )  # fmt: skip
+        assert (row.accuracy, row.whole) == (0.4, 0.25)
+    table = tokens.prefix_table(prefix)
+    assert cells(table, "how many") == ["1", "4"] * 3
+    assert cells(table, "base continues ± se")[:2] == ["0.100 ± 0.020", "0.400 ± 0.020"]
+    assert "Token by token" in page
 
 
 # --- engines and decoding ---

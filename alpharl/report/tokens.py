@@ -1,0 +1,66 @@
+"""Token-level tables: who would have written what, and how far the first tokens carry."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from alpharl.report.collect import Results, present
+from alpharl.report.frames import records
+from alpharl.report.tables import Column, Table, table
+from alpharl.report.words import number, plus_minus
+
+
+def reading_frame(results: Results) -> pd.DataFrame:
+    """Per run, writer and reader: share of tokens not the reader's likeliest, perplexity."""
+    return _tables(results, "reading")
+
+
+def prefix_frame(results: Results) -> pd.DataFrame:
+    """Per run, writer and length of the prefix: accuracy of the base that continues it.
+
+    `base` and `own` are the accuracies of the base and of the writer without any help.
+    """
+    frame, suite = _tables(results, "prefix"), results.study.tokens.suite or ""
+    for name in ("base", "own"):
+        frame[name] = [
+            results.scores[row.run, suite, variant].accuracy
+            for row in records(frame)
+            for variant in ["step-0" if "base" in (name, row.writer) else row.writer]
+        ]
+    return frame
+
+
+def _tables(results: Results, name: str) -> pd.DataFrame:
+    tables = [
+        pd.read_csv(present(f"{results.plan.paths.tokens(run)}/{name}.csv")).assign(run=run)
+        for run in results.study.runs
+        if results.study.tokens.suite
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def reading_table(frame: pd.DataFrame) -> Table:
+    """The frame as the page shows it."""
+    columns = [
+        Column("run", lambda r: r.run, kind="word"),
+        Column("written by", lambda r: r.writer, kind="word"),
+        Column("read by", lambda r: r.reader, kind="word"),
+        Column("not its likeliest token ± se", lambda r: plus_minus(r.nongreedy, r.nongreedy_se)),
+        Column("perplexity ± se", lambda r: plus_minus(r.perplexity, r.perplexity_se)),
+        Column("answers", lambda r: str(r.n)),
+    ]
+    return table(frame, columns, group="run")
+
+
+def prefix_table(frame: pd.DataFrame) -> Table:
+    """The frame as the page shows it."""
+    columns = [
+        Column("run", lambda r: r.run, kind="word"),
+        Column("first tokens by", lambda r: r.writer, kind="word"),
+        Column("how many", lambda r: str(r.prefix)),
+        Column("base continues ± se", lambda r: plus_minus(r.accuracy, r.stderr)),
+        Column("base alone", lambda r: number(r.base)),
+        Column("writer alone", lambda r: number(r.own)),
+        Column("over by then", lambda r: f"{r.whole:.0%}"),
+    ]
+    return table(frame, columns, group="run")
