@@ -67,7 +67,7 @@ def test_an_ablation_that_reads_deeper_factors_again(finished, mini):
 
 def test_an_early_checkpoint_needs_no_new_factors(finished, mini):
     config = mini(ablation={"at": [0.5, 1.0]})
-    assert finished.planned(config) == {"rank": 2 * 10, **VARIANTS, **END}
+    assert finished.planned(config) == {"rank": 2 * 11, **VARIANTS, **END}
 
 
 def test_a_changed_forecast_setting_trains_and_factors_nothing(finished, mini):
@@ -114,7 +114,7 @@ def test_a_new_rank_scores_one_variant_and_keeps_the_others(finished, mini):
     before = (scores / "relex@0.7.json").read_bytes()
     done = finished.run(mini(ablation={"ranks": [1, 3]}))
     assert done.returncode == 0, done.stdout
-    assert "16 of 18 variants are scored already" in done.stdout
+    assert "17 of 19 variants are scored already" in done.stdout
     assert json.loads((scores / "rank-3@6.json").read_text())["n"] == 40
     assert (scores / "relex@0.7.json").read_bytes() == before
     assert finished.planned(mini()) in ({}, {**VARIANTS, **END})

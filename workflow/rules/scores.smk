@@ -131,8 +131,14 @@ rule tokens:
         suite=lambda w: paths.suite(study.tokens.suite),
         base=base_manifest,
         full=lambda w: paths.checkpoint_manifest(w.run, plan.steps(w.run)[-1]),
+        ranks=lambda w: [
+            f"{plan.folder(w.run, variant)}/variant.json"
+            for variant in plan.token_variants(w.run)[1:]
+        ],
+        # A job that scores a new variant touches no other's answers; the models themselves, the
+        # suite and the engine say whether these changed.
         scores=lambda w: [
-            paths.score(w.run, study.tokens.suite, variant)
+            ancient(paths.score(w.run, study.tokens.suite, variant))
             for variant in ["step-0", *plan.token_variants(w.run)]
         ],
     output:
@@ -160,6 +166,7 @@ rule tokens:
             for variant in plan.token_variants(w.run)
         ],
         prefix=study.tokens.prefix,
+        engine=literal(engine_options()),
         dtype=study.evaluation.dtype,
         batch_size=study.evaluation.batch_size,
         folder=lambda w: paths.tokens(w.run),
