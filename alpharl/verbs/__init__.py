@@ -3,7 +3,7 @@
 # ruff: noqa: F401
 
 from alpharl.verbs.forecasts import forecast, trust
-from alpharl.verbs.models import export, rank, truth
+from alpharl.verbs.models import export, rank, truth, unpack
 from alpharl.verbs.runs import checkpoints, manifest, pretrain, train
 from alpharl.verbs.scores import accuracy, disjoint, evaluate, suite
 from alpharl.verbs.spectra import dynamics, factors, floor, gram
