@@ -18,11 +18,14 @@ from alpharl.errors import EvaluationError
 _PATIENCE_S = 10
 """To end by itself, once nothing more will be asked."""
 _SHOWN_LINES = 5
-_SHOWN_BYTES = 4000
+_SHOWN_CHARACTERS = 500
 
 
 class Child:
-    """The process and those that it starts: they end with it, however it ends."""
+    """The process and those that it starts: they end with it, however it ends.
+
+    What it writes to standard error goes to a temporary file, which stays if something fails.
+    """
 
     def __init__(self, command: Sequence[str | Path], environment: Mapping[str, str]) -> None:
         """Start it, in a process group of its own.
@@ -32,11 +35,13 @@ class Child:
             environment: its environment variables.
         """
         self._name = Path(command[-1]).name
-        self._log = tempfile.TemporaryFile(prefix="alpharl-")  # noqa: SIM115 (closed by `close`)
-        self._process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self._log, encoding="utf-8", start_new_session=True,
-        )  # fmt: skip
+        handle, log = tempfile.mkstemp(prefix=f"{Path(self._name).stem}-", suffix=".log")
+        self._log, self._failed = Path(log), False
+        with os.fdopen(handle, "wb") as errors:
+            self._process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=errors, encoding="utf-8", start_new_session=True,
+            )  # fmt: skip
         self._reaper = threading.Thread(target=self._reap, daemon=True)
         self._reaper.start()
 
@@ -70,7 +75,7 @@ class Child:
             raise self._death()
         found: dict[str, Any] = json.loads(line)
         if "error" in found:
-            raise EvaluationError(f"{self._name}: {found['error']}{self._last_words()}")
+            raise self._failure(f": {found['error'][:_SHOWN_CHARACTERS]}")
         return found
 
     def close(self) -> None:
@@ -83,7 +88,8 @@ class Child:
         if self._reaper.is_alive():
             self._kill()
             self._reaper.join()
-        self._log.close()
+        if not self._failed:
+            self._log.unlink(missing_ok=True)
 
     def _reap(self) -> None:
         """Wait for its end, and take along what it has started."""
@@ -100,13 +106,10 @@ class Child:
         self._reaper.join()
         status = self._process.returncode
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        return EvaluationError(f"{self._name} {how} before it answered{self._last_words()}")
+        lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines()]
+        last = " | ".join(line for line in lines[-_SHOWN_LINES:] if line)[-_SHOWN_CHARACTERS:]
+        return self._failure(f" {how} before it answered; its last lines: {last}")
 
-    def _last_words(self) -> str:
-        """The end of what it wrote to standard error, in one line."""
-        # Read at a place of our own: the position in the file is shared with the child.
-        size = os.fstat(self._log.fileno()).st_size
-        start = max(size - _SHOWN_BYTES, 0)
-        text = os.pread(self._log.fileno(), size - start, start).decode(errors="replace")
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return f"; its last lines: {' | '.join(lines[-_SHOWN_LINES:])}" if lines else ""
+    def _failure(self, what: str) -> EvaluationError:
+        self._failed = True
+        return EvaluationError(f"{self._name}{what}; all that it wrote: {self._log}")

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from alpharl.training.checkpoints import write_model
 from alpharl.training.tokenizer import VOCABULARY_SIZE, character_tokenizer
 from alpharl.variants.build import build_dense
 from alpharl.variants.store import read_variant, write_variant
-from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 from tests.unit.test_child import group
 
@@ -107,8 +109,17 @@ def dense(sources, tmp_path_factory) -> dict[str, Path]:
     return found
 
 
+@pytest.fixture(scope="module", autouse=True)
+def logs(tmp_path_factory) -> Iterator[Path]:
+    """Folder of temporary files: models that are built, logs of failures."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("temporary")
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="module")
-def engine(sources, vllm_environment):
+def engine(sources, vllm_environment, logs):
     """One engine for all tests: it starts once."""
     with VllmEngine(sources["base"], "float32", vllm_environment, {}, LONGEST, 8, 0) as engine:
         yield engine
@@ -128,14 +139,16 @@ def ask(
 def by_transformers(folder: Path, prompts: list[Prompt]) -> list[Answer]:
     """Greedy answers of transformers, by the model's own end tokens."""
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
-    tokenizer, found = character_tokenizer(), []
+    tokenizer, found = AutoTokenizer.from_pretrained(folder), []
+    ends = model.generation_config.eos_token_id
+    ends = [ends] if isinstance(ends, int) else ends
     for prompt in prompts:
         given = torch.tensor([prompt.tokens])
         tokens = model.generate(
             given, attention_mask=torch.ones_like(given), do_sample=False, temperature=None,
             top_k=None, max_new_tokens=prompt.budget,
         )[0, given.shape[1] :].tolist()  # fmt: skip
-        finished = tokens[-1] in ENDS
+        finished = tokens[-1] in ends
         text = tokenizer.decode(tokens[:-1] if finished else tokens, skip_special_tokens=True)
         found.append(Answer(text, len(tokens), finished))
     return found
@@ -146,13 +159,14 @@ ORDER = ["base", "rank-1", "rank-4", "blend", "rank-8", "base", "head", "some", 
 """Each kind after others: what one leaves behind would show in the next."""
 
 
-def test_greedy_answers_are_those_of_transformers(engine, sources, dense):
+def test_greedy_answers_are_those_of_transformers(engine, sources, dense, logs):
     expected = {name: by_transformers(folder, PROMPTS) for name, folder in dense.items()}
     assert len({str(answers) for answers in expected.values()}) == len(expected), "models differ"
     ends = [answer.finished for answers in expected.values() for answer in answers]
     assert any(ends) and not all(ends), "some answers end, some are cut off"
     for place, name in enumerate(ORDER):
         assert ask(engine, sources[name], PROMPTS, GREEDY) == expected[name], f"{place}: {name}"
+        assert not list(logs.glob("alpharl-*")), "a built model is deleted at once"
 
 
 def test_what_is_served_as_an_adapter(engine, sources):
@@ -259,6 +273,21 @@ def test_worker_ends_when_its_caller_is_killed(sources, vllm_environment):
     while group(pid) and time.monotonic() < until:
         time.sleep(0.1)
     assert group(pid) == []
+
+
+def test_answers_of_a_real_model(smollm2, vllm_environment):
+    """Its words have spaces, its answers end by themselves, its end token is its padding too."""
+    tokenizer, prompts = AutoTokenizer.from_pretrained(smollm2), []
+    for question in ("What is 17 + 25?", "Name three colours.", "Say hello in French, only that."):
+        chat = [{"role": "user", "content": question}]
+        tokens = tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
+        prompts.append(Prompt(tuple(tokens), 40, 0))
+    longest = max(len(prompt.tokens) for prompt in prompts) + 40
+    with VllmEngine(smollm2, "float32", vllm_environment, {}, longest, 0, 0) as engine:
+        found = ask(engine, smollm2, prompts, GREEDY)
+    assert found == by_transformers(smollm2, prompts)
+    assert any(answer.finished for answer in found)
+    assert " " in found[0].text
 
 
 @pytest.mark.parametrize("make", [lambda p: None, Path.mkdir], ids=["no folder", "empty folder"])

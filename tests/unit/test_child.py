@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -26,6 +27,15 @@ for line in sys.stdin:
     answer = {"error": "no such thing"} if "fail" in request else {"got": request}
     print(json.dumps(answer), flush=True)
 """
+
+
+@pytest.fixture(autouse=True)
+def logs(tmp_path, monkeypatch) -> Path:
+    """Folder of the logs, those of failures too."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 @pytest.fixture
@@ -58,15 +68,24 @@ def test_lines_go_both_ways(child):
 
 def test_reported_error_names_the_child(child):
     child.send({"fail": 1})
-    with pytest.raises(EvaluationError, match=r"^echo.py: no such thing$"):
+    with pytest.raises(EvaluationError, match=r"^echo.py: no such thing; all that it wrote: "):
         child.receive()
 
 
 def test_death_is_told_with_status_and_last_lines(child):
     child.send({"die": 1})
-    told = r"^echo.py ended with status 3 before it answered; its last lines: first \| the cause$"
-    with pytest.raises(EvaluationError, match=told):
+    told = r"^echo.py ended with status 3 before it answered; its last lines: first \| the cause; "
+    with pytest.raises(EvaluationError, match=told) as error:
         child.receive()
+    child.close()
+    log = Path(str(error.value).rpartition(": ")[2])
+    assert log.read_text() == "first\nthe cause\n", "stays for the user"
+
+
+def test_log_is_removed_where_nothing_failed(child, logs):
+    assert [path.suffix for path in logs.iterdir()] == [".log"]
+    child.close()
+    assert not list(logs.iterdir())
 
 
 @pytest.mark.parametrize("killed", [True, False])
