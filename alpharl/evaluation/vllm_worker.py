@@ -60,10 +60,11 @@ class Worker:
             raise ModuleNotFoundError(f"found no vLLM in {sys.prefix}")
         from vllm.platforms import current_platform
 
-        if current_platform.is_cpu():
+        self._on_cpu = current_platform.is_cpu()
+        if self._on_cpu:
             # In this process: starts in half the time, and OMP_NUM_THREADS holds, which vLLM's
             # own processes replace by one thread per core.
-            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
             arguments = {"enforce_eager": True} | arguments
         from vllm import LLM
 
@@ -73,6 +74,8 @@ class Worker:
     def load(self, request: dict[str, Any]) -> None:
         """Replace the weights by those of another folder; nothing computed with the old stays."""
         self._engine.collective_rpc("reload_weights", kwargs={"weights_path": request["path"]})
+        if self._on_cpu:
+            self._engine.apply_model(renew_heads)
         if not self._engine.reset_prefix_cache():
             raise RuntimeError("vLLM kept its prefix cache over a change of weights")
 
@@ -96,6 +99,19 @@ class Worker:
                 raise EOFError("the caller is gone")
             for output in self._engine.step():
                 send(answer(output))
+
+
+def renew_heads(model: Any) -> None:
+    """Have a head that is tied to the embedding follow its new weights.
+
+    On a CPU, vLLM multiplies by a copy of the weights in another layout. It renews the copies of
+    the layers that it has loaded, and a tied head is not among them: it would stay the old model's.
+    """
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+
+    for module in model.modules():
+        if isinstance(module, ParallelLMHead):
+            module.quant_method.process_weights_after_loading(module)
 
 
 def answer(output: Any) -> dict[str, Any]:

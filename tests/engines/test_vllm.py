@@ -275,19 +275,25 @@ def test_worker_ends_when_its_caller_is_killed(sources, vllm_environment):
     assert group(pid) == []
 
 
-def test_answers_of_a_real_model(smollm2, vllm_environment):
-    """Its words have spaces, its answers end by themselves, its end token is its padding too."""
+def test_answers_of_a_real_model(smollm2, vllm_environment, tmp_path):
+    """Its words have spaces, its answers end by themselves, its head is tied to its embedding."""
     tokenizer, prompts = AutoTokenizer.from_pretrained(smollm2), []
     for question in ("What is 17 + 25?", "Name three colours.", "Say hello in French, only that."):
         chat = [{"role": "user", "content": question}]
         tokens = tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
         prompts.append(Prompt(tuple(tokens), 40, 0))
+    variant = make_adapter(tmp_path / "tied", smollm2, 1, ("embed_tokens", "q_proj"))
+    build_dense(read_variant(variant), tmp_path / "dense")
+    expected = {
+        smollm2: by_transformers(smollm2, prompts),
+        variant: by_transformers(tmp_path / "dense", prompts),
+    }
+    assert expected[smollm2] != expected[variant]
+    assert any(answer.finished for answer in expected[smollm2])
     longest = max(len(prompt.tokens) for prompt in prompts) + 40
     with VllmEngine(smollm2, "float32", vllm_environment, {}, longest, 0, 0) as engine:
-        found = ask(engine, smollm2, prompts, GREEDY)
-    assert found == by_transformers(smollm2, prompts)
-    assert any(answer.finished for answer in found)
-    assert " " in found[0].text
+        for source in (smollm2, variant, smollm2):
+            assert ask(engine, source, prompts, GREEDY) == expected[source]
 
 
 @pytest.mark.parametrize("make", [lambda p: None, Path.mkdir], ids=["no folder", "empty folder"])
