@@ -36,9 +36,9 @@ _ENVIRONMENT = {
 _CACHE = "VLLM_CPU_KVCACHE_SPACE"
 """On a CPU, GiB for keys and values. Goes before vLLM's arguments, and is 1 without any of them:
 vLLM would take nearly all memory."""
-_INERT = {"transformers_version", "_name_or_path", "architectures", "dtype", "use_cache",
+_INERT = {"transformers_version", "architectures", "dtype", "use_cache",
           "bos_token_id", "eos_token_id", "pad_token_id"}  # fmt: skip
-"""Config keys that do not change what a model computes."""
+"""Config keys that do not change what a model computes; nor do those that begin with "_"."""
 
 
 class VllmEngine:
@@ -232,7 +232,7 @@ def _require_same_architecture(base: Path, folder: Path) -> None:
     """Weights are replaced in place, so that the base's config goes on to hold."""
     own, other = (AutoConfig.from_pretrained(path).to_dict() for path in (base, folder))
     for key in sorted((own.keys() | other.keys()) - _INERT):
-        if own.get(key) != other.get(key):
+        if own.get(key) != other.get(key) and not key.startswith("_"):
             raise EvaluationError(
                 f"{folder}: found {key} {other.get(key)} in its config, expected the base's, "
                 f"{own.get(key)}; score it with engine 'hf'"
