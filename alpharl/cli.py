@@ -169,6 +169,9 @@ def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     export = _verb(add, "export", "Turn an adapter or a blend into a normal model folder.")
     export.add_argument("variant", type=Path)
     export.add_argument("--out", type=Path, required=True)
+    unpack = _verb(add, "unpack", "Turn a GGUF file into a normal model folder, in float32.")
+    unpack.add_argument("file", type=Path, metavar="FILE.gguf")
+    unpack.add_argument("--out", type=Path, required=True)
 
 
 def _forecast_verbs(add: Adder[argparse.ArgumentParser]) -> None:

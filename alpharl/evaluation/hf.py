@@ -23,6 +23,7 @@ from transformers import (
 from transformers.utils import logging as hf_logging
 
 from alpharl.checkpoints.reader import best_device
+from alpharl.evaluation.end_tokens import end_tokens
 from alpharl.evaluation.engine import Answer, Decoding, Generate, Prompt
 from alpharl.evaluation.logits import MixedLogits
 from alpharl.evaluation.sampling import SeededSampling
@@ -48,13 +49,13 @@ class HfEngine:
         """Load the base and its tokenizer.
 
         Args:
-            base: model folder of step 0; its tokenizer serves all checkpoints.
+            base: model folder of step 0; its tokenizer and its end tokens serve all checkpoints.
             dtype: name of a torch dtype.
             batch_size: prompts decoded at once.
         """
         self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         self._dtype, self._batch_size = getattr(torch, dtype), batch_size
-        self.tokenizer = AutoTokenizer.from_pretrained(base)
+        self.tokenizer, self._ends = AutoTokenizer.from_pretrained(base), end_tokens(base)
         self._folder, self._base = base.absolute(), self._load(base)
 
     def close(self) -> None:
@@ -99,20 +100,18 @@ class HfEngine:
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=self._dtype, use_safetensors=True
         )
-        ends = model.generation_config.eos_token_id
-        ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
         # How a model decodes is the suite's business: penalties and temperatures that it was
-        # published with go, and only its ends of sequence stay.
+        # published with go.
         model.generation_config = GenerationConfig(
-            eos_token_id=ends or None, pad_token_id=self._padding(ends)
+            eos_token_id=self._ends or None, pad_token_id=self._padding()
         )
         # A trainer may have saved its own setting; generation without a cache is only slower.
         model.config.use_cache = True
         return model.to(best_device()).eval()
 
-    def _padding(self, ends: list[int]) -> int:
+    def _padding(self) -> int:
         padding = self.tokenizer.pad_token_id
-        return int(padding) if padding is not None else ends[0] if ends else 0
+        return int(padding) if padding is not None else [*self._ends, 0][0]
 
     def _generator(self, model: PreTrainedModel, mix: Mix | None = None) -> Generate:
         def generate(prompts: Sequence[Prompt], decoding: Decoding) -> Iterator[tuple[int, Answer]]:
@@ -139,18 +138,17 @@ class HfEngine:
             tokenizer=self.tokenizer,
         )  # fmt: skip
         rows = found[:, ids.shape[1] :].tolist()
-        return [self._answer(row, config, decoding.stop) for row in rows]
+        return [self._answer(row, config.pad_token_id, decoding.stop) for row in rows]
 
-    def _answer(self, row: list[int], config: GenerationConfig, stop: tuple[str, ...]) -> Answer:
+    def _answer(self, row: list[int], padding: int, stop: tuple[str, ...]) -> Answer:
         """One answer from its tokens: up to its end of sequence, or to a stop string."""
-        ends = config.eos_token_id or []
-        length = next((i for i, token in enumerate(row) if token in ends), None)
+        length = next((i for i, token in enumerate(row) if token in self._ends), None)
         text = self.tokenizer.decode(row[:length], skip_special_tokens=True)
         tokens = len(row) if length is None else length + 1
         places = [place for place in map(text.find, stop) if place >= 0]
         if not places:
             return Answer(text, tokens, finished=length is not None)
-        while row[tokens - 1] == config.pad_token_id:
+        while row[tokens - 1] == padding:
             tokens -= 1  # others in its batch went on
         return Answer(text[: min(places)], tokens, finished=True)
 

@@ -7,7 +7,7 @@ from importlib import import_module
 
 VERBS = {
     "forecasts": ["forecast", "trust"],
-    "models": ["export", "rank", "truth"],
+    "models": ["export", "rank", "truth", "unpack"],
     "runs": ["checkpoints", "manifest", "pretrain", "train"],
     "scores": ["accuracy", "disjoint", "evaluate", "fetch", "suite", "tasks"],
     "spectra": ["dynamics", "factors", "floor", "gram"],

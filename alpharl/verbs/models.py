@@ -1,4 +1,4 @@
-"""Models made from updates: rank, truth, export."""
+"""Models made from updates or files: rank, truth, export, unpack."""
 
 from __future__ import annotations
 
@@ -61,6 +61,14 @@ def export(args: Namespace) -> None:
     from alpharl.variants.store import read_variant
 
     build_dense(read_variant(args.variant), args.out, log)
+    print(args.out)
+
+
+def unpack(args: Namespace) -> None:
+    """Write a GGUF file's model as a normal model folder."""
+    from alpharl.checkpoints import gguf
+
+    gguf.unpack(args.file, args.out)
     print(args.out)
 
 

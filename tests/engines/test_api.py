@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from alpharl.cli import main
+
 from tests.conftest import GOLDEN
 
 START_SECONDS = 300

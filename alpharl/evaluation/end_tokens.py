@@ -1,0 +1,21 @@
+"""Tokens that end an answer: the base's, for all models of a study and all engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+
+def end_tokens(folder: Path) -> list[int]:
+    """Tokens that end an answer, as transformers finds them; the tokenizer's, if it finds none."""
+    if (folder / "generation_config.json").is_file():
+        settings = GenerationConfig.from_pretrained(folder)
+    else:
+        settings = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
+    found = settings.eos_token_id
+    if found is None:
+        found = AutoTokenizer.from_pretrained(folder).eos_token_id
+    if found is None:
+        return []
+    return [found] if isinstance(found, int) else list(found)
