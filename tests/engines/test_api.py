@@ -35,9 +35,10 @@ def server(golden, vllm_environment, tmp_path_factory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("serve") / "log"
     settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
                 "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}  # fmt: skip
-    command = [vllm_environment / "bin" / "vllm", "serve", RUN / "base", "--dtype", "float32",
-               "--port", port, "--max-model-len", 32, "--enforce-eager", "--enable-lora",
-               "--max-lora-rank", 8]  # fmt: skip
+    # What `vllm serve` starts; the command itself does not find its metadata in the CPU build.
+    command = [vllm_environment / "bin" / "python", "-m", "vllm.entrypoints.openai.api_server",
+               "--model", RUN / "base", "--dtype", "float32", "--port", port, "--enforce-eager",
+               "--max-model-len", 32, "--enable-lora", "--max-lora-rank", 8]  # fmt: skip
     with log.open("w") as file:
         process = subprocess.Popen(
             [str(word) for word in command], stdout=file, stderr=file, start_new_session=True,
