@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
             + ", ".join(sorted(manager.all_tasks))
         )
     # A task inside an inline group is lm-eval's public way to override a part of its config.
-    override = {} if data is None else {"dataset_kwargs": {"data_files": {"test": str(data)}}}
+    override = {} if data is None else {"dataset_kwargs": _files(data)}
     loaded = manager.load({"group": "suite", "task": [{"task": name, **override}]})
     (task,) = loaded["tasks"].values()
     if task.OUTPUT_TYPE != "generate_until":
@@ -46,6 +48,19 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
             "engines generate answers, so let the task ask for one"
         )
     return task
+
+
+def _files(data: Path) -> dict[str, Any]:
+    """Arguments of `load_dataset` for a file of questions.
+
+    The copy that it makes goes away with this process: it may be of a private set.
+    """
+    return {"data_files": {"test": str(data)}, "cache_dir": _copies().name}
+
+
+@cache
+def _copies() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="alpharl-data-")
 
 
 def yaml_name(name: str) -> str:

@@ -168,10 +168,11 @@ def _fetched(task: Task, folder: Path | None) -> Path:
         )
     file = folder / data_file(task)
     if not file.is_file():
+        local = f" --data {task.data}" if task.data else ""
         raise EvaluationError(
             f"task '{task.task}': found no {file}; run `alpharl fetch --task {task.task} "
-            f"--split {role_of(task)} --out {file}` or `snakemake --until fetch` on a machine with "
-            "network"
+            f"--split {role_of(task)}{local} --out {file}` or `snakemake --until fetch` "
+            "on a machine with network"
         )
     return file
 

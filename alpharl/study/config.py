@@ -225,6 +225,16 @@ class Study(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _engine_can_score_the_methods(self) -> Study:
+        for label, options in self.forecast.methods.items():
+            if options.method == "logits-extrapolation" and self.evaluation.engine != "hf":
+                raise ValueError(
+                    f"forecast method '{label}' mixes two models' logits, which engine "
+                    f"'{self.evaluation.engine}' cannot; take engine 'hf', or leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _token_level_has_its_models(self) -> Study:
         tokens = self.tokens
         if tokens.suite is None:

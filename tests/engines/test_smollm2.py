@@ -13,9 +13,9 @@ import pytest
 from alpharl.cli import main
 from alpharl.evaluation.lm_tasks import OWN_TASKS
 
-LIMIT = int(os.environ.get("ALPHARL_QUESTIONS", "24"))
+LIMIT = int(os.environ.get("ALPHARL_QUESTIONS", "12"))
 """Questions per task; more make a better measurement and a slower test."""
-BUDGET = 160
+BUDGET = int(os.environ.get("ALPHARL_BUDGET", "96"))
 TASKS = {"gsm8k": "gsm8k/test.jsonl", "svamp": "svamp/SVAMP.json"}
 
 
@@ -30,8 +30,8 @@ def suite(shared_data, tmp_path_factory) -> Path:
     tasks = []
     for name, file in TASKS.items():
         verb("fetch", "--task", name, "--data", shared_data / file,
-             "--out", root / "data" / f"{name}.jsonl")  # fmt: skip
-        tasks.append({"task": name, "limit": LIMIT, "data": str(shared_data / file)})
+             "--out", root / "data" / f"{name}-test.jsonl")  # fmt: skip
+        tasks.append({"task": name, "limit": LIMIT})
     spec = {"role": "test", "tasks": tasks, "chat_template": True, "max_new_tokens": BUDGET}
     verb("suite", "--name", "test", "--spec", json.dumps(spec), "--data", root / "data",
          "--out", root / "suite.json")  # fmt: skip
@@ -70,7 +70,7 @@ def test_both_engines_agree(suite, smollm2, hf, vllm_environment):
 @pytest.mark.parametrize("task", TASKS)
 def test_lm_eval_by_hand_gives_the_same(task, suite, smollm2, hf, tmp_path):
     """`lm_eval run` on our task file: the same questions right, answer by answer."""
-    data = suite.parent / "data" / f"{task}.jsonl"
+    data = suite.parent / "data" / f"{task}-test.jsonl"
     folder = tmp_path / "tasks"
     folder.mkdir()
     (folder / "by_hand.yaml").write_text(

@@ -31,13 +31,22 @@ def test_no_server_is_one_line(golden, tmp_path, cli):
         ({"engine": "api"}, "engine 'api' lacks 'url'"),
         ({"engine": "vllm"}, "engine 'vllm' lacks 'environment'"),
         ({"engine": "sglang"}, "evaluation.engine"),
+        ({"engine": "vllm", "environment": "e"}, "engine 'vllm' cannot; take engine 'hf'"),
     ],
 )
-def test_an_engine_needs_its_place(evaluation, message, tmp_path, cli):
+def test_an_engine_that_cannot_do_its_work_is_refused(evaluation, message):
     task = {"task": "addition"}
     suites = {role: {"role": role, "tasks": [task | {"split": role}]}
               for role in ("validation", "test")}  # fmt: skip
-    run = {"base": "b", "checkpoints": "r/step-{step}", "steps": [1, 2]}
-    study = {"study": "s", "bases": {"b": {"path": "b"}}, "runs": {"r": run}, "suites": suites}
+    run = {"base": "b", "checkpoints": "r/step-{step}", "steps": [1, 2, 3]}
+    forecast = {"methods": {"logits-extrapolation": {}}, "windows": [2]}
+    forecast |= {"target_step": 3}
+    study = {
+        "study": "s",
+        "forecast": forecast,
+        "bases": {"b": {"path": "b"}},
+        "runs": {"r": run},
+        "suites": suites,
+    }
     with pytest.raises(StudyError, match=message):
         parse_study({**study, "evaluation": evaluation})

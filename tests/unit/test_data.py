@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -315,3 +316,24 @@ def test_tasks_are_listed(cli):
     assert "addition" in listed and "rg-<generator>" in listed
     for name, known in DATASETS.items():
         assert f"{name}\n  source: {known.hub}" in listed
+
+
+def test_no_copy_of_the_questions_stays_behind(tmp_path):
+    """The library that reads them keeps one; private questions must not lie about."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom alpharl.evaluation.lm_tasks import load_task\n"
+        "task = load_task('gsm8k', Path(sys.argv[1]), None)\n"
+        "print(task.doc_to_text(task.eval_docs[0]))"
+    )
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"question": "Unheard-of marmalade?", "answer": "#### 1"}) + "\n")
+    homes = {name: str(tmp_path / name) for name in ("HOME", "HF_HOME", "TMPDIR")}
+    for folder in homes.values():
+        Path(folder).mkdir()
+    environment = os.environ | homes
+    environment.pop("HF_DATASETS_CACHE", None)
+    done = subprocess.run([sys.executable, "-c", code, rows], env=environment, text=True,
+                          capture_output=True, check=True)  # fmt: skip
+    assert "marmalade" in done.stdout
+    left = [p for folder in homes.values() for p in Path(folder).rglob("*") if p.is_file()]
+    assert not [p for p in left if b"marmalade" in p.read_bytes()]
