@@ -39,14 +39,7 @@ def test_an_engine_that_cannot_do_its_work_is_refused(evaluation, message):
     suites = {role: {"role": role, "tasks": [task | {"split": role}]}
               for role in ("validation", "test")}  # fmt: skip
     run = {"base": "b", "checkpoints": "r/step-{step}", "steps": [1, 2, 3]}
-    forecast = {"methods": {"logits-extrapolation": {}}, "windows": [2]}
-    forecast |= {"target_step": 3}
-    study = {
-        "study": "s",
-        "forecast": forecast,
-        "bases": {"b": {"path": "b"}},
-        "runs": {"r": run},
-        "suites": suites,
-    }
+    study = {"study": "s", "bases": {"b": {"path": "b"}}, "runs": {"r": run}, "suites": suites}
+    study["forecast"] = {"methods": {"logits-extrapolation": {}}, "windows": [2]}
     with pytest.raises(StudyError, match=message):
         parse_study({**study, "evaluation": evaluation})

@@ -25,6 +25,7 @@ from alpharl.dynamics.pls import pls_r2
 from alpharl.dynamics.temporal import line_r2, temporal_svd
 from alpharl.spectra.gram import read_gram
 from alpharl.spectra.lowrank import read_factors
+from alpharl.study.suite import Suite, Task
 from alpharl.variants.store import read_adapter, read_variant, write_variant
 from safetensors.torch import load_file
 
@@ -491,18 +492,21 @@ def scores(made, golden) -> dict[str, dict]:
     shutil.copy(golden / "questions_test.jsonl", folder / "questions.jsonl")
     rows = [json.loads(line) for line in (folder / "questions.jsonl").open()]
     questions = [row["prompt"] for row in rows]
-    task = {"task": "addition", "data": "questions.jsonl", "questions": questions}
-    body = {"version": 1, "name": "test", "role": "test", "tasks": [task], "max_new_tokens": 9,
+    task = {"task": "addition", "data": "questions.jsonl", "questions": questions,
+            "private": False, "max_new_tokens": 9}  # fmt: skip
+    settings = Suite(role="test", tasks=[Task(task="addition")]).model_dump()
+    body = {"version": 2, "name": "test", "role": "test", "tasks": [task], "settings": settings,
             "include_path": None}  # fmt: skip
     (folder / "suite.json").write_text(json.dumps(body | {"digest": digest_json(body)}))
     folders = {"base": made.run / "base"} | {s: made.run / s for s in ("step-48", "step-120")}
     folders |= {name: made.variant(name) for name in MODELS}
     arguments = ["evaluate", "--suite", folder / "suite.json", "--base", made.run / "base",
-                 "--batch-size", 500, "--out", made.root / "scores"]  # fmt: skip
+                 "--batch-size", 500, "--allow-truncation",
+                 "--out", made.root / "scores"]  # fmt: skip
     for name, path in folders.items():
         arguments += ["--variant", f"{name}={path}"]
     made.call(*arguments)
-    return {p.stem: json.loads(p.read_text()) for p in (made.root / "scores").iterdir()}
+    return {p.stem: json.loads(p.read_text()) for p in (made.root / "scores").glob("*.json")}
 
 
 @pytest.mark.parametrize("name", ["base", "step-48", "step-120", *MODELS])
