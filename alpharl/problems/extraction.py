@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from .places import last_box
+
 _TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
 _SAID = re.compile(r"(?:\banswer\s+is\b:?|\banswer\s*:)([^\n]*)", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
@@ -19,7 +21,7 @@ def extract_answer(completion: str, numeric: bool) -> str:
     line. Of a numeric answer, only its number is given, without commas.
     """
     said = _trimmed(_last(_SAID, completion))
-    for found in (_last_boxed(completion), _last(_TAGGED, completion), said):
+    for found in (_boxed(completion), _last(_TAGGED, completion), said):
         if found:
             return _number(_SENTENCE_END.split(found)[0]) or found if numeric else found
     if numeric:
@@ -49,17 +51,8 @@ def _trimmed(text: str) -> str:
     return text.strip(" *$`").removesuffix(".").strip(" *$`")
 
 
-def _last_boxed(text: str) -> str:
-    r"""What the last `\boxed{` holds up to its own closing brace, or nothing.
-
-    A `\text{}` around all of it is taken off.
-    """
-    begin = text.rfind("\\boxed{") + len("\\boxed")
-    depth = 0
-    for at in range(begin, len(text)) if "\\boxed{" in text else ():
-        depth += {"{": 1, "}": -1}.get(text[at], 0)
-        if depth == 0:
-            inside = text[begin + 1 : at].strip()
-            whole = re.fullmatch(r"\\text\{([^{}]*)\}", inside)
-            return whole[1].strip() if whole else inside
-    return ""
+def _boxed(text: str) -> str:
+    r"""What the last closed `\boxed{}` holds, or nothing, without a `\text{}` around all of it."""
+    inside = (last_box(text) or "").strip()
+    whole = re.fullmatch(r"\\text\{([^{}]*)\}", inside)
+    return whole[1].strip() if whole else inside

@@ -17,7 +17,7 @@ import pytest
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.graders import GRADERS, checker, choice, latex, number
 from alpharl.evaluation.graders.checker import Checker
-from alpharl.evaluation.graders.places import last_box
+from alpharl.problems.places import last_box
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,4 +1,5 @@
 # Helpers that several topics share: wildcards, inputs that depend on a run's plan, resources.
+import json
 
 
 def one_of(names):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .places import after_phrase, last_box
+from alpharl.problems.places import after_phrase, last_box
 
 _LETTER = re.compile(r"(?<![\w'’-])([A-D])(?![\w'’-])")
 # An A before a word is an article more often than an answer.

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 
+from alpharl.problems.places import after_phrase, last_box
+
 from . import number
 from .checker import Checker
-from .places import after_phrase, last_box
 
 # None holds another opening, so that a row of openings is read once.
 _FORMULA = re.compile(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from fractions import Fraction
 
-from .places import after_phrase, last_box
+from alpharl.problems.places import after_phrase, last_box
 
 _DECIMAL = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 # Neither a digit of a name (x2) nor an exponent; after a term, a minus is a subtraction.
