@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
+from alpharl.study.config import parse_study
 
 from tests.workflow.conftest import REPO, Workflow, environment
 
@@ -18,6 +20,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S)
 
 
+STUDY, SCORING = blocks("yaml")
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 
@@ -32,8 +35,8 @@ def place(finished: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(source, folder / f"runs/foo/checkpoint-{readme}")
     for name in ("workflow", "profiles"):
         (folder / name).symlink_to(REPO / name)
-    (study,), (scores,) = blocks("yaml"), blocks("csv")
-    (folder / "my-study.yaml").write_text(study)
+    (scores,) = blocks("csv")
+    (folder / "my-study.yaml").write_text(STUDY)
     (folder / "scores.csv").write_text(scores)
     return folder
 
@@ -42,6 +45,12 @@ def test_the_make_targets_are_run_by_ci():
     targets = {command for command in COMMANDS if command.startswith("make")}
     assert targets == {"make demo", "make test"}
     assert targets <= set((REPO / ".ci/run").read_text().splitlines())
+
+
+def test_the_settings_of_scoring_are_valid():
+    study = parse_study({**yaml.safe_load(STUDY), **yaml.safe_load(SCORING)})
+    assert study.evaluation.engine == "vllm"
+    assert study.suites["test"].samples == 4
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("make")])
