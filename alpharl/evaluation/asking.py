@@ -14,6 +14,8 @@ from alpharl.evaluation.statistics import Graded
 
 PROGRESS_SECONDS = 10
 """At least so long between two lines."""
+PAUSE_SECONDS = 0.05
+"""Answers that come faster than this after each other are of one batch."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,25 @@ class Meter:
             progress: called with a line, not too often.
         """
         self._total, self._progress, self._done = total, progress, 0
-        self._started = self._last = time.monotonic()
+        self._started = self._shown = self._last = self._batch = time.monotonic()
 
     def tick(self) -> None:
-        """Count an answer."""
-        self._done += 1
+        """Count an answer.
+
+        Those of a batch come at once, after long. So what is shown is how it stood at the end of
+        the batch before; a stream of answers without a pause is no batch.
+        """
         now = time.monotonic()
-        if now - self._last > PROGRESS_SECONDS:
-            self._last = now
-            left = (now - self._started) / self._done * (self._total - self._done)
-            self._progress(f"{self._done}/{self._total} answers, about {left:.0f} s left")
+        if now - self._last > PAUSE_SECONDS:
+            self._batch = now
+        between = now == self._batch or now - self._batch > 1
+        if self._done and between and now - self._shown > PROGRESS_SECONDS:
+            self._shown = now
+            each = (self._last - self._started) / self._done
+            left = each * (self._total - self._done) - (now - self._last)
+            line = f"{self._done}/{self._total} answers, about {max(left, 0):.0f} s left"
+            self._progress(line)
+        self._done, self._last = self._done + 1, now
 
 
 def ask(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from alpharl.evaluation.answers import AnswerFile
+from alpharl.evaluation.asking import Meter
 from alpharl.evaluation.runner import Scorer, score_variants
 from alpharl.evaluation.suites import read_suite, write_suite
 from alpharl.study.suite import Evaluation, Suite
@@ -53,6 +55,22 @@ def test_another_models_answers_are_replaced(tmp_path):
         file.add(("t", "p", 5), {"text": "two"})
     assert list(AnswerFile(path, other).rows) == [("t", "p", 5)]
     assert AnswerFile(path, HEAD).rows == {}
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_time_left_is_right_for_batches_too(monkeypatch, size):
+    """Answers that take 3 s each, and come one by one or four at once."""
+    clock, shown = [0.0], []
+    monkeypatch.setattr("alpharl.evaluation.asking.time.monotonic", lambda: clock[0])
+    meter = Meter(20, lambda line: shown.append((clock[0], line)))
+    for answer in range(20):
+        clock[0] = 3.0 * size * (answer // size + 1) + 1e-4 * (answer % size)
+        meter.tick()
+    assert len(shown) > 3
+    for now, line in shown:
+        done, left = re.fullmatch(r"(\d+)/20 answers, about (\d+) s left", line).groups()
+        assert int(left) == 60 - now, line
+        assert int(done) == now / 3 - size, "as it stood before"
 
 
 # --- with a real model ---
