@@ -242,11 +242,11 @@ class Study(Frozen):
         if tokens.suite not in self.test_suites:
             hint = nearest(tokens.suite, self.test_suites)
             raise ValueError(f"'tokens.suite' is '{tokens.suite}', expected a test suite: {hint}")
-        missing = sorted(set(tokens.ranks) - set(self.ablation.ranks))
-        if missing or 1.0 not in self.ablation.at:
+        ranks, at = self.ablation.ranks, self.ablation.at
+        if not set(tokens.ranks) <= set(ranks) or 1.0 not in at:
             raise ValueError(
-                f"'tokens.ranks' needs rank-k models of the run's end: found ablation.ranks "
-                f"{self.ablation.ranks} at {self.ablation.at}; add {missing} and 1.0"
+                f"'tokens.ranks' reads rank-k models of the run's end: found ablation.ranks {ranks} "
+                f"at {at}, expected {tokens.ranks} at 1.0 among them; add these"
             )
         return self
 

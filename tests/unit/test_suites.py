@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from alpharl.errors import StudyError
+from alpharl.study.config import parse_study
 from alpharl.study.datasets import DATASETS
+from alpharl.study.plan import Plan
 from alpharl.study.protocols import PROTOCOLS
 from alpharl.study.suite import Suite
 from pydantic import ValidationError
@@ -58,3 +63,23 @@ def test_what_is_given_goes_before_the_protocol():
 def test_settings_that_make_no_sense_are_refused(given, message):
     with pytest.raises(ValidationError, match=message):
         Suite.model_validate({"role": "test", "tasks": TASKS, **given})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tokens": {"suite": "tset"}}, "'tset', expected a test suite: did you mean 'test'?"),
+        ({"tokens": {"suite": "validation"}}, "expected a test suite"),
+        ({"tokens": {"suite": "test", "ranks": [2]}}, "expected [2] at 1.0 among them"),
+        ({"tokens": {"suite": "test"}, "ablation": {"at": [5]}}, "found ablation.ranks [1, 4] at"),
+    ],
+)
+def test_token_level_analyses_need_their_models(changes, message):
+    suites = {role: {"role": role, "tasks": [{"task": "addition", "split": role}]}
+              for role in ("validation", "test")}  # fmt: skip
+    run = {"base": "b", "checkpoints": "r/step-{step}", "steps": [5, 10]}
+    study = {"study": "s", "bases": {"b": {"path": "b"}}, "runs": {"r": run}, "suites": suites}
+    plan = Plan(parse_study({**study, "tokens": {"suite": "test"}}))
+    assert plan.token_variants("r") == ["step-10", "rank-1@10"]
+    with pytest.raises(StudyError, match=re.escape(message)):
+        parse_study({**study, **changes})

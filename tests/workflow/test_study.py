@@ -124,7 +124,10 @@ def test_a_new_rank_scores_one_variant_and_keeps_the_others(finished, mini):
     ("change", "expected"),
     [
         ({"ablation": {"rank": [2]}}, "ablation: unknown key 'rank', did you mean 'ranks'?"),
-        ({"ablation": {"at": [0.1]}}, "no checkpoint is saved by step 0.6, the first is 2"),
+        (
+            {"ablation": {"at": [0.1]}, "tokens": {"suite": None}},
+            "no checkpoint is saved by step 0.6, the first is 2",
+        ),
         ({"forecast": {"windows": [0.4]}}, "holds 1 of the checkpoints 2..6; expected at least 2"),
         ({"forecast": {"windows": [6]}}, "a fit may not see its target"),
         (
