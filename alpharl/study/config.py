@@ -245,8 +245,8 @@ class Study(Frozen):
         ranks, at = self.ablation.ranks, self.ablation.at
         if not set(tokens.ranks) <= set(ranks) or 1.0 not in at:
             raise ValueError(
-                f"'tokens.ranks' reads rank-k models of the run's end: found ablation.ranks {ranks} "
-                f"at {at}, expected {tokens.ranks} at 1.0 among them; add these"
+                "'tokens.ranks' reads rank-k models of the run's end: found ablation.ranks "
+                f"{ranks} at {at}, expected {tokens.ranks} at 1.0 among them; add these"
             )
         return self
 
