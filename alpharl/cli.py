@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from alpharl import __version__
@@ -25,13 +28,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit status: 0, or 1 with one line on standard error."""
     args = _parser().parse_args(argv)
     try:
-        with allot(args.gpus, _log):
+        with _ending_in_order(), allot(args.gpus, _log):
             require_visible(args.gpus)
             run_verb(args)
     except AlpharlError as error:
         print(f"alpharl {args.verb}: error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """When a scheduler stops the job, end as if interrupted: without temporary files."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _log(line: str) -> None:

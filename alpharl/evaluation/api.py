@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -18,14 +19,12 @@ from alpharl.evaluation.engine import Answer, Decoding, Generate, Prompt
 from alpharl.study.suite import Evaluation
 from alpharl.variants.store import Variant
 
+CONNECT_SECONDS = 30
+"""To wait for a server to accept a connection."""
+
 
 class ApiEngine:
     """Asks a server for completions of token prompts; puts adapters on its base where it may."""
-
-    seed_note = (
-        "a seed goes with each request; whether the server heeds it, and how much rounding depends "
-        "on what it answers beside, is the server's affair"
-    )
 
     def __init__(self, base: Path, evaluation: Evaluation) -> None:
         """Ask the server what it serves.
@@ -39,7 +38,9 @@ class ApiEngine:
         """
         self._url = str(evaluation.url).rstrip("/")
         key = os.environ.get(evaluation.key_variable, "none")
-        self._client = OpenAI(base_url=self._url, api_key=key, max_retries=5)
+        # A long answer may take its time; only a server that is not there is given up.
+        limit = httpx2.Timeout(None, connect=CONNECT_SECONDS)
+        self._client = OpenAI(base_url=self._url, api_key=key, max_retries=5, timeout=limit)
         self._base, self._requests = base, evaluation.batch_size
         self.versions = {"openai": version("openai"), "server": self._version()}
 
@@ -58,7 +59,8 @@ class ApiEngine:
             yield self._generator(self._served(source))
         elif source.pure_adapter and source.adapter:
             self._served(self._base)  # an adapter on any other model would be a wrong result
-            name = f"alpharl-{source.folder.name}"
+            # Never a name that a killed job, or another one, has left there.
+            name = f"alpharl-{uuid.uuid4().hex}"
             self._adapter("load", {"lora_name": name, "lora_path": str(source.adapter.absolute())})
             try:
                 yield self._generator(name)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from alpharl.checkpoints.manifest import digest_json
+from alpharl.evaluation import SCORE_VERSION
 from alpharl.evaluation.answers import AnswerFile, Place, Row
 from alpharl.evaluation.engine import Generate, Prompt, answer_seed
 from alpharl.evaluation.questions import TaskQuestions
@@ -14,6 +15,8 @@ from alpharl.evaluation.statistics import Graded
 
 PROGRESS_SECONDS = 10
 """At least so long between two lines."""
+GRADED_AT_ONCE = 512
+"""Answers whose texts are in memory together."""
 PAUSE_SECONDS = 0.05
 """Answers that come faster than this after each other are of one batch."""
 
@@ -95,21 +98,33 @@ def ask(
         row: Row = {"tokens": answer.tokens, "finished": answer.finished}
         if task.private:
             ((correct, extracted),) = task.grade([asked.question], [answer.text])
-            row |= {"correct": correct, "answer": extracted}
-        else:
-            row |= {"text": answer.text}
-        kept.add(asked.place, row)
+            row |= {"correct": correct, "answer": extracted, "graded_by": SCORE_VERSION}
+        kept.add(asked.place, row, None if task.private else answer.text)
         meter.tick()
+
+
+def is_kept(task: TaskQuestions, asked: Asked, kept: AnswerFile) -> bool:
+    """Whether an answer is there; of a private task, one that the present grader has graded."""
+    row = kept.rows.get(asked.place)
+    return row is not None and (not task.private or row["graded_by"] == SCORE_VERSION)
 
 
 def graded(task: TaskQuestions, all_asked: Sequence[Asked], kept: AnswerFile) -> list[list[Graded]]:
     """Per question, its samples as graded."""
-    rows = [kept.rows[asked.place] for asked in all_asked]
-    if task.private:
-        grades = [(row["correct"], row["answer"]) for row in rows]
-    else:
-        grades = task.grade([a.question for a in all_asked], [row["text"] for row in rows])
     found: list[list[Graded]] = [[] for _ in task.tokens]
-    for asked, row, (correct, answer) in zip(all_asked, rows, grades, strict=True):
-        found[asked.question].append(Graded(correct, answer, not row["finished"], row["tokens"]))
+    for start in range(0, len(all_asked), GRADED_AT_ONCE):
+        part = all_asked[start : start + GRADED_AT_ONCE]
+        for asked, (correct, answer) in zip(part, _grades(task, part, kept), strict=True):
+            row = kept.rows[asked.place]
+            one = Graded(correct, answer, not row["finished"], row["tokens"])
+            found[asked.question].append(one)
     return found
+
+
+def _grades(
+    task: TaskQuestions, asked: Sequence[Asked], kept: AnswerFile
+) -> list[tuple[float, str]]:
+    if task.private:
+        rows = [kept.rows[one.place] for one in asked]
+        return [(row["correct"], row["answer"]) for row in rows]
+    return task.grade([one.question for one in asked], kept.texts([one.place for one in asked]))

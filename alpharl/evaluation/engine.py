@@ -54,13 +54,22 @@ Generate = Callable[[Sequence[Prompt], Decoding], Iterator[tuple[int, Answer]]]
 """Answers all prompts; yields each prompt's index and answer, in any order, as they are done."""
 
 
+SEED_NOTES = {
+    "hf": "each answer has random numbers of its own, so it does not depend on what is scored "
+    "beside it; another batch size may still turn a near tie by rounding",
+    "vllm": "vLLM seeds each request by itself, whatever runs beside it; batches change rounding, "
+    "which may turn a near tie",
+    "api": "a seed goes with each request; whether the server heeds it, and how much rounding "
+    "depends on what it answers beside, is the server's affair",
+}
+"""How far sampled answers can be had again, by engine."""
+
+
 class Engine(Protocol):
     """Holds a base; answers as the base with an adapter on it, or as any model of the same kind."""
 
     versions: dict[str, str]
     """Versions of the libraries that its answers depend on."""
-    seed_note: str
-    """How far sampled answers can be had again."""
 
     def model(self, source: Path | Variant) -> AbstractContextManager[Generate]:
         """The model of a folder or a variant, for as long as the context lasts."""

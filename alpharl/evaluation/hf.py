@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -19,6 +20,9 @@ from transformers import (
     LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    StopStringCriteria,
 )
 from transformers.utils import logging as hf_logging
 
@@ -39,11 +43,6 @@ Mix = Callable[[Tensor], LogitsProcessor]
 
 class HfEngine:
     """Holds a base; answers as the base with an adapter on it, or as another model of its kind."""
-
-    seed_note = (
-        "each answer has random numbers of its own, so it does not depend on what is scored beside "
-        "it; another batch size may still turn a near tie by rounding"
-    )
 
     def __init__(self, base: Path, dtype: str, batch_size: int) -> None:
         """Load the base and its tokenizer.
@@ -134,11 +133,14 @@ class HfEngine:
             processors.append(SeededSampling(decoding, [p.seed for p in prompts], budget))
         found = model.generate(
             input_ids=ids, attention_mask=mask, do_sample=False, max_new_tokens=budget,
-            logits_processor=processors, stop_strings=list(decoding.stop) or None,
-            tokenizer=self.tokenizer,
+            logits_processor=processors,
+            stopping_criteria=self._stops(decoding.stop, ids.shape[1]),
         )  # fmt: skip
         rows = found[:, ids.shape[1] :].tolist()
         return [self._answer(row, config.pad_token_id, decoding.stop) for row in rows]
+
+    def _stops(self, stop: tuple[str, ...], prompt: int) -> StoppingCriteriaList:
+        return StoppingCriteriaList([_AnswerStops(self.tokenizer, stop, prompt)] if stop else [])
 
     def _answer(self, row: list[int], padding: int, stop: tuple[str, ...]) -> Answer:
         """One answer from its tokens: up to its end of sequence, or to a stop string."""
@@ -151,6 +153,17 @@ class HfEngine:
         while row[tokens - 1] == padding:
             tokens -= 1  # others in its batch went on
         return Answer(text[: min(places)], tokens, finished=True)
+
+
+class _AnswerStops(StoppingCriteria):
+    """Stop strings in the answer alone; transformers' own would also match across its beginning."""
+
+    def __init__(self, tokenizer: Any, stop: tuple[str, ...], prompt: int) -> None:
+        self._criteria, self._prompt = StopStringCriteria(tokenizer, list(stop)), prompt
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **given: Any) -> Tensor:
+        found: Tensor = self._criteria(input_ids[:, self._prompt :], scores)
+        return found
 
 
 def _batches(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:

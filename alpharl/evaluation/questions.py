@@ -6,11 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lm_eval.api.task import ConfigurableTask
+
 from alpharl.checkpoints.index import read_config
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.engine import Decoding
-from alpharl.evaluation.lm_tasks import grade, load_task, prompt_tokens, requests_of
-from alpharl.evaluation.suites import SuiteFiles
+from alpharl.evaluation.lm_tasks import (
+    grade,
+    load_task,
+    prompt_tokens,
+    questions_of,
+    requests_of,
+)
+from alpharl.evaluation.suites import SuiteFiles, question_digest
 
 
 class TaskQuestions:
@@ -30,6 +38,7 @@ class TaskQuestions:
         self.budget: int = entry["max_new_tokens"]
         data = suite.folder / entry["data"] if entry["data"] else None
         self._task = load_task(entry["task"], data, suite.include_path)
+        _require_fixed(suite, entry, self._task)
         self._requests = requests_of(
             self._task, len(entry["questions"]), tokenizer,
             settings["chat_template"], settings["system"],
@@ -45,6 +54,17 @@ class TaskQuestions:
     def grade(self, places: Sequence[int], texts: Sequence[str]) -> list[tuple[float, str]]:
         """How right each answer to the question at its place is, and what was extracted."""
         return grade(self._task, [self._requests[place] for place in places], texts)
+
+
+def _require_fixed(suite: SuiteFiles, entry: dict[str, Any], task: ConfigurableTask) -> None:
+    """Refuse questions that are not those which the suite was fixed with."""
+    asked = [prompt for prompt, _ in questions_of(task)[: len(entry["questions"])]]
+    if [question_digest(prompt) for prompt in asked] != entry["questions"]:
+        raise EvaluationError(
+            f"suite '{suite.name}', task '{entry['task']}': found other questions than the suite "
+            "was fixed with; its data or its task file has changed: make the suite again with "
+            "`alpharl suite`, or by deleting its suite.json and running the workflow"
+        )
 
 
 def read_questions(suite: SuiteFiles, base: Path) -> list[TaskQuestions]:

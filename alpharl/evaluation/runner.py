@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any
 from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.manifest import digest_json
 from alpharl.evaluation import SCORE_VERSION
-from alpharl.evaluation.answers import AnswerFile
-from alpharl.evaluation.asking import Asked, Meter, ask, asked_of, graded
-from alpharl.evaluation.engine import Engine, open_engine
+from alpharl.evaluation.answers import AnswerFile, merged_versions
+from alpharl.evaluation.asking import Asked, Meter, ask, asked_of, graded, is_kept
+from alpharl.evaluation.end_tokens import end_tokens
+from alpharl.evaluation.engine import SEED_NOTES, Engine, open_engine
 from alpharl.evaluation.questions import longest_sequence, read_questions
 from alpharl.evaluation.statistics import per_task, summarize
 from alpharl.evaluation.suites import SuiteFiles
@@ -54,27 +56,28 @@ def score_variants(
     Returns:
         The variants more of whose answers ran out of tokens than the suite allows.
     """
-    pending: dict[str, tuple[Path | Variant, str, str]] = {}
-    for name, folder in variants.items():
-        source = read_variant(folder) if (folder / "variant.json").is_file() else folder
-        model = _model_digest(source, digests)
-        held = [model, _is_merged(source)]
-        key = digest_json([SCORE_VERSION, *held, suite.digest, _answering(evaluation)])
-        if not _is_current(out / f"{name}.json", key):
-            pending[name] = (source, model, key)
-    progress(f"{len(variants) - len(pending)} of {len(variants)} variants are scored already")
-    if pending:
-        rank = max(map(adapter_rank, (source for source, _, _ in pending.values())))
-        with Scorer(suite, base, evaluation, gpus, rank, progress) as scorer:
-            started = time.monotonic()
-            for done, (name, (source, model, key)) in enumerate(pending.items(), start=1):
-                found = scorer.score(source, model, out / f"{name}.answers.jsonl")
-                result = {"variant": name, "suite": suite.name, "role": suite.role, **found}
-                identity = {"model_digest": model, "key": key}
-                write_json(out / f"{name}.json", {**head, **result, **identity, **scorer.settings})
-                left = (time.monotonic() - started) / done * (len(pending) - done)
-                line = f"{done}/{len(pending)} {name} accuracy {_shown(found['accuracy'])}"
-                progress(f"{line}, about {left:.0f} s left")
+    sources = {
+        name: read_variant(folder) if (folder / "variant.json").is_file() else folder
+        for name, folder in variants.items()
+    }
+    rank = max(map(adapter_rank, sources.values()))
+    with Scorer(suite, base, evaluation, gpus, rank, progress) as scorer:
+        pending: dict[str, tuple[Path | Variant, str, str]] = {}
+        for name, source in sources.items():
+            model = _model_digest(source, digests)
+            key = scorer.key(source, model)
+            if not _is_current(out / f"{name}.json", key):
+                pending[name] = (source, model, key)
+        progress(f"{len(variants) - len(pending)} of {len(variants)} variants are scored already")
+        started = time.monotonic()
+        for done, (name, (source, model, key)) in enumerate(pending.items(), start=1):
+            found = scorer.score(source, model, out / f"{name}.answers.jsonl")
+            result = {"variant": name, "suite": suite.name, "role": suite.role, **found}
+            identity = {"model_digest": model, "key": key}
+            write_json(out / f"{name}.json", {**head, **result, **identity, **scorer.settings})
+            left = (time.monotonic() - started) / done * (len(pending) - done)
+            line = f"{done}/{len(pending)} {name} accuracy {_shown(found['accuracy'])}"
+            progress(f"{line}, about {left:.0f} s left")
     limit = suite.settings["max_truncated"]
     shares = {name: json.loads((out / f"{name}.json").read_text())["truncated"]
               for name in variants}  # fmt: skip
@@ -87,9 +90,19 @@ def _model_digest(source: Path | Variant, digests: Mapping[str, str]) -> str:
     return digests[os.path.abspath(source)]
 
 
+SPEED = {
+    "block_size", "cpu_offload_gb", "enable_chunked_prefill", "enable_prefix_caching",
+    "enforce_eager", "gpu_memory_utilization", "kv_cache_memory_bytes", "max_loras",
+    "max_num_batched_tokens", "max_num_seqs", "swap_space", "tensor_parallel_size",
+}  # fmt: skip
+"""Arguments of vLLM that say how fast and within how much memory, and not what is computed."""
+
+
 def _answering(evaluation: Evaluation) -> dict[str, Any]:
     """The settings that answers depend on; the others are speed, or where things are."""
-    return evaluation.model_dump(include={"engine", "dtype", "vllm"})
+    found = evaluation.model_dump(include={"engine", "dtype", "vllm"})
+    kept = {name: value for name, value in found["vllm"].items() if name not in SPEED}
+    return found | {"vllm": kept}
 
 
 def _is_merged(source: Path | Variant) -> bool:
@@ -107,7 +120,7 @@ def _shown(value: float | None) -> str:
 UNDEFINED: dict[str, Any] = {
     "n": 0, "samples": 0, "accuracy": None, "stderr": None, "pass_at": {}, "pass_at_stderr": {},
     "maj_at": {}, "maj_at_stderr": {}, "truncated": None, "tokens": None, "tasks": {},
-    "seconds": 0.0, "question_ids": [], "correct": [],
+    "versions": {}, "seconds": 0.0, "question_ids": [], "correct": [],
 }  # fmt: skip
 """The result of a forecast that is undefined on its window: no model, and so no accuracy."""
 
@@ -137,7 +150,7 @@ class Scorer:
         self._suite, self._progress = suite, progress
         self._opening = (base, evaluation, gpus, rank)
         self._tasks = read_questions(suite, base)
-        self._answering = _answering(evaluation)
+        self._answering, self._ends = _answering(evaluation), end_tokens(base)
 
     def __enter__(self) -> Scorer:
         return self
@@ -158,13 +171,21 @@ class Scorer:
         return {
             "suite_digest": self._suite.digest,
             **self._answering,
-            "versions": {"lm-eval": version("lm-eval"), **self._engine.versions},
             "decoding": {
                 **{key: self._suite.settings[key] for key in chosen},
                 "max_new_tokens": {task.name: task.budget for task in self._tasks},
             },
-            "seed_note": self._engine.seed_note,
+            "seed_note": SEED_NOTES[self._answering["engine"]],
         }
+
+    def key(self, source: Path | Variant, model: str) -> str:
+        """Digest of all that a model's result depends on.
+
+        Among that are the prompts as the base's tokenizer and chat template make them.
+        """
+        asked = [[t.name, t.tokens, t.budget, asdict(t.decoding)] for t in self._tasks]
+        held = [model, _is_merged(source), self._answering, self._ends]
+        return digest_json([SCORE_VERSION, *held, self._suite.digest, digest_json(asked)])
 
     @cached_property
     def _engine(self) -> Engine:
@@ -186,15 +207,18 @@ class Scorer:
         started = time.monotonic()
         asked = self._asked(model)
         head = {"model": model, "merged": _is_merged(source), **self._answering}
+        head |= {"end_tokens": self._ends}
         with AnswerFile(answers, head) as kept:
             self._complete(source, asked, kept)
         found, names = [], []
         for task, places in zip(self._tasks, asked, strict=True):
             found += graded(task, places, kept)
             names += [task.name] * len(task.tokens)
+        versions = merged_versions(kept.rows[one.place] for places in asked for one in places)
         return {
             **summarize(found),
             "tasks": per_task(found, names),
+            "versions": {"lm-eval": version("lm-eval"), **versions},
             "seconds": round(time.monotonic() - started, 3),
             "question_ids": self._suite.questions,
         }
@@ -207,11 +231,15 @@ class Scorer:
 
     def _complete(self, source: Path | Variant, asked: list[list[Asked]], kept: AnswerFile) -> None:
         """Ask for the answers that are not there yet."""
-        missing = [[one for one in places if one.place not in kept.rows] for places in asked]
+        missing = [
+            [one for one in places if not is_kept(task, one, kept)]
+            for task, places in zip(self._tasks, asked, strict=True)
+        ]
         total = sum(map(len, missing))
         if not total:
             return
         meter = Meter(total, self._progress)
+        kept.begin(self._engine.versions)
         with self._engine.model(source) as generate:
             for task, places in zip(self._tasks, missing, strict=True):
                 if places:

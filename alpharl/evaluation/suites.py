@@ -7,6 +7,7 @@ suites/<suite>/<task>.jsonl   the questions of generated problems
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 from dataclasses import dataclass
@@ -102,6 +103,11 @@ def require_disjoint(suites: list[SuiteFiles]) -> dict[str, int]:
     return {suite.name: len(suite.questions) for suite in suites}
 
 
+def question_digest(prompt: str) -> str:
+    """What a suite keeps of a question's text."""
+    return hashlib.sha256(prompt.encode()).hexdigest()[:16]
+
+
 def _task_entry(task: Task, suite: Suite, folder: Path, fetched: Path | None) -> dict[str, Any]:
     """One task's questions, with a digest of everything that its scores depend on."""
     file: Path | None
@@ -121,7 +127,7 @@ def _task_entry(task: Task, suite: Suite, folder: Path, fetched: Path | None) ->
         "content": digest_json(content),
         "private": task.task in DATASETS and DATASETS[task.task].private,
         "max_new_tokens": task.max_new_tokens or suite.max_new_tokens,
-        "questions": [hashlib.sha256(prompt.encode()).hexdigest()[:16] for prompt in prompts],
+        "questions": [question_digest(prompt) for prompt in prompts],
     }
 
 
@@ -189,5 +195,10 @@ def _loaded(task: Task, suite: Suite, file: Path | None) -> tuple[list[str], Any
     (config.get("metadata") or {}).pop("config_source", None)
     if file:
         config.pop("dataset_kwargs")
-    content = [questions, json.dumps(config, default=str)]
+    content = [questions, json.dumps(config, default=_source)]
     return [prompt for prompt, _ in questions], content
+
+
+def _source(value: object) -> str:
+    """What a config holds beside plain data: of a function its text, for it lies anywhere."""
+    return inspect.getsource(value) if inspect.isfunction(value) else str(value)

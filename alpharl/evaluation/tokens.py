@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from alpharl.evaluation.answers import Place, Row
+from alpharl.evaluation.answers import AnswerFile
 from alpharl.evaluation.asking import Asked
 from alpharl.evaluation.engine import Generate
 from alpharl.evaluation.questions import TaskQuestions
 
 Values = NDArray[np.float64]
+TOKENS = 1 << 17
+"""Tokens of a batch at most: their keys and values are held."""
 LOGITS = 1 << 28
 """Logits that are held at once, 1 GiB in float32."""
 
@@ -38,13 +40,12 @@ class Written:
     finished: bool
 
 
-def written(asked: Sequence[Asked], rows: dict[Place, Row], tokenizer: Any) -> list[Written]:
+def written(asked: Sequence[Asked], kept: AnswerFile, tokenizer: Any) -> list[Written]:
     """The kept answers to what was asked, in its order, in tokens."""
     found = []
-    for one in asked:
-        row = rows[one.place]
-        tokens = tuple(tokenizer.encode(row["text"], add_special_tokens=False))
-        found.append(Written(one, row["text"], tokens, row["finished"]))
+    for one, text in zip(asked, kept.texts([one.place for one in asked]), strict=True):
+        tokens = tuple(tokenizer.encode(text, add_special_tokens=False))
+        found.append(Written(one, text, tokens, kept.rows[one.place]["finished"]))
     return found
 
 
@@ -63,8 +64,9 @@ def read(model: PreTrainedModel, texts: Sequence[Written], size: int) -> tuple[V
     """
     nongreedy_n, perplexity_n = np.zeros(len(texts)), np.zeros(len(texts))
     order = sorted(range(len(texts)), key=lambda i: -_length(texts[i]))
-    for start in range(0, len(order), size):
-        batch = order[start : start + size]
+    while order:
+        size = min(size, max(1, TOKENS // _length(texts[order[0]])))
+        batch, order = order[:size], order[size:]
         other_bl, loss_bl = _per_token(model, [texts[i] for i in batch])
         for row, index in enumerate(batch):
             begin = len(texts[index].asked.prompt.tokens) - 1
@@ -106,6 +108,12 @@ class Continued:
     correct: list[float]
     whole: float
     """Share of answers that the first had finished within the prefix."""
+
+
+def own_grades(task: TaskQuestions, texts: Sequence[Written]) -> list[float]:
+    """Outcomes (n,) of the answers as they are."""
+    places = [text.asked.question for text in texts]
+    return [correct for correct, _ in task.grade(places, [text.text for text in texts])]
 
 
 def continue_from(

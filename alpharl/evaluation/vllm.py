@@ -48,11 +48,6 @@ class VllmEngine:
     vLLM starts when the first model is asked for, which takes it most of a minute.
     """
 
-    seed_note = (
-        "vLLM seeds each request by itself, whatever runs beside it; batches change rounding, "
-        "which may turn a near tie"
-    )
-
     def __init__(
         self, base: Path, dtype: str, environment: Path, arguments: dict[str, Any], longest: int,
         rank: int, gpus: int,

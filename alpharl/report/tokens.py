@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from alpharl.report.collect import Results, present
-from alpharl.report.frames import records
 from alpharl.report.tables import Column, Table, table
 from alpharl.report.words import number, plus_minus
 
@@ -18,15 +17,12 @@ def reading_frame(results: Results) -> pd.DataFrame:
 def prefix_frame(results: Results) -> pd.DataFrame:
     """Per run, writer and length of the prefix: accuracy of the base that continues it.
 
-    `base` and `own` are the accuracies of the base and of the writer without any help.
+    `own` is the accuracy of the same answers without any help, and `base` that of the base's.
     """
-    frame, suite = _tables(results, "prefix"), results.study.tokens.suite or ""
-    for name in ("base", "own"):
-        frame[name] = [
-            results.scores[row.run, suite, variant].accuracy
-            for row in records(frame)
-            for variant in ["step-0" if "base" in (name, row.writer) else row.writer]
-        ]
+    frame = _tables(results, "prefix")
+    if len(frame):
+        bases = frame[frame["writer"] == "base"].drop_duplicates("run").set_index("run")["own"]
+        frame["base"] = frame["run"].map(bases)
     return frame
 
 

@@ -53,21 +53,21 @@ def _written(
     args: Namespace, tasks: list[TaskQuestions], settings: dict[str, Any], tokenizer: Any
 ) -> dict[str, list[list[Written]]]:
     """Per writer and task, its first answer to each question."""
-    from alpharl.evaluation.answers import read_rows
+    from alpharl.evaluation.answers import open_answers
     from alpharl.evaluation.asking import asked_of
     from alpharl.evaluation.tokens import written
 
     found = {}
     for name, path in _named(args.writer).items():
-        rows = read_rows(path)
+        kept = open_answers(path)
         asked = [asked_of(task, 1, settings["seed"], "") for task in tasks]
-        missing = [one for places in asked for one in places if one.place not in rows]
+        missing = [one for places in asked for one in places if one.place not in kept.rows]
         if missing:
             raise EvaluationError(
                 f"{path}: lacks {len(missing)} of the suite's answers; delete the result beside it "
                 "and score the variant again"
             )
-        found[name] = [written(places, rows, tokenizer) for places in asked]
+        found[name] = [written(places, kept, tokenizer) for places in asked]
     return found
 
 
@@ -111,11 +111,15 @@ def _prefixes(
     import pandas as pd
 
     from alpharl.evaluation.statistics import accuracy
-    from alpharl.evaluation.tokens import continue_from
+    from alpharl.evaluation.tokens import continue_from, own_grades
 
     rows = []
     with engine.model(args.base) as generate:
         for writer, answers in written.items():
+            own, _ = accuracy(
+                [grade for task, texts in zip(tasks, answers, strict=True)
+                 for grade in own_grades(task, texts)]
+            )  # fmt: skip
             for prefix in sorted(args.prefix):
                 correct, whole = [], 0.0
                 for task, texts in zip(tasks, answers, strict=True):
@@ -125,7 +129,9 @@ def _prefixes(
                 value, error = accuracy(correct)
                 rows.append({
                     "writer": writer, "prefix": prefix, "n": len(correct), "accuracy": value,
-                    "stderr": error, "whole": whole / len(correct),
+                    "stderr": error, "own": own, "whole": whole / len(correct),
                 })  # fmt: skip
                 log(f"base after {prefix} tokens of {writer}: accuracy {value:.3f}")
-    return pd.DataFrame(rows, columns=["writer", "prefix", "n", "accuracy", "stderr", "whole"])
+    return pd.DataFrame(
+        rows, columns=["writer", "prefix", "n", "accuracy", "stderr", "own", "whole"]
+    )

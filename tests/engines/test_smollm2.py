@@ -43,7 +43,7 @@ def score(suite: Path, model: Path, *engine: object) -> tuple[dict, dict]:
     out = suite.parent / "-".join(["out", *map(str, engine[1:2])])
     verb("evaluate", "--suite", suite, "--base", model, "--variant", f"base={model}",
          "--allow-truncation", "--out", out, *engine)  # fmt: skip
-    lines = (out / "base.answers.jsonl").read_text().splitlines()[1:]
+    lines = (out / "base.answers.jsonl").read_text().splitlines()[2:]
     rows = {(row["task"], row["prompt"]): row["text"] for row in map(json.loads, lines)}
     return json.loads((out / "base.json").read_text()), rows
 

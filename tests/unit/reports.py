@@ -206,6 +206,7 @@ class Tree:
         ]  # fmt: skip
         prefix = [
             {"writer": writer, "prefix": n, "n": 9, "accuracy": 0.1 * n, "stderr": 0.02,
+             "own": 0.5 + 0.1 * models.index(writer),
              "whole": 0.25}
             for writer in models for n in sorted(self.study.tokens.prefix)
         ]  # fmt: skip

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from alpharl.evaluation.answers import AnswerFile
+from alpharl.evaluation.answers import AnswerFile, merged_versions
 from alpharl.evaluation.asking import Meter
 from alpharl.evaluation.runner import Scorer, score_variants
 from alpharl.evaluation.suites import read_suite, write_suite
@@ -17,44 +17,59 @@ HEAD = {"model": "m", "engine": "hf"}
 
 
 def test_answers_are_there_again(tmp_path):
-    path = tmp_path / "a.jsonl"
+    path, places = tmp_path / "a.jsonl", [("t", "p", 0), ("t", "p", 1), ("u", "q", 0)]
+    texts = ["line\u2028end\n", "", "\u00fc"]
     with AnswerFile(path, HEAD) as file:
-        file.add(("t", "p", 0), {"text": "line\u2028end\n", "tokens": 3})
-        file.add(("t", "p", 1), {"text": "", "tokens": 0})
+        file.begin({"torch": "2.9"})
+        for place, text in zip(places, texts, strict=True):
+            file.add(place, {"tokens": len(text)}, text)
+        assert file.texts(places[::-1]) == texts[::-1], "also while it is written"
     again = AnswerFile(path, HEAD)
-    assert again.rows == {
-        ("t", "p", 0): {"text": "line\u2028end\n", "tokens": 3},
-        ("t", "p", 1): {"text": "", "tokens": 0},
-    }
+    assert again.texts(places) == texts
+    assert again.rows[places[0]] == {"tokens": len(texts[0]), "versions": {"torch": "2.9"}}
     assert AnswerFile(path, {**HEAD, "model": "other"}).rows == {}
+    memory = AnswerFile(None, HEAD)
+    memory.add(places[0], {"tokens": 1}, "kept")
+    assert memory.texts(places[:1]) == ["kept"]
 
 
-@pytest.mark.parametrize("cut", range(1, 40, 7))
-def test_a_line_that_a_kill_cut_off_does_not_count(tmp_path, cut):
+@pytest.mark.parametrize("end", [b"", b'{"task": "t", "pro', b"\0" * 40 + b"\n", b"\xff\n{}\n"])
+def test_what_a_kill_or_a_crash_left_broken_does_not_count(tmp_path, end):
     path = tmp_path / "a.jsonl"
     with AnswerFile(path, HEAD) as file:
-        file.add(("t", "p", 0), {"text": "one"})
-        file.add(("t", "p", 1), {"text": "two"})
-    data = path.read_bytes()
-    path.write_bytes(data[:-cut])
+        file.add(("t", "p", 0), {"tokens": 1}, "one")
+    whole = path.read_bytes()
+    path.write_bytes(whole + end)
     with AnswerFile(path, HEAD) as file:
         assert list(file.rows) == [("t", "p", 0)]
-        file.add(("t", "p", 1), {"text": "two"})
-    assert path.read_bytes() == data
+        file.add(("t", "p", 1), {"tokens": 2}, "two")
+    data = path.read_bytes()
+    assert data.startswith(whole) and data.count(b"\n") == 3
+    assert AnswerFile(path, HEAD).texts([("t", "p", 1), ("t", "p", 0)]) == ["two", "one"]
 
 
 def test_another_models_answers_are_replaced(tmp_path):
     path = tmp_path / "a.jsonl"
     with AnswerFile(path, HEAD) as file:
-        file.add(("t", "p", 0), {"text": "one"})
+        file.add(("t", "p", 0), {"tokens": 1}, "one")
     other = {**HEAD, "model": "other"}
     with AnswerFile(path, other) as file:
         assert file.rows == {}
     assert AnswerFile(path, HEAD).rows, "only reading changes nothing"
     with AnswerFile(path, other) as file:
-        file.add(("t", "p", 5), {"text": "two"})
+        file.add(("t", "p", 5), {"tokens": 1}, "two")
     assert list(AnswerFile(path, other).rows) == [("t", "p", 5)]
     assert AnswerFile(path, HEAD).rows == {}
+
+
+def test_answers_of_two_versions_name_both(tmp_path):
+    path = tmp_path / "a.jsonl"
+    for sample, number in enumerate(("2.9", "2.10")):
+        with AnswerFile(path, HEAD) as file:
+            file.begin({"torch": number, "peft": "1"})
+            file.add(("t", "p", sample), {"tokens": 1}, "x")
+    found = merged_versions(AnswerFile(path, HEAD).rows.values())
+    assert found == {"torch": "2.9, 2.10", "peft": "1"}
 
 
 @pytest.mark.parametrize("size", [1, 4])

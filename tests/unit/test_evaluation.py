@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from alpharl.checkpoints.manifest import KnownDigests
 from alpharl.errors import EvaluationError
 from alpharl.evaluation import runner
-from alpharl.evaluation.runner import score_variants
+from alpharl.evaluation.runner import Scorer, score_variants
 from alpharl.evaluation.statistics import accuracy
 from alpharl.evaluation.suites import read_suite, require_disjoint, write_suite
 from alpharl.problems import PROBLEMS
@@ -20,6 +22,7 @@ from alpharl.study.suite import Evaluation, Suite
 from alpharl.variants.store import write_variant
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
 UP = "model.layers.0.mlp.up_proj.weight"
 
@@ -189,12 +192,11 @@ def test_missing_suite_is_one_line(tmp_path):
 class Counting:
     """In place of the engine: notes what it was asked to score."""
 
-    started = 0
     scored: list[str]
 
     def __init__(self, suite, base, evaluation, gpus, rank, progress):
-        type(self).started += 1
         self.settings = {"dtype": evaluation.dtype}
+        self.key = lambda source, model: f"{source} {model} {evaluation.dtype} {suite.digest}"
 
     def __enter__(self):
         return self
@@ -211,7 +213,7 @@ class Counting:
 @pytest.fixture
 def counting(monkeypatch):
     """The counting engine, fresh."""
-    Counting.started, Counting.scored = 0, []
+    Counting.scored = []
     monkeypatch.setattr(runner, "Scorer", Counting)
     return Counting
 
@@ -237,11 +239,10 @@ def test_only_what_changed_is_scored_again(make_trajectory, tmp_path, counting, 
     suite = read_suite(make_suite(tmp_path / "test"))
 
     def again(suite=suite, **settings) -> list[str]:
-        counting.started, counting.scored = 0, []
+        counting.scored = []
         given = Evaluation(**{"batch_size": 8} | settings)
         score_variants(suite, run.base, variants, KnownDigests([]), tmp_path / "out", given,
                        {"run": "r"})  # fmt: skip
-        assert counting.started == bool(counting.scored), "no engine starts for nothing"
         return counting.scored
 
     assert again() == ["base", "step-10", "a", "b", "c"]
@@ -380,9 +381,10 @@ def test_result_file_is_complete(real):
         assert (score["variant"], score["run"], score["suite"]) == (name, "golden", "test")
         assert (score["role"], score["engine"], score["dtype"]) == ("test", "hf", "float32")
         assert score["suite_digest"] == suite.digest
-        assert set(score["versions"]) == {"torch", "transformers", "lm-eval", "peft"}
         if name == "undefined":
+            assert score["versions"] == {}
             continue
+        assert set(score["versions"]) == {"torch", "transformers", "lm-eval", "peft"}
         assert score["n"] == 60
         assert score["question_ids"] == suite.questions
         assert set(score["correct"]) <= {0.0, 1.0}
@@ -485,7 +487,7 @@ def test_merged_control_scores_what_is_exported(golden, tmp_path):
         out = tmp_path / f"{kind}-scores"
         verb("evaluate", "--suite", suite, *where, *variants, "--out", out)
         for name in ("adapter", "merged", "dense"):
-            lines = (out / f"{name}.answers.jsonl").read_text().splitlines()[1:]
+            lines = (out / f"{name}.answers.jsonl").read_text().splitlines()[2:]
             rows = sorted((row["prompt"], row["text"]) for row in map(json.loads, lines))
             found[kind, name] = rows, json.loads((out / f"{name}.json").read_text())
 
@@ -499,3 +501,63 @@ def test_merged_control_scores_what_is_exported(golden, tmp_path):
     adapter, merged = (found["greedy", name][1] for name in ("adapter", "merged"))
     assert merged["model_digest"] == adapter["model_digest"]
     assert merged["key"] != adapter["key"]
+
+
+def test_other_questions_than_a_suite_was_fixed_with_are_refused(golden, tmp_path, cli):
+    """The user's data, or a public set that another study fetched again."""
+    folder = own_task(tmp_path / "tasks", [("1+1=", "2"), ("2+2=", "4")])
+    suite = make_suite(tmp_path / "s", "test", [{"task": "mine"}], include_path=str(folder))
+    own_task(tmp_path / "tasks", [("1+1=", "2"), ("2+3=", "5")])
+    base = golden / "trajectory" / "base"
+    result = cli("evaluate", "--suite", suite, "--base", base, "--variant", f"b={base}",
+                 "--out", tmp_path / "out")  # fmt: skip
+    assert "task 'mine': found other questions than the suite was fixed with" in result.error
+    assert not (tmp_path / "out").exists()
+
+
+def test_key_follows_the_chat_template_and_not_the_memory(golden, tmp_path):
+    """A mended template makes other prompts of the same questions; a setting of speed does not."""
+    base = tmp_path / "base"
+    base.mkdir()
+    for file in (golden / "trajectory" / "base").iterdir():
+        (base / file.name).write_bytes(file.read_bytes())
+    suite = read_suite(make_suite(tmp_path / "s", chat_template=True, max_new_tokens=9))
+
+    def key(template: str, **evaluation) -> str:
+        tokenizer = AutoTokenizer.from_pretrained(golden / "trajectory" / "base")
+        tokenizer.chat_template = template
+        tokenizer.save_pretrained(base)
+        return Scorer(suite, base, Evaluation(**evaluation)).key(base, "model")
+
+    plain = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    vllm = {"engine": "vllm", "environment": "e"}
+    assert key(plain) == key(plain, batch_size=3)
+    assert key(plain) != key("1" + plain)
+    low, high = ({**vllm, "vllm": {"gpu_memory_utilization": share}} for share in (0.5, 0.9))
+    assert key(plain, **low) == key(plain, **high)
+    assert key(plain, **low) != key(plain, **vllm, vllm={"quantization": "fp8"})
+
+
+OWN_FILTER = """filter_list:
+  - name: own
+    filter:
+      - function: custom
+        filter_fn: !function own.pick
+      - function: take_first
+"""
+
+
+def test_suite_digest_does_not_follow_where_functions_lie(tmp_path):
+    """A filter function of the user's: its text counts, in every process alike."""
+    folder = own_task(tmp_path / "tasks", [("1+1=", "2")], OWN_FILTER)
+    spec = {"role": "test", "tasks": [{"task": "mine"}], "include_path": str(folder)}
+    digests = []
+    for text in ("r[0]", "r[0]", "r[-1]"):
+        body = f"    return [[{text}] for r in resps]\n"
+        (folder / "own.py").write_text("def pick(resps, docs):\n" + body)
+        out = tmp_path / "suite.json"
+        command = [sys.executable, "-m", "alpharl.cli", "suite", "--name", "s", "--out", str(out),
+                   "--spec", json.dumps(spec)]  # fmt: skip
+        subprocess.run(command, check=True)
+        digests.append(read_suite(out).digest)
+    assert digests[0] == digests[1] != digests[2]

@@ -146,3 +146,12 @@ def test_stop_strings_end_answers(base):
         assert cut.finished == (bool(places) or whole.finished)
         assert cut.tokens <= whole.tokens
     assert [cut.text for cut in stopped] != [whole.text for whole in plain]
+
+
+def test_a_stop_string_is_one_of_the_answer(base):
+    """Not one that begins in the prompt, and that only the two together make."""
+    whole = answers(base, prompts(), 16)
+    for prompt, answer in zip(prompts(), whole, strict=True):
+        stop = character_tokenizer().decode(prompt.tokens)[-1] + answer.text[:1]
+        (found,) = answers(base, [prompt], 1, Decoding(DRAWN.temperature, DRAWN.top_p, 0, (stop,)))
+        assert found.text == answer.text.partition(stop)[0]

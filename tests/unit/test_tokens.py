@@ -102,6 +102,8 @@ def test_the_base_continues_itself(made):
     own = table[table["writer"] == "base"]
     assert own["prefix"].tolist() == [1, 4]
     assert (own["accuracy"] == score["accuracy"]).all()
+    full = json.loads((made / "out" / "full.json").read_text())["accuracy"]
+    assert table.set_index("writer")["own"].loc["full"].tolist() == [full, full]
 
 
 def test_lacking_answers_are_one_line(made, golden, tmp_path, cli):

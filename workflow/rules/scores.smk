@@ -10,14 +10,22 @@ from alpharl.study.data_files import fetched, role_of
 FETCHED = fetched(study.suites.values())
 
 
+def own_task_files(folder):
+    """Files of the user's own tasks: a change of one makes the suite anew."""
+    kinds = {".yaml", ".yml", ".py", ".json", ".jsonl"}
+    found = Path(folder).rglob("*") if folder else []
+    return sorted(str(path) for path in found if path.suffix in kinds)
+
+
 # The only rule that needs a network: `snakemake --until fetch` on a login node runs it alone.
 rule fetch:
     input:
         # The user's own file, where the task names one.
         local=lambda w: FETCHED[w.file].data or [],
     output:
-        data=paths.data("{file}"),
-        about=paths.data("{file}.json"),
+        # Other studies may read them too: what is there and right is kept.
+        data=update(paths.data("{file}")),
+        about=update(paths.data("{file}.json")),
     log:
         paths.log("fetch/{file}"),
     benchmark:
@@ -42,6 +50,7 @@ rule fetch:
 rule suite:
     input:
         data=lambda w: [paths.data(file) for file in fetched([study.suites[w.suite]])],
+        own=lambda w: own_task_files(study.suites[w.suite].include_path),
     output:
         suite=paths.suite("{suite}"),
     log:
