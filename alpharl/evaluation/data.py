@@ -61,7 +61,7 @@ def _is_there(task: Task, out: Path) -> bool:
     told = json.loads(about(out).read_text())
     if "hub" not in told or (told["task"], told["split"]) != (task.task, role_of(task)):
         return False
-    return digest_file(out) == told["sha256"] == (task.sha256 or told["sha256"])
+    return bool(digest_file(out) == told["sha256"] == (task.sha256 or told["sha256"]))
 
 
 def about(data: Path) -> Path:
