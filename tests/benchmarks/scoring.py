@@ -19,34 +19,31 @@ from pathlib import Path
 
 from tests.benchmarks.run import machine
 
-ADAPTERS, BUDGET, BATCH, TURNS = 12, 9, 200, 3
+ADAPTERS, BUDGET, BATCH, TURNS = 12, 9, 200, 10
 
 RUNNER = """
-import json, sys, time
-from pathlib import Path
 from alpharl.evaluation.runner import Scorer
 from alpharl.evaluation.suites import read_suite
 from alpharl.study.suite import Evaluation
-suite, base, evaluation, out = sys.argv[1:]
-if __name__ == "__main__":
-    chosen = Evaluation.model_validate_json(evaluation)
-    with Scorer(read_suite(Path(suite)), Path(base), chosen) as scorer:
-        scorer.score(Path(base))
-        seconds = []
-        for turn in range(3):
-            started = time.perf_counter()
-            scorer.score(Path(base), answers=Path(out) / f"{time.time_ns()}.jsonl")
-            seconds.append(time.perf_counter() - started)
-    print(min(seconds))
+
+def runner(suite, base, evaluation, out):
+    scorer = Scorer(read_suite(Path(suite)), Path(base), Evaluation.model_validate_json(evaluation))
+    def run():
+        started = time.perf_counter()
+        scorer.score(Path(base), answers=Path(out) / f"{time.time_ns()}.jsonl")
+        return time.perf_counter() - started
+    return run, scorer
 """
-BARE_HF = """
+HF = """
 import json, sys, time, torch
+from pathlib import Path
 from transformers import AutoModelForCausalLM
-prompts, base = json.load(open(sys.argv[1])), sys.argv[2]
-new, size = map(int, sys.argv[3:])
+suite, base, evaluation, out, prompts, new, size = sys.argv[1:]
+prompts, new, size = json.load(open(prompts)), int(new), int(size)
 model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
 prompts.sort(key=len, reverse=True)
-def run():
+
+def bare():
     started = time.perf_counter()
     for at in range(0, len(prompts), size):
         part = prompts[at : at + size]
@@ -56,8 +53,17 @@ def run():
         with torch.inference_mode():
             model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=new, do_sample=False)
     return time.perf_counter() - started
-run()
-print(min(run() for _ in range(3)))
+
+run, _ = runner(suite, base, evaluation, out)
+turns = [(run(), bare()) for _ in range(TURNS + 1)][1:]
+print(*map(min, zip(*turns)))
+"""
+VLLM = """
+import sys, time
+from pathlib import Path
+run, scorer = runner(*sys.argv[1:5])
+with scorer:
+    print(min([run() for _ in range(TURNS + 1)][1:]))
 """
 BARE_VLLM = """
 import json, sys, time
@@ -72,8 +78,7 @@ if __name__ == "__main__":
         started = time.perf_counter()
         llm.generate(given, params, use_tqdm=False)
         return time.perf_counter() - started
-    run()
-    print(min(run() for _ in range(3)))
+    print(min([run() for _ in range(TURNS + 1)][1:]))
 """
 
 
@@ -90,18 +95,20 @@ def timed(*arguments: object) -> float:
     return time.perf_counter() - started
 
 
-def script(text: str, python: Path | str, *arguments: object) -> float:
-    """The number that a script prints last."""
+def script(text: str, python: Path | str, *arguments: object) -> list[float]:
+    """The numbers that a script prints last."""
     with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
-        file.write(text)
+        file.write(f"TURNS = {TURNS}\n{text}")
         file.flush()
         command = [str(python), file.name, *map(str, arguments)]
+        # vLLM in one process, as the engine runs it on a CPU.
         settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR",
-                    "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}  # fmt: skip
+                    "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "HF_HUB_OFFLINE": "1",
+                    "TQDM_DISABLE": "1"}  # fmt: skip
         done = subprocess.run(
             command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | settings
         )
-    return float(done.stdout.split()[-1])
+    return [float(number) for number in done.stdout.splitlines()[-1].split()]
 
 
 def make_inputs(folder: Path, base: Path, checkpoint: Path) -> int:
@@ -161,23 +168,21 @@ def main() -> None:
             lines.append(f"| {engine} | {one:.1f} | {many:.1f} | {many / one:.1f} |")
             print(lines[-1], flush=True)
         lines += [
-            "\nAnswers per second on the same prompts, the best of nine, after one for warmth: the "
+            "\nAnswers per second on the same prompts, the best of ten, after one for warmth: the "
             "runner with prompts, grading and answers kept on disk, and the bare engine.\n",
             "| engine | runner | bare engine | ratio |\n| --- | --- | --- | --- |",
         ]
-        given = [folder / "prompts.json", args.base, BUDGET]
+        prompts = folder / "prompts.json"
         for engine in engines:
             chosen = {"engine": engine, "batch_size": BATCH, "environment": str(args.environment)}
             asked = [folder / "suite.json", args.base, json.dumps(chosen), folder]
-            bare, where = (BARE_HF, sys.executable) if engine == "hf" else (BARE_VLLM, python)
-            # In turns: the machine is not equally free all the time.
-            turns = [
-                (script(RUNNER, sys.executable, *asked), script(bare, where, *given, BATCH))
-                for _ in range(TURNS)
-            ]
-            runner, engine_alone = (min(seconds) for seconds in zip(*turns, strict=True))
-            lines.append(f"| {engine} | {questions / runner:.0f} | {questions / engine_alone:.0f} "
-                         f"| {engine_alone / runner:.2f} |")  # fmt: skip
+            if engine == "hf":
+                runner, bare = script(RUNNER + HF, sys.executable, *asked, prompts, BUDGET, BATCH)
+            else:
+                (runner,) = script(RUNNER + VLLM, sys.executable, *asked)
+                (bare,) = script(BARE_VLLM, python, prompts, args.base, BUDGET)
+            lines.append(f"| {engine} | {questions / runner:.0f} | {questions / bare:.0f} "
+                         f"| {bare / runner:.2f} |")  # fmt: skip
             print(lines[-1], flush=True)
     args.out.write_text("\n".join(lines) + "\n")
 
