@@ -183,9 +183,13 @@ class Scorer:
 
         Among that are the prompts as the base's tokenizer and chat template make them.
         """
-        asked = [[t.name, t.tokens, t.budget, asdict(t.decoding)] for t in self._tasks]
         held = [model, _is_merged(source), self._answering, self._ends]
-        return digest_json([SCORE_VERSION, *held, self._suite.digest, digest_json(asked)])
+        return digest_json([SCORE_VERSION, *held, self._suite.digest, self._prompts])
+
+    @cached_property
+    def _prompts(self) -> str:
+        asked = [[t.name, t.tokens, t.budget, asdict(t.decoding)] for t in self._tasks]
+        return digest_json(asked)
 
     @cached_property
     def _engine(self) -> Engine:

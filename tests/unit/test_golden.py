@@ -23,6 +23,7 @@ from alpharl.dynamics.align import align_backwards
 from alpharl.dynamics.nulls import shuffles
 from alpharl.dynamics.pls import pls_r2
 from alpharl.dynamics.temporal import line_r2, temporal_svd
+from alpharl.evaluation.suites import question_digest
 from alpharl.spectra.gram import read_gram
 from alpharl.spectra.lowrank import read_factors
 from alpharl.study.suite import Suite, Task
@@ -491,7 +492,7 @@ def scores(made, golden) -> dict[str, dict]:
     folder.mkdir()
     shutil.copy(golden / "questions_test.jsonl", folder / "questions.jsonl")
     rows = [json.loads(line) for line in (folder / "questions.jsonl").open()]
-    questions = [row["prompt"] for row in rows]
+    questions = [question_digest(row["prompt"]) for row in rows]
     task = {"task": "addition", "data": "questions.jsonl", "questions": questions,
             "private": False, "max_new_tokens": 9}  # fmt: skip
     settings = Suite(role="test", tasks=[Task(task="addition")]).model_dump()
