@@ -243,8 +243,8 @@ class Scorer:
         if not total:
             return
         meter = Meter(total, self._progress)
-        kept.begin(self._engine.versions)
         with self._engine.model(source) as generate:
+            kept.begin(self._engine.versions)
             for task, places in zip(self._tasks, missing, strict=True):
                 if places:
                     ask(task, places, generate, kept, meter)
