@@ -48,5 +48,7 @@ def test_another_engine_scores_again_and_nothing_else(config, vllm_environment, 
     assert {score["engine"] for score in after.values()} == {"vllm"}
     page = (tmp_path / "results/mini/report/index.html").read_text()
     assert "vllm" in page
-    # Known: Snakemake leaves the token-level job, whose settings changed too, to the next run.
-    assert set(workflow.planned(config)) <= {"tokens", "report", "all"}
+    left = workflow.planned(config)
+    if left == {"tokens": 1, "report": 1, "all": 1}:
+        pytest.xfail("known defect: after a change of engine the token-level job waits for a run")
+    assert left == {}
