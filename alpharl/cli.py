@@ -22,6 +22,7 @@ from alpharl.study.recipes import KINDS
 from alpharl.verbs import run_verb
 
 PATTERN = "folder pattern with {step} in it, such as 'runs/foo/step-{step}'"
+STAGE = "copy the weight files there first"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -153,6 +154,12 @@ def _spectra_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     floor.add_argument("--seed", type=int, default=0, help="of the simulated rounding noise")
     floor.add_argument("--out", type=Path, required=True, help="Parquet; a CSV twin beside it")
     _gpus(floor)
+    geometry = _verb(add, "geometry", "Which entries the updates of a run leave as they were.")
+    geometry.add_argument("--base", type=Path, required=True)
+    _checkpoints(geometry)
+    geometry.add_argument("--stage", metavar="FOLDER", help=STAGE)
+    geometry.add_argument("--seed", type=int, default=0, help="of the null's Gaussian updates")
+    geometry.add_argument("--out", type=Path, required=True, help="Parquet; a CSV twin beside it")
 
 
 def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
@@ -301,7 +308,7 @@ def _percents(parser: argparse._ActionsContainer) -> None:
 def _shard(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shard", type=int, default=0)
     parser.add_argument("--shards", type=int, default=1)
-    parser.add_argument("--stage", metavar="FOLDER", help="copy the weight files there first")
+    parser.add_argument("--stage", metavar="FOLDER", help=STAGE)
 
 
 def _engine(parser: argparse.ArgumentParser) -> None:

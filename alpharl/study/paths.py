@@ -106,6 +106,10 @@ class Paths:
         """Table of what bf16 storage alone does to a run's last update, with a CSV twin."""
         return f"{self.run(run)}/floor.parquet"
 
+    def sparsity(self, run: str) -> str:
+        """Table of which entries a run's updates leave as they were, with a CSV twin."""
+        return f"{self.run(run)}/geometry/sparsity.parquet"
+
     @property
     def data_folder(self) -> str:
         """Folder of fetched questions, which all studies share."""

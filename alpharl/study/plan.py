@@ -12,6 +12,9 @@ from alpharl.study.methods import MethodOptions, Need
 from alpharl.study.paths import Paths
 from alpharl.study.recipes import RankVariant, ablation_depth, distinct, rank_variants
 
+SPARSITY_CHECKPOINTS = 10
+"""Checkpoints of a run, at most, whose sparsity is measured."""
+
 
 @dataclass(frozen=True)
 class ForecastVariant:
@@ -132,6 +135,15 @@ class Plan:
     def steps(self, run: str) -> list[int]:
         """Saved steps of a run, without the base."""
         return self.study.runs[run].saved_steps()
+
+    def sparsity_steps(self, run: str) -> list[int]:
+        """The checkpoints whose sparsity is measured: up to ten, evenly spaced, the last among them.
+
+        Sparsity changes slowly, and every checkpoint more is read once more from end to end.
+        """
+        steps = self.steps(run)
+        count = min(len(steps), SPARSITY_CHECKPOINTS)
+        return [steps[-(-len(steps) * i // count) - 1] for i in range(1, count + 1)]
 
     @property
     def depth(self) -> Depth:

@@ -7,6 +7,7 @@ from importlib import import_module
 
 VERBS = {
     "forecasts": ["forecast", "trust"],
+    "geometry": ["geometry"],
     "models": ["export", "rank", "truth", "unpack"],
     "runs": ["checkpoints", "manifest", "pretrain", "train"],
     "scores": ["accuracy", "disjoint", "evaluate", "fetch", "suite", "tasks"],

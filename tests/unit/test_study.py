@@ -177,6 +177,22 @@ def test_variants_and_batches():
     assert batches["validation", "checkpoints"][0] == "step-0"
 
 
+@pytest.mark.parametrize(
+    ("count", "steps"),
+    [
+        (1, [10]),
+        (4, [10, 20, 30, 40]),
+        (10, list(range(10, 101, 10))),
+        (20, list(range(20, 201, 20))),
+        (13, [20, 30, 40, 60, 70, 80, 100, 110, 120, 130]),
+    ],
+)
+def test_sparsity_is_measured_at_ten_checkpoints_at_most_the_last_among_them(count, steps):
+    study = changed("runs.r.steps", [10 * (i + 1) for i in range(count)])
+    study["forecast"] = {}
+    assert Plan(parse_study(study)).sparsity_steps("r") == steps
+
+
 def test_stored_depth_follows_the_deepest_ablation():
     plan = Plan(parse_study(changed("ablation.ranks", [1, 64])))
     assert plan.depth == Depth(64)

@@ -12,6 +12,7 @@ rule report:
         dynamics=[paths.dynamics(run) for run in study.runs],
         pcas=[paths.pca(run) for run in study.runs],
         floors=[paths.floor(run) for run in study.runs],
+        sparsities=[paths.sparsity(run) for run in study.runs],
         forecasts=[
             f"{paths.forecast(run, name)}/variant.json" for run, name in FORECASTS
         ],

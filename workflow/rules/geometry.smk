@@ -1,0 +1,36 @@
+# Where updates land: which entries they leave as they were.
+from alpharl.geometry import SPARSITY_VERSION
+
+
+def sparsity_steps(wildcards):
+    return plan.sparsity_steps(wildcards.run)
+
+
+rule geometry:
+    input:
+        base=base_manifest,
+        checkpoints=lambda w: [
+            paths.checkpoint_manifest(w.run, step) for step in sparsity_steps(w)
+        ],
+    output:
+        table=paths.sparsity("{run}"),
+        csv=paths.sparsity("{run}").replace(".parquet", ".csv"),
+    log:
+        paths.log("geometry/{run}"),
+    benchmark:
+        paths.benchmark("geometry/{run}")
+    resources:
+        mem_mb=gigabytes(2),
+        runtime=hours(2),
+    params:
+        base=base_model,
+        pattern=lambda w: paths.checkpoint_pattern(w.run),
+        steps=sparsity_steps,
+        options=spectra_options(),
+        seed=study.dynamics.seed,
+        version=SPARSITY_VERSION,
+    message:
+        "Counting what the updates of {wildcards.run} leave as it was"
+    shell:
+        "alpharl geometry --base {params.base:q} --checkpoints {params.pattern:q} --steps {params.steps}"
+        " {params.options:q} --seed {params.seed} --out {output.table:q} > {log:q} 2>&1"
