@@ -83,10 +83,10 @@ def sparsity_table(
         progress: called with a line per tensor.
 
     Columns: step; tensor, last of each step `overall`; `entries`; `norm` of the update; and the
-    shares of entries that are `equal` as stored (of whatever two dtypes), `close`: |w' - w| <= 1e-5,
-    and `bf16`: |w' - w| <= 1e-3 max(|w|, |w'|). `null_*`: norm and shares where independent
-    Gaussian noise is added to the base and the sum is stored in the checkpoint's dtype, of that
-    deviation per tensor at which what is stored has the update's norm, about.
+    shares of entries that are `equal` as stored (of whatever two dtypes), `close`:
+    |w' - w| <= 1e-5, and `bf16`: |w' - w| <= 1e-3 max(|w|, |w'|). `null_*`: norm and shares where
+    independent Gaussian noise is added to the base and the sum is stored in the checkpoint's dtype;
+    per tensor of that deviation at which what is stored has the update's norm, about.
 
     Raises:
         CheckpointError: a missing folder, other tensors than the base, or a value not finite.

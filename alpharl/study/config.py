@@ -7,6 +7,7 @@ runs again in every cluster job.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,12 +32,20 @@ from alpharl.study.training import PretrainSpec, TrainSpec
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 """A name that is also a file name."""
+Group = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+"""A name that stands in tables only; algorithms such as `reinforce++` are among them."""
 
 
 def _increasing(steps: list[int]) -> list[int]:
     if steps != sorted(set(steps)) or (steps and steps[0] < 1):
         raise ValueError("found steps that do not increase from 1 on; sort them, without repeats")
     return steps
+
+
+def _distinct(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"found a seed twice in {seeds}; leave one out")
+    return seeds
 
 
 class StepRange(Frozen):
@@ -80,6 +89,14 @@ class Run(Frozen):
     """Folder pattern of existing checkpoints, such as `runs/foo/checkpoint-{step}`."""
     steps: Annotated[list[int], AfterValidator(_increasing)] | StepRange | None = None
     """Optimizer steps of the existing checkpoints: a list, or first, last and every."""
+    seeds: (
+        Annotated[list[NonNegativeInt], Field(min_length=1), AfterValidator(_distinct)] | None
+    ) = None
+    """Train the run once with each of these seeds: runs `<name>-seed0`, `<name>-seed1`, ..."""
+    group: Group | None = None
+    """Runs of one group share a row where the report compares algorithms. Default: the name before
+    the seeds; without seeds the algorithm, with `-sgd` where that is the optimizer; else the name
+    of the run."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Run:
@@ -90,6 +107,34 @@ class Run(Frozen):
         if self.checkpoints is not None and "{step}" not in self.checkpoints:
             raise ValueError(f"checkpoints '{self.checkpoints}' lacks '{{step}}'; put it in")
         return self
+
+    @model_validator(mode="after")
+    def _seeds_are_of_a_training(self) -> Run:
+        if self.seeds is None:
+            return self
+        if self.train is None:
+            raise ValueError("'seeds' goes with 'train': existing checkpoints have their seed")
+        if "seed" in self.train.model_fields_set:
+            raise ValueError("found both 'seeds' and 'train.seed', expected one; leave one out")
+        return self
+
+    def expand(self, name: str) -> Iterator[tuple[str, Run]]:
+        """The run, or one for each of its seeds, by name, with nothing left to expand."""
+        group = self.group or self._default_group(name)
+        if self.train is None or self.seeds is None:
+            yield name, self.model_copy(update={"group": group})
+            return
+        for seed in self.seeds:
+            train = self.train.model_copy(update={"seed": seed})
+            yield (
+                f"{name}-seed{seed}",
+                self.model_copy(update={"train": train, "seeds": None, "group": group}),
+            )
+
+    def _default_group(self, name: str) -> str:
+        if self.train is None or self.seeds is not None:
+            return name
+        return self.train.algorithm + ("-sgd" if self.train.optimizer == "sgd" else "")
 
     def saved_steps(self) -> list[int]:
         """The optimizer steps of all checkpoints, increasing, without the base."""
@@ -196,6 +241,21 @@ class Study(Frozen):
     """Analyses of saved answers token by token."""
     gpus: NonNegativeInt = 0
     """GPUs that each training, factoring and scoring job asks the scheduler for."""
+
+    @field_validator("runs", mode="after")
+    @classmethod
+    def _expand_runs(cls, runs: dict[str, Run]) -> dict[str, Run]:
+        """Nothing beyond this sees `seeds`, or a run without a group."""
+        found: dict[str, Run] = {}
+        for origin, run in runs.items():
+            for name, one in run.expand(origin):
+                if name in found or (name != origin and name in runs):
+                    raise ValueError(
+                        f"run '{name}' stands there twice, once from 'seeds' of run '{origin}'; "
+                        "rename one"
+                    )
+                found[name] = one
+        return found
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Study:

@@ -137,7 +137,7 @@ class Plan:
         return self.study.runs[run].saved_steps()
 
     def sparsity_steps(self, run: str) -> list[int]:
-        """The checkpoints whose sparsity is measured: up to ten, evenly spaced, the last among them.
+        """Checkpoints whose sparsity is measured: up to ten, evenly spaced, the last among them.
 
         Sparsity changes slowly, and every checkpoint more is read once more from end to end.
         """

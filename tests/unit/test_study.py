@@ -73,6 +73,15 @@ def changed(path: str, value: object) -> dict:
         ("forecast.amplitudes", [0.5, 0], "forecast.amplitudes.1: Input should be greater than 0"),
         ("forecast.amplitudes", [float("inf")], "should be a finite number"),
         ("spectra.rank", 0, "spectra.rank: Input should be greater than 0 (found 0)"),
+        ("runs.r.seeds", [0, 1], "runs.r: 'seeds' goes with 'train'"),
+        ("runs.r", {"base": "b", "train": {}, "seeds": []}, "runs.r.seeds: List should have at"),
+        ("runs.r", {"base": "b", "train": {}, "seeds": [1, 1]}, "found a seed twice in [1, 1]"),
+        (
+            "runs.r",
+            {"base": "b", "train": {"seed": 3}, "seeds": [1]},
+            "runs.r: found both 'seeds' and 'train.seed', expected one; leave one out",
+        ),
+        ("runs.r.group", "a b", "runs.r.group: String should match pattern"),
         ("study", "a/b", "study: String should match pattern"),
         ("bases.b", {}, "bases.b: expected exactly one of 'path' and 'pretrain'"),
     ],
@@ -94,6 +103,62 @@ def test_a_resolved_study_is_the_same_study():
     study = parse_study(STUDY)
     assert parse_study(yaml.safe_load(yaml.safe_dump(study.model_dump(mode="json")))) == study
     assert parse_study(study.model_dump(mode="json")) == study
+
+
+def with_runs(**runs: dict) -> dict:
+    """The study with these runs, trained from its base unless they are checkpoints."""
+    return changed("runs", {name: {"base": "b", **run} for name, run in runs.items()})
+
+
+SHORT = {"steps": 20, "save_every": 5}
+
+
+def test_seeds_make_a_run_each_before_anything_else_sees_the_study():
+    seeded = {"train": {**SHORT, "algorithm": "dapo"}, "seeds": [0, 7]}
+    study = parse_study(with_runs(one=seeded, two={"train": SHORT}))
+    plan = Plan(study)
+    assert list(study.runs) == ["one-seed0", "one-seed7", "two"]
+    assert [run.train.seed for run in study.runs.values() if run.train] == [0, 7, 0]
+    assert [run.group for run in study.runs.values()] == ["one", "one", "grpo"]
+    assert {run.seeds for run in study.runs.values()} == {None}
+    assert plan.steps("one-seed7") == [5, 10, 15, 20]
+    assert {batch.run for batch in plan.batches()} == set(study.runs)
+    assert plan.paths.training("one-seed7").endswith("runs/one-seed7/checkpoints/training.csv")
+    # Each is the run that one would write by hand.
+    by_hand = {"train": {**SHORT, "algorithm": "dapo", "seed": 7}, "group": "one"}
+    assert parse_study(with_runs(a=by_hand)).runs["a"] == study.runs["one-seed7"]
+
+
+def test_an_expanded_study_reloads_to_itself():
+    seeded = {"train": SHORT, "seeds": [0, 1], "group": "mine+"}
+    study = parse_study(with_runs(one=seeded, two={"train": SHORT}))
+    assert parse_study(yaml.safe_load(yaml.safe_dump(study.model_dump(mode="json")))) == study
+    assert parse_study(study.model_dump(mode="json")) == study
+    assert [run.group for run in study.runs.values()] == ["mine+", "mine+", "grpo"]
+
+
+def test_groups_are_named_after_what_trained_them():
+    own = {"checkpoints": "r/{step}", "steps": [10, 20, 30, 40]}
+    study = with_runs(
+        a={"train": {**SHORT, "algorithm": "sft"}},
+        b={"train": {**SHORT, "algorithm": "sft", "optimizer": "sgd"}},
+        c=own,
+        d={**own, "group": "downloads"},
+    )
+    groups = {name: run.group for name, run in parse_study(study).runs.items()}
+    assert groups == {"a": "sft", "b": "sft-sgd", "c": "c", "d": "downloads"}
+
+
+@pytest.mark.parametrize("names", [("one", "one-seed1"), ("one-seed1", "one")])
+def test_a_clash_of_expanded_names_is_refused(names):
+    runs = {name: {"train": SHORT} for name in names}
+    runs["one"] = {"train": SHORT, "seeds": [0, 1]}
+    with pytest.raises(StudyError) as error:
+        parse_study(with_runs(**{name: runs[name] for name in names}), "config")
+    assert str(error.value) == (
+        "config: runs: run 'one-seed1' stands there twice, once from 'seeds' of run 'one'; "
+        "rename one"
+    )
 
 
 @pytest.mark.parametrize(("window", "end"), [(0.5, 20), (0.99, 30), (20, 20), (25, 20), (0.75, 30)])
