@@ -41,8 +41,9 @@ class Results:
 
     Frames: `matrices` has run, step, tensor, m, n, norm, shares (k,); `dynamics` the table of
     `alpharl dynamics` and run, `pca` its principal components and run; `floor` that of
-    `alpharl floor` and run; `jobs` has stage, run, job, seconds, cpu_seconds, memory_mb;
-    `checkpoints` has run, step, path, digest; `training` what each run logged.
+    `alpharl floor` and run, `sparsity` that of `alpharl geometry` and run; `jobs` has stage, run,
+    job, seconds, cpu_seconds, memory_mb; `checkpoints` has run, step, path, digest; `training`
+    what each run logged.
     """
 
     study: Study
@@ -54,6 +55,7 @@ class Results:
     dynamics: pd.DataFrame
     pca: pd.DataFrame
     floor: pd.DataFrame
+    sparsity: pd.DataFrame
     jobs: pd.DataFrame
     checkpoints: pd.DataFrame
     training: pd.DataFrame
@@ -87,6 +89,7 @@ def collect(study: Study) -> Results:
         dynamics=_dynamics(plan),
         pca=_pca(plan),
         floor=_floor(plan),
+        sparsity=_sparsity(plan),
         jobs=_jobs(plan),
         checkpoints=_checkpoints(plan),
         training=_training(plan),
@@ -215,6 +218,14 @@ def _pca(plan: Plan) -> pd.DataFrame:
 def _floor(plan: Plan) -> pd.DataFrame:
     tables = [
         pd.read_parquet(present(plan.paths.floor(run))).assign(run=run) for run in plan.study.runs
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _sparsity(plan: Plan) -> pd.DataFrame:
+    tables = [
+        pd.read_parquet(present(plan.paths.sparsity(run))).assign(run=run)
+        for run in plan.study.runs
     ]
     return pd.concat(tables, ignore_index=True)
 

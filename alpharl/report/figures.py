@@ -1,98 +1,34 @@
-"""The report's figures as SVG text: small multiples, one panel per run (and test suite).
-
-Drawn without pyplot, so that nothing global is touched; the same input gives the same bytes.
-Colours are Okabe and Ito's, told apart by colour-blind readers; no meaning rests on colour alone.
-"""
+"""The report's figures as SVG text: small multiples, one panel per run (and test suite)."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from alpharl.dynamics.table import ERRORS
+from alpharl.report.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, legend, looks_of, sheet, svg
 from alpharl.report.frames import groups
 from alpharl.report.pca import axis_labels
 from alpharl.report.statistics import Z95
 from alpharl.study.recipes import CONTROLS
 
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a8a8a"
-_WIDTHS = (5.6, 8.6, 12.0)
-"""Inches for one, two and three panels abreast."""
-_STYLE: Any = {
-    "font.size": 8.5,
-    "font.family": "DejaVu Sans",
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#555555",
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "lines.linewidth": 1.4,
-    "errorbar.capsize": 2,
-    "svg.hashsalt": "alpharl",
-    "svg.fonttype": "path",
-}
-
-
-@contextmanager
-def _panels(
-    count: int, height: float, sharex: bool = False, sharey: bool = False
-) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure with so many panels, at most three abreast, in the report's style."""
-    columns = min(3, max(1, count))
-    rows = -(-max(1, count) // columns)
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTHS[columns - 1], height * rows), layout="constrained")
-        grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
-        axes: list[Axes] = list(grid.flat)
-        for empty in axes[count:]:
-            empty.set_visible(False)
-        yield figure, axes[:count]
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    """One legend for all panels, below them."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)))
-
-
-def _svg(figure: Figure, name: str) -> str:
-    """SVG text without prolog, doctype and metadata, with ids that are unique to the figure."""
-    buffer = io.StringIO()
-    with matplotlib.rc_context(_STYLE):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
-
 
 def accuracy(frame: pd.DataFrame) -> str:
     """Accuracy over steps, a line per suite with 95 % intervals."""
     runs = list(frame["run"].unique())
-    with _panels(len(runs), 2.6, sharey=True) as (figure, panels):
+    with sheet(len(runs), 2.6, sharey=True) as (figure, panels):
         for axes, run in zip(panels, runs, strict=True):
             _accuracy_panel(axes, frame[frame["run"] == run])
             axes.set(title=run, xlabel="step")
         panels[0].set_ylabel("accuracy")
-        _legend(figure, panels[0])
-        return _svg(figure, "accuracy")
+        legend(figure, panels[0])
+        return svg(figure, "accuracy")
 
 
 def _accuracy_panel(axes: Axes, frame: pd.DataFrame) -> None:
@@ -112,29 +48,16 @@ def _accuracy_panel(axes: Axes, frame: pd.DataFrame) -> None:
         )
 
 
-def training(frame: pd.DataFrame) -> str:
-    """Reward over steps, for the runs that logged one."""
-    frame = frame.dropna(subset=["reward"])
-    runs = list(frame["run"].unique())
-    with _panels(len(runs), 2.0, sharey=True) as (figure, panels):
-        for axes, run in zip(panels, runs, strict=True):
-            group = frame[frame["run"] == run]
-            axes.plot(group["step"], group["reward"], color=GREEN, linewidth=1)
-            axes.set(title=run, xlabel="step")
-        panels[0].set_ylabel("mean reward of the batch")
-        return _svg(figure, "training")
-
-
 def recovery(frame: pd.DataFrame) -> str:
     """Accuracy of the rank-k variants and controls, between the base and the full run."""
     parts = list(groups(frame, ["run", "suite"]))
     longest = max((len(group) for _, group in parts), default=1)
-    with _panels(len(parts), 0.9 + 0.2 * longest, sharex=True, sharey=True) as (figure, panels):
+    with sheet(len(parts), 0.9 + 0.2 * longest, sharex=True, sharey=True) as (figure, panels):
         for axes, (key, group) in zip(panels, parts, strict=True):
             _recovery_panel(axes, group)
             axes.set(title=_title(key), xlabel="accuracy")
-        _legend(figure, panels[0])
-        return _svg(figure, "recovery")
+        legend(figure, panels[0])
+        return svg(figure, "recovery")
 
 
 _BARS: list[tuple[list[str], str, dict[str, Any]]] = [
@@ -177,8 +100,8 @@ def _ends(draw: Callable[..., Any], base: float, full: float) -> None:
 
 def spectrum(values: pd.DataFrame, norms: pd.DataFrame) -> str:
     """Share of squared norm per singular value beside the Gaussian null; norms over steps."""
-    with _panels(2, 2.9) as (figure, (left, right)):
-        colours = _run_colours(list(values["run"].unique()))
+    with sheet(2, 2.9) as (figure, (left, right)):
+        colours = looks_of(list(values["run"].unique()))
         for run, (colour, marker) in colours.items():
             share, norm = values[values["run"] == run], norms[norms["run"] == run]
             look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 3}
@@ -191,8 +114,8 @@ def spectrum(values: pd.DataFrame, norms: pd.DataFrame) -> str:
         left.set(xlabel="index of the singular value", ylabel="share of squared norm")
         right.set(title="Norm of the update", xlabel="step", ylabel="Frobenius norm")
         right.set_ylim(bottom=0)
-        _legend(figure, left)
-        return _svg(figure, "spectrum")
+        legend(figure, left)
+        return svg(figure, "spectrum")
 
 
 def _plain_log(axis: Axis) -> None:
@@ -207,21 +130,21 @@ def forecasts(frame: pd.DataFrame) -> str:
     frame = frame[frame["method"] != "last"]
     labels = list(frame["label"].unique())
     parts = list(groups(frame, ["run", "suite"]))
-    with _panels(len(parts), 1.0 + 0.32 * len(labels), sharex=True, sharey=True) as (
+    with sheet(len(parts), 1.0 + 0.32 * len(labels), sharex=True, sharey=True) as (
         figure,
         panels,
     ):
         for axes, (key, group) in zip(panels, parts, strict=True):
             _forecast_panel(axes, group, labels)
             axes.set(title=_title(key), xlabel="accuracy − accuracy of last")
-        _legend(figure, panels[0])
-        return _svg(figure, "forecasts")
+        legend(figure, panels[0])
+        return svg(figure, "forecasts")
 
 
 def _forecast_panel(axes: Axes, group: pd.DataFrame, labels: list[str]) -> None:
     windows = list(group["window"].unique())
     offsets = np.linspace(-0.25, 0.25, len(windows)) if len(windows) > 1 else [0.0]
-    looks = _run_colours(windows)
+    looks = looks_of(windows)
     axes.axvline(0, color="black", linewidth=1)
     for window, offset in zip(windows, offsets, strict=True):
         rows = group[group["window"] == window]
@@ -243,11 +166,11 @@ def _forecast_panel(axes: Axes, group: pd.DataFrame, labels: list[str]) -> None:
 
 def amplitudes(frame: pd.DataFrame, gains: pd.DataFrame) -> str:
     """Accuracy over the norm of what is predicted, a line per method, between base and full run."""
-    looks = _run_colours(list(frame.dropna(subset=["norm_ratio"])["label"].unique()))
+    looks = looks_of(list(frame.dropna(subset=["norm_ratio"])["label"].unique()))
     frame = frame[frame["label"].isin(looks)].astype({"norm_ratio": float})
     parts = list(groups(frame, ["run", "suite", "window"]))
     ends = gains.set_index(["run", "suite"])[["base", "full"]]
-    with _panels(len(parts), 2.8, sharey=True) as (figure, panels):
+    with sheet(len(parts), 2.8, sharey=True) as (figure, panels):
         for axes, (key, group) in zip(panels, parts, strict=True):
             _ends(axes.axhline, *ends.loc[key[:2]])
             for label, line in groups(group, "label"):
@@ -256,8 +179,8 @@ def amplitudes(frame: pd.DataFrame, gains: pd.DataFrame) -> str:
             axes.set_xlabel("|predicted| / |last observed|")
             _plain_log(axes.xaxis)
         if panels:
-            _legend(figure, panels[0])
-        return _svg(figure, "amplitudes")
+            legend(figure, panels[0])
+        return svg(figure, "amplitudes")
 
 
 def _amplitude_line(axes: Axes, line: pd.DataFrame, look: tuple[str, str]) -> None:
@@ -272,7 +195,7 @@ def _amplitude_line(axes: Axes, line: pd.DataFrame, look: tuple[str, str]) -> No
 def pca(frame: pd.DataFrame) -> str:
     """Each run's path in its first two components, over that of the mean walk."""
     runs = list(frame["run"].unique())
-    with _panels(len(runs), 3.2) as (figure, panels):
+    with sheet(len(runs), 3.2) as (figure, panels):
         for axes, run in zip(panels, runs, strict=True):
             part = frame[frame["run"] == run]
             x, y = (part[part["component"] == k] for k in (1, 2))
@@ -281,8 +204,8 @@ def pca(frame: pd.DataFrame) -> str:
             axes.plot(*own, "o-", color=BLUE, markersize=3, label="run")
             axes.plot(*(points.iloc[:1] for points in own), "s", color="black", label="base")
             axes.set(title=run, **axis_labels(part))
-        _legend(figure, panels[0])
-        return _svg(figure, "pca")
+        legend(figure, panels[0])
+        return svg(figure, "pca")
 
 
 def linearity(frame: pd.DataFrame) -> str:
@@ -291,13 +214,13 @@ def linearity(frame: pd.DataFrame) -> str:
     frame = frame[~frame["measure"].isin(ERRORS)]
     runs = list(frame["run"].unique())
     rows = [f"{m} · {n}" for m, n in frame[["measure", "null"]].drop_duplicates().to_numpy()]
-    with _panels(len(runs), 0.9 + 0.28 * len(rows), sharex=True, sharey=True) as (figure, panels):
+    with sheet(len(runs), 0.9 + 0.28 * len(rows), sharex=True, sharey=True) as (figure, panels):
         for axes, run in zip(panels, runs, strict=True):
             _linearity_panel(axes, frame[frame["run"] == run], rows)
             axes.set(title=run, xlabel="R² or share")
         if panels:
-            _legend(figure, panels[0])
-        return _svg(figure, "linearity")
+            legend(figure, panels[0])
+        return svg(figure, "linearity")
 
 
 def _linearity_panel(axes: Axes, group: pd.DataFrame, rows: list[str]) -> None:
@@ -309,12 +232,6 @@ def _linearity_panel(axes: Axes, group: pd.DataFrame, rows: list[str]) -> None:
     axes.plot(group["value"], at, "o", color=BLUE, markersize=4, label="measured (mean, 5–95 %)")
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-
-
-def _run_colours(names: list[str]) -> dict[str, tuple[str, str]]:
-    """A colour and a marker per name; seven by seven pairs."""
-    colours, markers = [BLUE, ORANGE, GREEN, PURPLE, "black", "#56B4E9", "#E69F00"], "osD^vPX"
-    return {name: (colours[i % 7], markers[(i + i // 7) % 7]) for i, name in enumerate(names)}
 
 
 def _title(key: Any) -> str:

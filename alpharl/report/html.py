@@ -12,6 +12,8 @@ import pandas as pd
 import yaml
 
 from alpharl.report import (
+    algorithms,
+    curves,
     figures,
     fits,
     floor,
@@ -19,6 +21,7 @@ from alpharl.report import (
     pca,
     provenance,
     score_tables,
+    sparsity,
     tables,
     tokens,
     words,
@@ -48,7 +51,7 @@ class Page:
             lstrip_blocks=True,
         )
         template = environment.get_template("template.html")
-        return template.render(**self._context(), **self._tables())
+        return template.render(**self._context(), **self._tables(), **self._by_algorithm())
 
     def _context(self) -> dict[str, Any]:
         frames, study = self.frames, self.results.study
@@ -64,6 +67,7 @@ class Page:
             "warnings": provenance.warnings(self.results),
             "engines": provenance.engines(self.results),
             "software": provenance.software(),
+            "curves_left_out": curves.left_out(self.results),
             "target_accuracy": study.forecast.target_accuracy,
             "config": resolved(study),
         }
@@ -78,6 +82,7 @@ class Page:
             "reading": _made(frames, "tokens_reading", tokens.reading_table),
             "prefix": _made(frames, "tokens_prefix", tokens.prefix_table),
             "spectrum": tables.spectrum(frames["spectrum"]),
+            "sparsity": sparsity.sparsity_table(frames["sparsity"]),
             "floors": floor.floor_tables(frames["floor"]),
             "forecasts": score_tables.forecasts(frames["forecasts"]),
             "linearity": fits.linearity(frames["linearity"]),
@@ -88,6 +93,17 @@ class Page:
             "savings": tables.savings(frames["forecasts"]),
             "suites": provenance.suites_table(self.results),
             "sources": provenance.sources_table(self.results),
+        }
+
+    def _by_algorithm(self) -> dict[str, Any]:
+        """Empty where the study has fewer than two groups."""
+        frames = self.frames
+        if "algorithms" not in frames:
+            return {"algorithms": [], "algorithm_tests": [], "answers": []}
+        return {
+            "algorithms": algorithms.groups_tables(frames["algorithms"]),
+            "algorithm_tests": algorithms.compared_tables(frames["algorithm_tests"]),
+            "answers": algorithms.answers(frames["algorithm_runs"], frames["algorithm_tests"]),
         }
 
 
@@ -103,7 +119,7 @@ def resolved(study: Study) -> str:
     return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def draw(results: Results, frames: dict[str, pd.DataFrame]) -> dict[str, str]:
+def draw(frames: dict[str, pd.DataFrame]) -> dict[str, str]:
     """All figures as SVG text, by name; those without data are left out."""
     made = {
         "accuracy": figures.accuracy(frames["accuracy"]),
@@ -112,8 +128,8 @@ def draw(results: Results, frames: dict[str, pd.DataFrame]) -> dict[str, str]:
         "linearity": figures.linearity(frames["linearity"]),
         "pca": figures.pca(frames["pca"]),
     }
-    if "reward" in results.training and results.training["reward"].notna().any():
-        made["training"] = figures.training(results.training)
+    if "training" in frames and curves.drawn(frames["training"]):
+        made["training"] = curves.draw(frames["training"])
     if words.comparisons(frames["forecasts"])["compared"]:
         made["forecasts"] = figures.forecasts(frames["forecasts"])
     if "amplitudes" in frames:

@@ -8,14 +8,18 @@ import pandas as pd
 
 from alpharl.checkpoints.files import write_text
 from alpharl.report import (
+    algorithms,
     comparisons,
     cost,
+    curves,
     fits,
     floor,
     linearity,
+    measures,
     merged,
     pca,
     sampling,
+    sparsity,
     spectrum,
     tokens,
 )
@@ -44,7 +48,7 @@ def write_report(study: Study) -> Path:
     """
     results = collect(study)
     frames = compute(results)
-    drawn = draw(results, frames)
+    drawn = draw(frames)
     page = Page(results, frames, drawn).render()
     paths = Paths(study)
     index = Path(paths.report)
@@ -60,7 +64,7 @@ def write_report(study: Study) -> Path:
 
 def compute(results: Results) -> dict[str, pd.DataFrame]:
     """All tables of the report, by file name."""
-    return {
+    frames = {
         "accuracy": comparisons.accuracy_frame(results),
         "gains": comparisons.gains_frame(results),
         "recovery": comparisons.recovery_frame(results),
@@ -71,6 +75,7 @@ def compute(results: Results) -> dict[str, pd.DataFrame]:
         "singular_values": spectrum.singular_values_frame(results),
         "norms": spectrum.norms_frame(results),
         "floor": floor.floor_frame(results),
+        "sparsity": sparsity.sparsity_frame(results),
         "linearity": linearity.linearity_frame(results),
         "linearity_modules": fits.modules_frame(results),
         "pca": pca.pca_frame(results),
@@ -78,11 +83,25 @@ def compute(results: Results) -> dict[str, pd.DataFrame]:
         "cost_runs": cost.runs_frame(results),
         "checkpoints": results.checkpoints,
     }
+    return frames | _by_algorithm(results, frames)
+
+
+def _by_algorithm(results: Results, frames: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Tables that compare groups of runs, if there are two."""
+    if len({(run.base, run.group) for run in results.study.runs.values()}) < 2:
+        return {}
+    found = measures.measures_frame(results, frames)
+    return {
+        "algorithm_runs": found,
+        "algorithms": algorithms.groups_frame(results, found),
+        "algorithm_tests": algorithms.compared_frame(found),
+    }
 
 
 def _where_it_applies(results: Results) -> dict[str, pd.DataFrame]:
     """Tables that a study may have no rows for."""
     found = {
+        "training": curves.curves_frame(results),
         "tasks": sampling.tasks_frame(results),
         "samples": sampling.samples_frame(results),
         "merged": merged.merged_frame(results),

@@ -25,6 +25,7 @@ _COLUMNS = {
     "loss": "loss",
     "reward": "reward",
     "entropy": "entropy",
+    "kl": "kl",
     "completion_length": "completions/mean_length",
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",

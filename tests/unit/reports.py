@@ -113,6 +113,7 @@ class Tree:
             self._tokens(run)
         self._dynamics(run)
         self._floor(run)
+        self._sparsity(run)
         points = [{"step": s, "path": f"step-{s}", "digest": f"d{s}"} for s in steps]
         table = {"run": run, "base": "base", "steps": steps, "checkpoints": points}
         self.write(self.plan.paths.checkpoints(run), table)
@@ -130,7 +131,8 @@ class Tree:
             variant |= {"target_step": self._target_step(forecast)}
             self.write(f"{self.plan.paths.forecast(run, forecast.name)}/variant.json", variant)
         if self.study.runs[run].train:
-            log = pd.DataFrame({"step": range(1, 61), "reward": np.linspace(0.2, 0.9, 60)})
+            log = pd.DataFrame({"step": range(1, 121), "reward": np.linspace(0.2, 0.9, 120)})
+            log = log.assign(loss=0.5, entropy=None, seconds=log["step"])
             self.write(self.plan.paths.training(run), log.to_csv(index=False))
 
     def _target_step(self, forecast: ForecastVariant) -> int | None:
@@ -227,6 +229,22 @@ class Tree:
             for i in range(2)
         ]
         pd.DataFrame(rows).to_parquet(self.plan.paths.floor(run))
+
+    def _sparsity(self, run: str) -> None:
+        """Of two tensors, of which all entries together are no mean."""
+        rows = [
+            {
+                **{"step": step, "tensor": tensor, "entries": entries, "norm": 0.02 * step},
+                **{"equal": shift - 0.001 * step, "close": shift, "bf16": shift},
+                **{"null_norm": 0.02 * step, "null_equal": 0.1, "null_close": 0.2},
+                "null_bf16": 0.3,
+            }
+            for step in self.plan.sparsity_steps(run)
+            for tensor, entries, shift in (("a", 100, 0.9), ("b", 300, 0.5), ("overall", 400, 0.6))
+        ]
+        path = Path(self.plan.paths.sparsity(run))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(rows).to_parquet(path)
 
     def _scores(self) -> None:
         for batch in self.plan.batches():

@@ -1,0 +1,109 @@
+"""What runs are compared by: one value per run and measure, beside its null."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from alpharl.report.collect import Results
+from alpharl.report.columns import NAN
+from alpharl.report.frames import groups, records
+from alpharl.report.sparsity import DEFINITIONS, last_of_each_run
+from alpharl.study.config import Run
+
+RL = frozenset(
+    {"grpo", "dr-grpo", "dapo", "gspo", "rloo", "ppo", "reinforce++", "online-dpo"}
+)  # fmt: skip
+"""Algorithms that follow gradients of what they are rewarded for in their own samples."""
+SFT = "sft"
+ENDS = {"base": "accuracy before", "full": "after"}
+OF_SCORES = {
+    "gain": "gain",
+    "rank1_gain_recovery": "rank-1 gain recovery",
+    "rank1_retention": "rank-1 retention",
+}
+OF_UPDATES = {
+    "norm": "norm of the update",
+    "rank1_share": "rank-1 share",
+    "pls_r2": "PLS R²",
+    "line_r2": "line R²",
+    **{f"sparsity_{name}": f"unchanged: {words}" for name, words in DEFINITIONS.items()},
+}
+COMPARED = OF_SCORES | OF_UPDATES
+WALK = "random-walk"
+"""The null of the two R²: the hardest one that the dynamics tables hold for both."""
+HEAD = ["base", "group", "algorithm", "optimizer"]
+COLUMNS = ["run", *HEAD, "suite", "measure", "value", "null"]
+
+Row = dict[str, Any]
+
+
+def measures_frame(results: Results, frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Per run and measure at the run's last step: its value, and what it is without any signal.
+
+    Nulls: of rank-1 recovery and retention, the random rank-1 update of the same norm; of its
+    share, a Gaussian matrix; of the two R², the random walk's median; of sparsity, a Gaussian
+    update. `suite` is empty where a measure is of the update alone.
+
+    Args:
+        results: of the study.
+        frames: the report's other tables by name.
+    """
+    rows = [
+        {"run": run, **_head(results.study.runs[run]), **row}
+        for part in (_accuracies(frames), _rank_one(frames), _updates(frames))
+        for run, row in part
+    ]
+    order = {name: i for i, name in enumerate(results.study.runs)}
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.sort_values(
+        "run", key=lambda run: run.map(order), kind="stable", ignore_index=True
+    )
+
+
+def _head(run: Run) -> Row:
+    """Algorithm and optimizer are not known of checkpoints from elsewhere."""
+    how = {"algorithm": "", "optimizer": ""}
+    if run.train is not None:
+        how = {"algorithm": run.train.algorithm, "optimizer": run.train.optimizer}
+    return {"base": run.base, "group": run.group, **how}
+
+
+def _measured(suite: str, measure: str, value: float, null: float = NAN) -> Row:
+    return {"suite": suite, "measure": measure, "value": value, "null": null}
+
+
+def _accuracies(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[str, Row]]:
+    gains = frames["gains"]
+    for row in records(gains[gains["role"] == "test"]):
+        for name in (*ENDS, "gain"):
+            yield row.run, _measured(row.suite, name, getattr(row, name))
+
+
+def _rank_one(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[str, Row]]:
+    """The spatial rank-1 model of each run's end, if the study has one, and its random control."""
+    for _, part in groups(frames["recovery"], ["run", "suite"]):
+        found = {row.variant: row for row in records(part)}
+        row = found.get(f"rank-1@{part['step'].max()}")
+        if row is None:
+            continue
+        control = found.get(row.control)
+        for name in ("gain_recovery", "retention"):
+            null = NAN if control is None else getattr(control, name)
+            yield row.run, _measured(row.suite, f"rank1_{name}", getattr(row, name), null)
+
+
+def _updates(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[str, Row]]:
+    for row in records(last_of_each_run(frames["norms"])):
+        yield row.run, _measured("", "norm", row.norm)
+    for row in records(frames["spectrum"]):
+        yield row.run, _measured("", "rank1_share", row.top_1, row.null_1)
+    fits = frames["linearity"]
+    for row in records(fits[fits["measure"].isin(OF_UPDATES) & (fits["null"] == WALK)]):
+        yield row.run, _measured("", row.measure, row.value, row.null_q50)
+    for row in records(last_of_each_run(frames["sparsity"])):
+        for name in DEFINITIONS:
+            null = getattr(row, f"null_{name}")
+            yield row.run, _measured("", f"sparsity_{name}", getattr(row, name), null)
