@@ -18,7 +18,8 @@ RL = frozenset(
 )  # fmt: skip
 """Algorithms that follow gradients of what they are rewarded for in their own samples."""
 SFT = "sft"
-ENDS = {"base": "accuracy before", "full": "after"}
+NO_OPTIMIZER = frozenset({"es", "random-walk"})
+ENDS = {"accuracy_base": "accuracy before", "accuracy_full": "after"}
 OF_SCORES = {
     "gain": "gain",
     "rank1_gain_recovery": "rank-1 gain recovery",
@@ -65,10 +66,9 @@ def measures_frame(results: Results, frames: dict[str, pd.DataFrame]) -> pd.Data
 
 def _head(run: Run) -> Row:
     """Algorithm and optimizer are not known of checkpoints from elsewhere."""
-    how = {"algorithm": "", "optimizer": ""}
-    if run.train is not None:
-        how = {"algorithm": run.train.algorithm, "optimizer": run.train.optimizer}
-    return {"base": run.base, "group": run.group, **how}
+    algorithm = run.train.algorithm if run.train else ""
+    optimizer = run.train.optimizer if run.train and algorithm not in NO_OPTIMIZER else ""
+    return {"base": run.base, "group": run.group, "algorithm": algorithm, "optimizer": optimizer}
 
 
 def _measured(suite: str, measure: str, value: float, null: float = NAN) -> Row:
@@ -79,7 +79,8 @@ def _accuracies(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[str, Row]]:
     gains = frames["gains"]
     for row in records(gains[gains["role"] == "test"]):
         for name in (*ENDS, "gain"):
-            yield row.run, _measured(row.suite, name, getattr(row, name))
+            value = getattr(row, name.removeprefix("accuracy_"))
+            yield row.run, _measured(row.suite, name, value)
 
 
 def _rank_one(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[str, Row]]:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from alpharl.errors import EvaluationError
 from alpharl.report import score_tables, tables, write_report
+from alpharl.report.curves import drawn, smoothed
 from alpharl.report.spectrum import null_share
 from alpharl.report.statistics import difference, gain_recovery, retention
 from alpharl.report.words import variant_label
@@ -275,6 +276,43 @@ def test_the_floor_says_whether_bf16_could_show_rank_1(tree: Tree) -> None:
     assert "survives bf16 (top-1 share 0.99)" in page
 
 
+def test_sparsity_is_that_of_all_entries_beside_a_gaussian_update(tree: Tree) -> None:
+    frame = tree.table("sparsity")
+    assert frame.step.tolist() == 2 * list(range(6, LAST + 1, 6))
+    row = row_of(frame, run="grpo", step=LAST)
+    assert (row.entries, row.equal, row.close, row.null_close) == (400, 0.54, 0.6, 0.2)
+    page = (tree.root / "report" / "index.html").read_text()
+    assert page.count("0.540<small>Gaussian 0.100</small>") == 2
+
+
+def test_curves_are_drawn_for_what_was_logged(tree: Tree) -> None:
+    frame = tree.table("training")
+    assert frame["run"].unique().tolist() == frame["group"].unique().tolist() == ["grpo"]
+    assert frame["step"].tolist() == list(range(1, 121))
+    assert frame["kl"].isna().all() and frame["reward"].iloc[-1] == 0.9
+    assert drawn(frame) == ["reward", "loss"]
+    page = (tree.root / "report" / "index.html").read_text()
+    assert "Left out, for only their checkpoints are known: grpo-own." in page
+    assert (tree.root / "report" / "figures" / "training.svg").is_file()
+
+
+def test_a_line_of_a_curve_has_sixty_points_at_most() -> None:
+    steps = pd.DataFrame({"step": range(1, 122), "reward": np.arange(121.0)})
+    line = smoothed(steps)
+    assert len(line) == 41
+    assert line.iloc[[0, 1, -1]].to_numpy().tolist() == [[2, 1], [5, 4], [121, 120]]
+    assert smoothed(steps[:60]).equals(steps[:60].astype(float))
+
+
+def test_runs_that_logged_nothing_have_no_curves(tmp_path: Path) -> None:
+    made = Tree(tmp_path, runs={"own": CONFIG["runs"]["grpo-own"]})
+    page = write_report(made.study).read_text()
+    assert not (made.root / "report" / "figures" / "training.svg").exists()
+    assert not (made.root / "report" / "tables" / "training.csv").exists()
+    assert "All runs of this study are of one group" in page
+    assert not (made.root / "report" / "tables" / "algorithms.csv").exists()
+
+
 def test_cost_is_summed_per_stage(tree: Tree) -> None:
     row = row_of(tree.table("cost_stages"), stage="factors")
     assert (row.jobs, row.seconds, row.cpu_seconds, row.memory_mb) == (20, 40, 80, 512.5)
@@ -332,6 +370,7 @@ def test_no_gain_leaves_gain_recovery_undefined(tmp_path: Path) -> None:
         "runs/grpo-own/dynamics/modules.parquet",
         "runs/grpo-own/dynamics/pca.csv",
         "runs/grpo/floor.parquet",
+        "runs/grpo-own/geometry/sparsity.parquet",
         "runs/grpo/truth.parquet",
         "runs/grpo/forecasts/relex@0.5/variant.json",
     ],

@@ -18,7 +18,7 @@ from alpharl.errors import CheckpointError, StudyError
 from alpharl.problems import PROBLEMS, Question, addition
 from alpharl.study.training import ModelShape, PretrainSpec, TrainSpec
 from alpharl.training.pretrain import pretrain
-from alpharl.training.progress import Progress
+from alpharl.training.progress import Log, Progress
 from alpharl.training.tokenizer import IGNORED, character_tokenizer, encode
 from alpharl.training.train import train
 from pydantic import ValidationError
@@ -360,6 +360,13 @@ def test_walk_leaves_what_other_runs_leave(walk: Path, grpo: Path) -> None:
     assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert {row["learning_rate"] for row in rows} == {"0.001"}
     assert {row[name] for row in rows for name in ("reward", "entropy", "loss")} == {""}
+
+
+def test_the_table_has_a_column_for_kl_that_is_empty_without_it(tmp_path: Path) -> None:
+    log = Log("dapo", 2, tmp_path)
+    log.add({"step": 1, "loss": 0.5, "kl": 0.125})
+    log.add({"step": 2, "loss": 0.25})
+    assert [(row["loss"], row["kl"]) for row in table(tmp_path)] == [("0.5", "0.125"), ("0.25", "")]
 
 
 def test_walk_follows_its_seed_alone(base: Path, walk: Path, tmp_path: Path) -> None:
