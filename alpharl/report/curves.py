@@ -13,7 +13,7 @@ from alpharl.report.frames import groups
 MEASURES = {
     "reward": "mean reward of the batch",
     "loss": "loss",
-    "entropy": "entropy of the policy (nats)",
+    "entropy": "entropy (nats)",
     "kl": "KL to the base",
     "completion_length": "tokens per answer",
 }

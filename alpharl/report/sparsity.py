@@ -14,7 +14,7 @@ from alpharl.report.words import number
 DEFINITIONS = {
     "equal": "equal as stored",
     "close": "within 1e-5",
-    "bf16": "within 1e-3, relative",
+    "bf16": "within 0.1 %",
 }
 OVERALL = "overall"
 

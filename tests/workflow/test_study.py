@@ -34,6 +34,8 @@ def test_makes_the_results_tree(finished):
         assert (folder / "dynamics/modules.csv").is_file()
         assert (folder / "dynamics/pca.csv").is_file()
         assert pd.read_csv(folder / "floor.csv").unmoved.between(0, 1).all()
+        sparsity = pd.read_csv(folder / "geometry/sparsity.csv")
+        assert sparsity.equal.between(0, 1).all() and set(sparsity.step) == {2, 4, 6}
         truth = pd.read_csv(folder / "truth.csv").set_index(["forecast", "tensor"])
         assert truth.loc[("last@0.7", "overall"), "relative_error"] == 1
         assert pd.read_csv(folder / "scores/validation.csv").step.tolist() == [0, 2, 4, 6]
