@@ -103,6 +103,15 @@ def _training_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     train.add_argument("--base", type=Path, required=True)
     train.add_argument("--out", type=Path, required=True, help="folder of the checkpoints")
     train.add_argument("--manifests", required=True, help="file pattern with {step} in it")
+    train.add_argument("--teacher", type=Path, help="model folder to learn from")
+    train.add_argument("--data", type=Path, help="fetched questions of a data set")
+    train.add_argument(
+        "--without",
+        type=Path,
+        action="append",
+        default=[],
+        help="a suite whose questions are left out; may be repeated",
+    )
     _gpus(train)
     manifest = _verb(add, "manifest", "Check a checkpoint against its base; write its manifest.")
     manifest.add_argument("--checkpoint", type=Path, required=True)

@@ -211,6 +211,19 @@ class Study(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _teachers_resolve(self) -> Study:
+        for name, run in self.runs.items():
+            teacher = run.train.teacher if run.train else None
+            if teacher is None or teacher in self.runs or "/" in teacher:
+                continue
+            hint = nearest(teacher, list(self.runs))
+            raise ValueError(
+                f"run '{name}' has unknown teacher '{teacher}', {hint} (a model folder is given "
+                "as a path with a slash)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _suites_disjoint(self) -> Study:
         """Refuse suites of both roles that name the same questions; contents are checked later."""
         seen: dict[tuple[str, str | None, str | None], str] = {}

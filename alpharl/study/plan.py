@@ -7,6 +7,7 @@ from typing import Literal
 
 from alpharl.errors import StudyError
 from alpharl.study.config import Study
+from alpharl.study.data_files import data_file, fetched, training_task
 from alpharl.study.depth import Depth, deepest
 from alpharl.study.methods import MethodOptions, Need
 from alpharl.study.paths import Paths
@@ -132,6 +133,30 @@ class Plan:
     def steps(self, run: str) -> list[int]:
         """Saved steps of a run, without the base."""
         return self.study.runs[run].saved_steps()
+
+    def teacher(self, run: str) -> tuple[str, str] | None:
+        """Manifest and folder of a run's teacher; a folder outside the study stands for both."""
+        spec = self.study.runs[run].train
+        if spec is None or spec.teacher is None:
+            return None
+        name, paths = spec.teacher, self.paths
+        if name not in self.study.runs:
+            return f"{name}/config.json", name
+        last = self.steps(name)[-1]
+        return paths.checkpoint_manifest(name, last), paths.checkpoint(name, last)
+
+    def training_data(self, run: str) -> str | None:
+        """The fetched questions that a run is trained on; None where its problem makes its own."""
+        spec = self.study.runs[run].train
+        task = training_task(spec) if spec else None
+        return self.paths.data(data_file(task)) if task else None
+
+    def scored_training_suites(self, run: str) -> list[str]:
+        """Suites that ask questions of a run's training data, which are not trained on."""
+        spec = self.study.runs[run].train
+        task = training_task(spec) if spec else None
+        suites = self.study.suites
+        return [suite for suite in suites if task and data_file(task) in fetched([suites[suite]])]
 
     @property
     def depth(self) -> Depth:

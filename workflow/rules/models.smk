@@ -53,12 +53,17 @@ rule base_manifest:
 
 # One rule per trained run, since the number of its checkpoints is its own.
 for _run in TRAINED:
+    _teacher, _data = plan.teacher(_run), plan.training_data(_run)
 
     rule:
         name:
             f"train_{_run}"
         input:
             base=paths.base_manifest(base_of(_run)),
+            teacher=_teacher[0] if _teacher else [],
+            data=_data or [],
+            # Their questions are not trained on.
+            suites=[paths.suite(s) for s in plan.scored_training_suites(_run)],
         output:
             manifests=[
                 paths.checkpoint_manifest(_run, step) for step in plan.steps(_run)
@@ -77,12 +82,18 @@ for _run in TRAINED:
             model=paths.base_model(base_of(_run)),
             out=paths.checkpoints_folder(_run),
             pattern=literal(paths.checkpoint_manifest(_run, "{step}")),
+            teacher=[f"--teacher={_teacher[1]}"] if _teacher else [],
+            data=[f"--data={_data}"] if _data else [],
+            without=[
+                f"--without={paths.suite(s)}" for s in plan.scored_training_suites(_run)
+            ],
             version=TRAIN_VERSION,
         message:
             f"Training run {_run}"
         shell:
             "alpharl train --spec {params.spec:q} --base {params.model:q} --out {params.out:q}"
-            " --manifests {params.pattern:q} --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
+            " --manifests {params.pattern:q} {params.teacher:q} {params.data:q} {params.without:q}"
+            " --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
 
 
 rule checkpoint_manifest:

@@ -7,7 +7,9 @@ from alpharl.evaluation import (
 )
 from alpharl.study.data_files import fetched, role_of
 
-FETCHED = fetched(study.suites.values())
+FETCHED = fetched(
+    study.suites.values(), [run.train for run in study.runs.values() if run.train]
+)
 
 
 def own_task_files(folder):
