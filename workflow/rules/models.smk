@@ -85,7 +85,8 @@ for _run in TRAINED:
             teacher=[f"--teacher={_teacher[1]}"] if _teacher else [],
             data=[f"--data={_data}"] if _data else [],
             without=[
-                f"--without={paths.suite(s)}" for s in plan.scored_training_suites(_run)
+                f"--without={paths.suite(s)}"
+                for s in plan.scored_training_suites(_run)
             ],
             version=TRAIN_VERSION,
         message:
