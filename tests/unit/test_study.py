@@ -74,7 +74,7 @@ def changed(path: str, value: object) -> dict:
         ("forecast.amplitudes", [float("inf")], "should be a finite number"),
         ("spectra.rank", 0, "spectra.rank: Input should be greater than 0 (found 0)"),
         ("study", "a/b", "study: String should match pattern"),
-        ("bases.b", {}, "bases.b: expected exactly one of 'path' and 'pretrain'"),
+        ("bases.b", {}, "bases.b: expected exactly one of 'path', 'pretrain' and 'gguf'"),
     ],
 )
 def test_refusals_are_one_line_that_names_the_key(path, value, expected):
