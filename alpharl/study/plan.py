@@ -13,6 +13,9 @@ from alpharl.study.methods import MethodOptions, Need
 from alpharl.study.paths import Paths
 from alpharl.study.recipes import RankVariant, ablation_depth, distinct, rank_variants
 
+SHORTEST = 3
+"""Checkpoints of the shortest path: two always lie on a line."""
+
 
 @dataclass(frozen=True)
 class ForecastVariant:
@@ -134,6 +137,12 @@ class Plan:
         """Saved steps of a run, without the base."""
         return self.study.runs[run].saved_steps()
 
+    @property
+    def trajectories(self) -> list[str]:
+        """Runs with enough checkpoints to speak of a path. Of the others only the ends are studied:
+        no dynamics, no forecasts."""
+        return [run for run in self.study.runs if len(self.steps(run)) >= SHORTEST]
+
     def teacher(self, run: str) -> tuple[str, str] | None:
         """Manifest and folder of a run's teacher; a folder outside the study stands for both."""
         spec = self.study.runs[run].train
@@ -189,14 +198,15 @@ class Plan:
         return rank_variants(ablation, self.depth, steps)
 
     def forecasts(self, run: str) -> list[ForecastVariant]:
-        """Every method from every window, at every amplitude.
+        """Every method from every window, at every amplitude; none for a run that is no path.
 
         Raises:
             StudyError: a window is too short, or reaches the step that it should forecast.
         """
         steps, settings = self.steps(run), self.study.forecast
         found = []
-        for window in settings.windows if settings.methods else []:
+        path = settings.methods and run in self.trajectories
+        for window in settings.windows if path else []:
             try:
                 through = window_end(steps, window)
             except StudyError as error:
