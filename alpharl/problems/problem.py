@@ -37,6 +37,9 @@ class Problem(Protocol):
     def is_correct(self, answer: str, question: Question) -> bool:
         """Whether an extracted answer is right."""
 
+    def solution(self, question: Question) -> str:
+        """A right completion, to be imitated."""
+
 
 class TaughtProblem(Problem, Protocol):
     """A problem that a base can be trained on from nothing."""

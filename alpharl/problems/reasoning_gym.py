@@ -87,6 +87,10 @@ class GymProblem:
         """Whether the generator's grader gives an extracted answer full credit."""
         return is_correct(answer, question)
 
+    def solution(self, question: Question) -> str:
+        """The right answer alone, as the instruction wants it."""
+        return f"<answer>{question['answer']}</answer>"
+
     def _stream(self, split: Split) -> Iterator[Question]:
         made, seen = _dataset(self.generator, _text(self.options)), set()
         for index in range(_DRAWS):

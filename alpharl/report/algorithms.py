@@ -11,11 +11,12 @@ import pandas as pd
 
 from alpharl.report.collect import Results
 from alpharl.report.frames import groups, records
-from alpharl.report.measures import COMPARED, ENDS, HEAD, OF_SCORES, OF_UPDATES, RL, SFT
+from alpharl.report.measures import COMPARED, ENDS, HEAD, OF_SCORES, OF_UPDATES, SFT
 from alpharl.report.permutation import compare
 from alpharl.report.statistics import LEVEL, difference, holm
 from alpharl.report.tables import Cell, Column, Table, table
 from alpharl.report.words import DASH, number, signed
+from alpharl.study.training import RL
 
 _TESTS = [
     "base", "optimizer", "suite", "measure", "rl_runs", "sft_runs", "rl", "sft", "rl_null",

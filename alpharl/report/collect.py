@@ -19,6 +19,9 @@ from alpharl.study.config import Study
 from alpharl.study.plan import ForecastVariant, Plan
 from alpharl.variants.truth import NUMBERS, OVERALL
 
+PCA_COLUMNS = ["run", "component", "explained", "null_q05", "null_q50", "null_q95", "p", "step",
+               "coordinate", "walk"]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Score:
@@ -205,14 +208,17 @@ def _factors(path: Path) -> Iterable[dict[str, Any]]:
 def _dynamics(plan: Plan) -> pd.DataFrame:
     tables = [
         pd.read_parquet(present(plan.paths.dynamics(run))).assign(run=run)
-        for run in plan.study.runs
+        for run in plan.trajectories
     ]
-    return pd.concat(tables, ignore_index=True).reindex(columns=["run", *COLUMNS])
+    found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return found.reindex(columns=["run", *COLUMNS])
 
 
 def _pca(plan: Plan) -> pd.DataFrame:
-    tables = [pd.read_csv(present(plan.paths.pca(run))).assign(run=run) for run in plan.study.runs]
-    return pd.concat(tables, ignore_index=True)
+    tables = [
+        pd.read_csv(present(plan.paths.pca(run))).assign(run=run) for run in plan.trajectories
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=PCA_COLUMNS)
 
 
 def _floor(plan: Plan) -> pd.DataFrame:

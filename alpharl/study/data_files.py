@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from alpharl.errors import StudyError
 from alpharl.study.datasets import DATASETS, Role
 from alpharl.study.suite import Suite, Task
+from alpharl.study.training import TrainSpec
 
 
 def needs_data(task: Task) -> bool:
@@ -28,14 +29,25 @@ def data_file(task: Task) -> str:
     return f"{name}.jsonl"
 
 
-def fetched(suites: Iterable[Suite]) -> dict[str, Task]:
-    """The files that suites read, each with a task that says where it comes from.
+def training_task(spec: TrainSpec) -> Task | None:
+    """What a run's questions are fetched as; None where its problem makes its own.
+
+    Public data sets are trained on the split that may be validated on.
+    """
+    task = Task(task=spec.problem, split="validation", data=spec.data)
+    return task if needs_data(task) else None
+
+
+def fetched(suites: Iterable[Suite], runs: Iterable[TrainSpec] = ()) -> dict[str, Task]:
+    """The files that suites and runs read, each with a task that says where it comes from.
 
     Raises:
         StudyError: two tasks expect different contents of the same file.
     """
     found: dict[str, Task] = {}
-    for task in (task for suite in suites for task in suite.tasks if needs_data(task)):
+    trained = [task for spec in runs if (task := training_task(spec))]
+    scored = [task for suite in suites for task in suite.tasks if needs_data(task)]
+    for task in (*scored, *trained):
         known = found.setdefault(data_file(task), task)
         if known.sha256 is None:
             found[data_file(task)] = task

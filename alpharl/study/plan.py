@@ -7,6 +7,7 @@ from typing import Literal
 
 from alpharl.errors import StudyError
 from alpharl.study.config import Study
+from alpharl.study.data_files import data_file, fetched, training_task
 from alpharl.study.depth import Depth, deepest
 from alpharl.study.methods import MethodOptions, Need
 from alpharl.study.paths import Paths
@@ -14,6 +15,8 @@ from alpharl.study.recipes import RankVariant, ablation_depth, distinct, rank_va
 
 SPARSITY_CHECKPOINTS = 10
 """Checkpoints of a run, at most, whose sparsity is measured."""
+SHORTEST = 3
+"""Checkpoints of the shortest path: two always lie on a line."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,36 @@ class Plan:
         return [steps[-(-len(steps) * i // count) - 1] for i in range(1, count + 1)]
 
     @property
+    def trajectories(self) -> list[str]:
+        """Runs with enough checkpoints to speak of a path. Of the others only the ends are studied:
+        no dynamics, no forecasts."""
+        return [run for run in self.study.runs if len(self.steps(run)) >= SHORTEST]
+
+    def teacher(self, run: str) -> tuple[str, str] | None:
+        """Manifest and folder of a run's teacher; a folder outside the study stands for both."""
+        spec = self.study.runs[run].train
+        if spec is None or spec.teacher is None:
+            return None
+        name, paths = spec.teacher, self.paths
+        if name not in self.study.runs:
+            return f"{name}/config.json", name
+        last = self.steps(name)[-1]
+        return paths.checkpoint_manifest(name, last), paths.checkpoint(name, last)
+
+    def training_data(self, run: str) -> str | None:
+        """The fetched questions that a run is trained on; None where its problem makes its own."""
+        spec = self.study.runs[run].train
+        task = training_task(spec) if spec else None
+        return self.paths.data(data_file(task)) if task else None
+
+    def scored_training_suites(self, run: str) -> list[str]:
+        """Suites that ask questions of a run's training data, which are not trained on."""
+        spec = self.study.runs[run].train
+        task = training_task(spec) if spec else None
+        suites = self.study.suites
+        return [suite for suite in suites if task and data_file(task) in fetched([suites[suite]])]
+
+    @property
     def depth(self) -> Depth:
         """How deep factors are stored: what `spectra` asks for, or what is read if that is more."""
         study = self.study
@@ -176,14 +209,15 @@ class Plan:
         return rank_variants(ablation, self.depth, steps)
 
     def forecasts(self, run: str) -> list[ForecastVariant]:
-        """Every method from every window, at every amplitude.
+        """Every method from every window, at every amplitude; none for a run that is no path.
 
         Raises:
             StudyError: a window is too short, or reaches the step that it should forecast.
         """
         steps, settings = self.steps(run), self.study.forecast
         found = []
-        for window in settings.windows if settings.methods else []:
+        path = settings.methods and run in self.trajectories
+        for window in settings.windows if path else []:
             try:
                 through = window_end(steps, window)
             except StudyError as error:

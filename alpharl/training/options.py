@@ -11,6 +11,7 @@ import torch
 from alpharl.errors import StudyError
 from alpharl.study.base import nearest
 from alpharl.study.training import TrainSpec
+from alpharl.training.setup import Setup
 
 # Settings of the runs that the package was tuned on; `args` overrides them.
 _DEFAULTS: dict[str, Any] = {
@@ -37,17 +38,16 @@ _SAID_BY = {
 }
 
 
-def trainer_config(
-    config_class: Any, spec: TrainSpec, defaults: dict[str, Any], folder: Path
-) -> Any:
-    """The config of a TRL trainer that stores its state under `folder`.
+def trainer_config(config_class: Any, setup: Setup, defaults: dict[str, Any]) -> Any:
+    """The config of a trainer that stores its state under the setup's folder.
 
     What the recipe itself says comes first, then its `args`, then `defaults`.
 
     Raises:
         StudyError: `args` has an unknown option, one that the recipe says itself, or a bad value.
     """
-    owned = _owned(spec, folder)
+    spec = setup.spec
+    owned = _owned(spec, setup.folder)
     _check_names(config_class, spec.args, owned)
     try:
         return config_class(**{**_DEFAULTS, **defaults, **spec.args, **owned})

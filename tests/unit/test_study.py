@@ -83,7 +83,7 @@ def changed(path: str, value: object) -> dict:
         ),
         ("runs.r.group", "a b", "runs.r.group: String should match pattern"),
         ("study", "a/b", "study: String should match pattern"),
-        ("bases.b", {}, "bases.b: expected exactly one of 'path' and 'pretrain'"),
+        ("bases.b", {}, "bases.b: expected exactly one of 'path', 'pretrain' and 'gguf'"),
     ],
 )
 def test_refusals_are_one_line_that_names_the_key(path, value, expected):
@@ -326,3 +326,15 @@ def test_check_describes_the_demo(capsys):
     out = capsys.readouterr().out
     assert "grpo-slow: base tiny, 20 checkpoints 5..100, trained here (grpo)" in out
     assert "suite test:" in out
+
+
+@pytest.mark.parametrize(
+    ("steps", "is_path"), [([30], False), ([30, 60], False), ([9, 30, 60], True)]
+)
+def test_a_run_of_two_checkpoints_is_no_path(steps, is_path):
+    """Two points always lie on a line: the run's end is studied, its path is not."""
+    study = parse_study(changed("runs.r.steps", steps))
+    plan = Plan(study)
+    assert plan.trajectories == (["r"] if is_path else [])
+    assert bool(plan.forecasts("r")) == is_path
+    assert plan.rank_variants("r")

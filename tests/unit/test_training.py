@@ -60,6 +60,7 @@ def lenient() -> Iterator[None]:
         examples=addition.examples,
         extract=lambda completion, question: completion,
         is_correct=easily_right,
+        solution=addition.solution,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PROBLEMS, "addition", problem)
@@ -112,7 +113,7 @@ def test_saved_steps_end_with_the_last_step() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [{"algorithm": "ppo"}, {"steps": 0}, {"learning_rate": -1}, {"stepz": 3}, {"problem": "maths"}],
+    [{"algorithm": "pppo"}, {"steps": 0}, {"learning_rate": -1}, {"stepz": 3}],
 )
 def test_bad_recipes_are_refused(data: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -111,6 +111,11 @@ def test_the_reason_for_a_rerun_is_named(finished, mini):
     assert "output files have to be generated:\n        rank" in done.stdout
 
 
+def test_other_answers_are_read_token_by_token_again(finished, mini):
+    planned = finished.planned(mini(evaluation={"dtype": "bfloat16"}))
+    assert planned["tokens"] == 2 and planned["score_rl_test_variants"] == 1
+
+
 def test_a_new_rank_scores_one_variant_and_keeps_the_others(finished, mini):
     scores = finished.folder / "results/mini/runs/rl/scores/test"
     before = (scores / "relex@0.7.json").read_bytes()

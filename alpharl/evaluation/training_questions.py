@@ -1,0 +1,61 @@
+"""A data set's questions to train on: asked and graded by the lm-eval task that evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from alpharl.errors import EvaluationError
+from alpharl.evaluation.lm_tasks import grade, load_task, questions_of, requests_of
+from alpharl.evaluation.suites import question_digest
+
+_WORKED = ("solution", "answer")
+"""Columns that may hold a worked solution; the first that is a text is imitated."""
+
+
+class DataQuestions:
+    """Questions of a task as the trainers take them."""
+
+    budget = 256
+    """Tokens of a completion, unless the run's `args` say otherwise."""
+
+    def __init__(self, task: str, data: Path, scored: Collection[str]) -> None:
+        """Read the questions.
+
+        Args:
+            task: name of the task.
+            data: its fetched questions.
+            scored: digests of the questions that suites ask, which are left out.
+
+        Raises:
+            EvaluationError: none is left.
+        """
+        self._task = load_task(task, data.absolute(), None)
+        asked = questions_of(self._task)
+        # No chat template here: the trainer puts the question into its own.
+        requests = requests_of(self._task, len(asked), None, False, None)
+        docs: list[Any] = list(self._task.eval_docs)
+        kept = [i for i, (text, _) in enumerate(asked) if question_digest(text) not in scored]
+        if not kept:
+            raise EvaluationError(
+                f"{data}: found {len(asked)} questions, all of them in the study's suites; "
+                "expected others to train on: lower the suites' 'limit'"
+            )
+        self.texts = [asked[i][0] for i in kept]
+        self._requests = [requests[i] for i in kept]
+        self._solutions = [_solution(docs[i], asked[i][1]) for i in kept]
+
+    def solution(self, place: int) -> str:
+        """The data set's worked solution, or its answer where it has none."""
+        return self._solutions[place]
+
+    def right(self, places: Sequence[int], completions: Sequence[str]) -> list[bool]:
+        """Whether completions of the questions at these places are right."""
+        graded = grade(self._task, [self._requests[place] for place in places], completions)
+        return [value == 1.0 for value, _ in graded]
+
+
+def _solution(doc: dict[str, Any], answer: str) -> str:
+    worked = [doc[column] for column in _WORKED if isinstance(doc.get(column), str)]
+    return worked[0] if worked else answer

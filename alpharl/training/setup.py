@@ -1,0 +1,32 @@
+"""What every trainer of ours is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from alpharl.study.training import TrainSpec
+from alpharl.training.questions import Asking
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A run that is about to be trained."""
+
+    spec: TrainSpec
+    model: PreTrainedModel
+    """The base's weights, to be changed."""
+    tokenizer: PreTrainedTokenizerBase
+    """The base's."""
+    asking: Asking
+    """The training questions."""
+    base: Path
+    """Folder of the base."""
+    teacher: Path | None
+    """Model folder of the teacher, of the algorithms that have one."""
+    out: Path
+    """Folder of the checkpoints."""
+    folder: Path
+    """Below it, trainers store where they stand."""
