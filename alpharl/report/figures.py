@@ -204,7 +204,8 @@ def pca(frame: pd.DataFrame) -> str:
             axes.plot(*own, "o-", color=BLUE, markersize=3, label="run")
             axes.plot(*(points.iloc[:1] for points in own), "s", color="black", label="base")
             axes.set(title=run, **axis_labels(part))
-        legend(figure, panels[0])
+        if panels:
+            legend(figure, panels[0])
         return svg(figure, "pca")
 
 

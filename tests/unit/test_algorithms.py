@@ -185,7 +185,7 @@ def test_without_both_sides_the_question_stays_open():
 
 
 def trained(algorithm: str, **more: object) -> dict[str, object]:
-    spec = {"algorithm": algorithm, "steps": LAST, "save_every": LAST}
+    spec = {"algorithm": algorithm, "steps": LAST, "save_every": LAST // 3}
     return {"base": "base", "train": spec, **more}
 
 
