@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alpharl.checkpoints.verl import backend_of, merge_command, shards_at
 from alpharl.errors import CheckpointError
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-ADAPTER = "adapter_model.safetensors"
+ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 _HEADER_LIMIT = 100 << 20
 
@@ -108,6 +109,14 @@ def _weight_files(folder: Path) -> list[str]:
         raise CheckpointError(
             f"{folder}: found a LoRA adapter alone, expected {SINGLE} or {INDEX}; merge it into "
             "its base and save the whole model"
+        )
+    shards = shards_at(folder)
+    if shards:
+        command = " ".join(merge_command("python", shards, shards / "huggingface"))
+        raise CheckpointError(
+            f"{folder}: found verl's unmerged {backend_of(shards)} shards, expected {SINGLE} or "
+            f"{INDEX}; run `{command}` where verl is installed and name that folder, or set the "
+            "run's 'merge'"
         )
     others = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth"})
     found = f"found {others[0]}" if others else "found no weights"
