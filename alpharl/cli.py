@@ -21,7 +21,7 @@ from alpharl.gpu import allot, require_visible
 from alpharl.study.recipes import KINDS
 from alpharl.verbs import run_verb
 
-PATTERN = "folder pattern with {step} in it, such as 'runs/foo/step-{step}'"
+PATTERN = "folder pattern such as 'runs/foo/step-{step}', or STEP=FOLDER for each checkpoint"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,6 +86,10 @@ def _verb(add: Adder[argparse.ArgumentParser], name: str, help: str) -> argparse
 def _study_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     check = _verb(add, "check", "Validate a study file and print what it would make.")
     check.add_argument("study", type=Path)
+    init = _verb(add, "init", "Write a study file for the checkpoints in a folder.")
+    init.add_argument("folder", type=Path, help="of a trainer's output, or of several")
+    init.add_argument("--base", help="model folder or Hub repository; default: what they tell")
+    init.add_argument("--out", type=Path, help="default: the folder's name with .yaml")
     _verb(add, "methods", "List the forecasting methods with source, inputs and cost.")
     report = _verb(add, "report", "Write a study's report from its finished results.")
     report.add_argument("study", type=Path, nargs="?", help="study file")
@@ -288,7 +292,7 @@ def _score_verbs(add: Adder[argparse.ArgumentParser]) -> None:
 
 
 def _checkpoints(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoints", required=True, help=PATTERN)
+    parser.add_argument("--checkpoints", nargs="+", required=True, help=PATTERN)
     parser.add_argument("--steps", type=int, nargs="+", help="default: all that the pattern finds")
 
 

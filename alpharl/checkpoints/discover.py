@@ -1,8 +1,8 @@
 """Runs that lie in a folder, as trainers name their checkpoints. Torch-free; opens no weights.
 
-    checkpoint-N                                   TRL and transformers
-    global_step_N, .../actor/huggingface           verl: merged models, or adapters
-    step-N, step_N, N                              others
+checkpoint-N                                   TRL and transformers
+global_step_N, .../actor/huggingface           verl: merged models, or adapters
+step-N, step_N, N                              others
 """
 
 from __future__ import annotations

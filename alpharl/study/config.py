@@ -26,6 +26,7 @@ from alpharl.errors import StudyError
 from alpharl.study.ablation import Ablation
 from alpharl.study.base import Frozen, nearest
 from alpharl.study.methods import METHODS, MethodOptions
+from alpharl.study.sources import Hub, Merge, with_table
 from alpharl.study.suite import Evaluation, Suite, TokenLevel
 from alpharl.study.training import PretrainSpec, TrainSpec
 
@@ -55,17 +56,21 @@ class StepRange(Frozen):
 
 
 class Base(Frozen):
-    """The model before RL: a local folder, or one that the workflow pretrains."""
+    """The model before RL: a local folder, a hub's, or one that the workflow pretrains."""
 
     path: str | None = None
     """Folder of a Hugging Face model with safetensors weights."""
     pretrain: PretrainSpec | None = None
     """Pretrain a small model in the workflow instead."""
+    hub: Hub | None = None
+    """Fetch the model from a hub instead."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Base:
-        if (self.path is None) == (self.pretrain is None):
-            raise ValueError("expected exactly one of 'path' and 'pretrain'")
+        if [self.path, self.pretrain, self.hub].count(None) != 2:
+            raise ValueError("expected exactly one of 'path', 'hub' and 'pretrain'")
+        if self.hub and self.hub.has_step:
+            raise ValueError("found '{step}' in 'hub', expected one model; name its revision")
         return self
 
 
@@ -76,26 +81,60 @@ class Run(Frozen):
     """Name of the base in `bases`."""
     train: TrainSpec | None = None
     """Train the run in the workflow."""
-    checkpoints: str | None = None
-    """Folder pattern of existing checkpoints, such as `runs/foo/checkpoint-{step}`."""
+    checkpoints: str | dict[PositiveInt, str] | None = None
+    """Existing checkpoints: a folder pattern such as `runs/foo/checkpoint-{step}`, or the folder of
+    each step. Models, or LoRA adapters on the base."""
+    table: str | None = None
+    """CSV table of existing checkpoints with the columns run, step, path: those of this run's name.
+    Paths are relative to the table's folder."""
+    hub: Hub | None = None
+    """Existing checkpoints on a hub, with `{step}` in the repository or the revision."""
     steps: Annotated[list[int], AfterValidator(_increasing)] | StepRange | None = None
-    """Optimizer steps of the existing checkpoints: a list, or first, last and every."""
+    """Optimizer steps of a pattern's or a hub's checkpoints: a list, or first, last and every."""
+    merge: Merge | None = None
+    """The checkpoints are verl's unmerged shards: have verl merge them."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Run:
-        if (self.train is None) == (self.checkpoints is None):
-            raise ValueError("expected exactly one of 'train' and 'checkpoints'")
-        if (self.checkpoints is None) != (self.steps is None):
-            raise ValueError("'steps' goes with 'checkpoints': give both, or train the run")
-        if self.checkpoints is not None and "{step}" not in self.checkpoints:
+        if [self.train, self.checkpoints, self.table, self.hub].count(None) != 3:
+            raise ValueError("expected exactly one of 'train', 'checkpoints', 'table' and 'hub'")
+        if (self.steps is not None) != self._is_pattern:
+            raise ValueError(
+                "'steps' goes with 'hub', or with 'checkpoints' as a pattern: give both; in all "
+                "other cases steps are known without"
+            )
+        if isinstance(self.checkpoints, str) and "{step}" not in self.checkpoints:
             raise ValueError(f"checkpoints '{self.checkpoints}' lacks '{{step}}'; put it in")
+        if self.checkpoints == {}:
+            raise ValueError("found no checkpoints, expected a folder for each step")
+        if self.hub and not self.hub.has_step:
+            raise ValueError("'hub' lacks '{step}'; put it into the revision or the repository")
+        if self.merge and not (self.checkpoints or self.table):
+            raise ValueError("'merge' goes with 'checkpoints' or 'table'; give one, or drop it")
         return self
+
+    @property
+    def _is_pattern(self) -> bool:
+        return self.hub is not None or isinstance(self.checkpoints, str)
+
+    @property
+    def made_here(self) -> bool:
+        """Whether its model folders lie among the results: trained, fetched or merged."""
+        return self.train is not None or self.hub is not None or self.merge is not None
 
     def saved_steps(self) -> list[int]:
         """The optimizer steps of all checkpoints, increasing, without the base."""
         if self.train is not None:
             return self.train.saved_steps()
+        if isinstance(self.checkpoints, dict):
+            return sorted(self.checkpoints)
         return self.steps.expand() if isinstance(self.steps, StepRange) else list(self.steps or [])
+
+    def source(self, step: int) -> str:
+        """Folder of an existing checkpoint, as the study names it."""
+        if isinstance(self.checkpoints, dict):
+            return self.checkpoints[step]
+        return str(self.checkpoints).replace("{step}", str(step))
 
 
 class Spectra(Frozen):
@@ -196,6 +235,14 @@ class Study(Frozen):
     """Analyses of saved answers token by token."""
     gpus: NonNegativeInt = 0
     """GPUs that each training, factoring and scoring job asks the scheduler for."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tables_are_read(cls, data: Any) -> Any:
+        """Take what checkpoint tables say into the study, which then stands for itself."""
+        if not isinstance(data, dict) or not isinstance(data.get("runs"), dict):
+            return data
+        return {**data, "runs": {name: with_table(name, run) for name, run in data["runs"].items()}}
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Study:

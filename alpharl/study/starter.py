@@ -29,7 +29,7 @@ class StarterRun:
 
 
 def study_text(
-    name: str, bases: Mapping[str, Mapping[str, str]], runs: Mapping[str, StarterRun], chat: bool
+    name: str, bases: Mapping[str, Mapping[str, object]], runs: Mapping[str, StarterRun], chat: bool
 ) -> str:
     """A commented study file that `alpharl check` accepts.
 
@@ -98,7 +98,10 @@ def _suite_lines(chat: bool) -> list[str]:
 
 def _forecast_lines(windows: list[float]) -> list[str]:
     if not windows:
-        return ["# Too few checkpoints to forecast any from earlier ones.", "forecast: {methods: {}}"]
+        return [
+            "# Too few checkpoints to forecast any from earlier ones.",
+            "forecast: {methods: {}}",
+        ]
     return [
         "# `alpharl methods` lists the methods.",
         "forecast:",

@@ -11,7 +11,7 @@ VERBS = {
     "runs": ["checkpoints", "manifest", "pretrain", "train"],
     "scores": ["accuracy", "disjoint", "evaluate", "fetch", "suite", "tasks"],
     "spectra": ["dynamics", "factors", "floor", "gram"],
-    "study": ["check", "methods", "report"],
+    "study": ["check", "init", "methods", "report"],
     "tokens": ["tokens"],
 }
 """By module, the functions in it that are verbs."""
