@@ -1,7 +1,7 @@
 """What verl saves before its shards are merged: found by names, never opened. Torch-free.
 
 verl's shards are pickles. Its own merger, run where verl is installed, turns them into a model
-folder; nothing here reads them. Layouts as of verl 0.9 (`verl/model_merger`, `verl/utils/checkpoint`):
+folder; nothing here reads them. Layouts as in verl 0.9.1 (its `model_merger`, `utils/checkpoint`):
 
     global_step_N/actor/model_world_size_W_rank_R.pt, fsdp_config.json, huggingface/   FSDP
     global_step_N/actor/model/dist_ckpt/, model/huggingface/                           Megatron
@@ -29,9 +29,8 @@ def shards_at(folder: Path) -> Path | None:
 
     A step's own folder stands above them, and its `huggingface` below.
     """
-    places = (folder, folder / "actor", folder.parent)
-    if folder.name != "huggingface":
-        places = places[:2]
+    below = [folder.parent] if folder.name == "huggingface" else []
+    places = [folder, folder / "actor", *below]
     return next((place for place in places if backend_of(place)), None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import yaml
 
@@ -45,7 +46,7 @@ def study_text(
     windows = _windows([run.steps for run in runs.values()])
     text = "\n".join(
         [
-            "# Written by `alpharl init`. All keys: config/README.md. Check it with `alpharl check`.",
+            "# Written by `alpharl init`. All keys: config/README.md.",
             f"study: {_word(name)}",
             *["", "# The model that the runs began from.", "bases:"],
             *[f"  {_word(base)}: {_inline(keys)}" for base, keys in bases.items()],
@@ -71,7 +72,7 @@ def _run_lines(name: str, run: StarterRun) -> list[str]:
 
 def _steps(steps: list[int]) -> str:
     """First, last and every where steps are regular, else the list."""
-    gaps = {after - before for before, after in zip(steps, steps[1:], strict=False)}
+    gaps = {after - before for before, after in pairwise(steps)}
     if len(gaps) == 1:
         return f"{{first: {steps[0]}, last: {steps[-1]}, every: {gaps.pop()}}}"
     return str(steps)
@@ -80,7 +81,7 @@ def _steps(steps: list[int]) -> str:
 def _suite_lines(chat: bool) -> list[str]:
     template = ["    chat_template: true"] if chat else []
     return [
-        "# Forecasts may be fitted on scores of the validation suite, never on those of a test suite.",
+        "# Forecasts may be fitted on scores of the validation suite, never on those of a test.",
         "# Put in what the runs were trained for: `alpharl tasks` lists what there is.",
         "suites:",
         "  validation:",

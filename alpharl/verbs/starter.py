@@ -63,13 +63,12 @@ def starters(found: list[FoundRun], bases: Mapping[str, Keys], study: str) -> di
         name = named(run.name) if run.name else study
         while name in runs:
             name += "-2"
-        own = [
-            base
-            for base, keys in bases.items()
-            if len(bases) == 1 or keys == _base_keys(str(run.base))
-        ]
+        base = next(iter(bases))
+        if len(bases) > 1:  # so none was given, and every run tells its own
+            own = _base_keys(str(run.base))
+            base = next(base for base, keys in bases.items() if keys == own)
         source = run.pattern or {step: str(path) for step, path in run.folders.items()}
-        runs[name] = StarterRun(own[0], source, list(run.folders), _note(run))
+        runs[name] = StarterRun(base, source, list(run.folders), _note(run))
     return runs
 
 

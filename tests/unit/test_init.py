@@ -13,7 +13,6 @@ import yaml
 from alpharl.checkpoints.discover import find_runs
 from alpharl.errors import CheckpointError
 from alpharl.study.config import load_study
-
 from tests.conftest import make_run
 
 

@@ -9,7 +9,6 @@ from alpharl.checkpoints.sources import given_steps
 from alpharl.errors import CheckpointError, StudyError
 from alpharl.study.config import parse_study
 from alpharl.study.plan import Plan
-
 from tests.unit.test_study import STUDY
 
 
