@@ -68,7 +68,7 @@ def read_index(folder: Path) -> ModelIndex:
         raise CheckpointError(f"{folder}: no such checkpoint folder; check the path and the step")
     tensors = {}
     for name in _weight_files(folder):
-        tensors.update({info.name: info for info in _read_header(folder / name)})
+        tensors.update({info.name: info for info in read_header(folder / name)})
     promised = set() if (folder / SINGLE).is_file() else set(_weight_map(folder))
     if promised - set(tensors):
         raise CheckpointError(
@@ -107,8 +107,8 @@ def _weight_files(folder: Path) -> list[str]:
         return sorted(set(_weight_map(folder).values()))
     if (folder / ADAPTER).is_file():
         raise CheckpointError(
-            f"{folder}: found a LoRA adapter alone, expected {SINGLE} or {INDEX}; merge it into "
-            "its base and save the whole model"
+            f"{folder}: found a LoRA adapter alone, expected {SINGLE} or {INDEX}; name its "
+            "base beside it, or merge it and save the whole model"
         )
     shards = shards_at(folder)
     if shards:
@@ -141,7 +141,7 @@ def _weight_map(folder: Path) -> dict[str, str]:
         ) from None
 
 
-def _read_header(path: Path) -> list[TensorInfo]:
+def read_header(path: Path) -> list[TensorInfo]:
     """Declared tensors of one file, in file order.
 
     Raises:

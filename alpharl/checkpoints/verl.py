@@ -10,8 +10,12 @@ folder; nothing here reads them. Layouts as in verl 0.9.1 (its `model_merger`, `
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
+from alpharl.checkpoints.files import write_json
 from alpharl.errors import CheckpointError
 
 
@@ -50,3 +54,35 @@ def merge_command(python: str, shards: Path, out: Path) -> list[str]:
         python, "-m", "verl.model_merger", "merge", "--backend", backend,
         "--local_dir", str(shards), "--target_dir", str(out),
     ]  # fmt: skip
+
+
+def merge(environment: Path, checkpoint: Path, out: Path, record: Path) -> None:
+    """Have verl merge a checkpoint's shards into a model folder, and write what was run.
+
+    verl unpickles the shards, in its own process, and rounds FSDP weights to bfloat16.
+
+    Raises:
+        CheckpointError: no shards, no verl in the environment, or its merger failed.
+    """
+    shards, partial = shards_at(checkpoint), out.with_name(f".{out.name}.partial")
+    python = environment.absolute() / "bin" / "python"
+    if not python.exists():
+        raise CheckpointError(
+            f"{environment}: found no bin/python, expected a virtual environment with verl in it; "
+            "mend the run's 'merge.environment'"
+        )
+    command = merge_command(str(python), shards or checkpoint, partial)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    # Packages of this process are not verl's.
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+    if done.returncode:
+        shutil.rmtree(partial, ignore_errors=True)
+        words = (done.stderr.strip().splitlines() or ["no words"])[-1][:300]
+        raise CheckpointError(
+            f"{checkpoint}: verl's merger failed ({words}); run it by hand: {' '.join(command)}"
+        )
+    shutil.rmtree(out, ignore_errors=True)
+    partial.rename(out)
+    write_json(record, {"checkpoint": str(checkpoint), "shards": str(shards), "command": command})

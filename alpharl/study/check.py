@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from alpharl.checkpoints.adapter import is_adapter, read_model
 from alpharl.checkpoints.index import ModelIndex, read_index
 from alpharl.errors import StudyError
 from alpharl.spectra.estimate import Estimate, estimate_run
@@ -78,9 +79,12 @@ def _estimate(plan: Plan, run: str) -> Estimate | None:
     """The run's figures; None where nothing of it exists yet."""
     spec, steps = plan.study.runs[run], plan.steps(run)
     base = _base(plan, spec.base)
-    found = [] if spec.made_here else [read_index(Path(spec.source(s))) for s in steps]
+    folders = [] if spec.made_here else [Path(spec.source(step)) for step in steps]
     if base is None:
+        for folder in filter(lambda f: not is_adapter(f), folders):
+            read_index(folder)
         return None
+    found = [read_model(folder, base.folder) for folder in folders]
     # A run that is made here has its base's tensors.
     scope = plan.study.spectra.scope
     return estimate_run(base, found or [base] * len(steps), scope, plan.depth)

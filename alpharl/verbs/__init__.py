@@ -8,7 +8,7 @@ from importlib import import_module
 VERBS = {
     "forecasts": ["forecast", "trust"],
     "models": ["export", "rank", "truth", "unpack"],
-    "runs": ["checkpoints", "manifest", "pretrain", "train"],
+    "runs": ["checkpoints", "download", "manifest", "merge", "pretrain", "train"],
     "scores": ["accuracy", "disjoint", "evaluate", "fetch", "suite", "tasks"],
     "spectra": ["dynamics", "factors", "floor", "gram"],
     "study": ["check", "init", "methods", "report"],

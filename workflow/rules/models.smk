@@ -1,6 +1,13 @@
 # Bases and checkpoints: made here, or the user's own; each with a manifest that stands for it.
 from alpharl.training import PRETRAIN_VERSION, TRAIN_VERSION
 
+FETCHED_BASES = [name for name, base in study.bases.items() if base.hub]
+FETCHED_RUNS = [name for name, run in study.runs.items() if run.hub]
+MERGED_RUNS = [name for name, run in study.runs.items() if run.merge]
+DOWNLOAD = (
+    "alpharl download --repo {params.repo:q} --revision {params.revision:q} --out {params.model:q}"
+    " --record {output.record:q} 2> {log:q}"
+)
 PRETRAINED = [name for name, base in study.bases.items() if base.pretrain]
 TRAINED = [name for name, run in study.runs.items() if run.train]
 
@@ -30,7 +37,77 @@ rule pretrain:
         " --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
 
 
+# These two need a network, as `fetch` does: on a login node,
+# `snakemake --until fetch download download_base` runs them alone.
+rule download_base:
+    output:
+        record=paths.base_fetched("{base}"),
+    log:
+        paths.log("download/{base}"),
+    benchmark:
+        paths.benchmark("download/{base}")
+    wildcard_constraints:
+        base=one_of(FETCHED_BASES),
+    priority: 100
+    localrule: True
+    params:
+        repo=lambda w: study.bases[w.base].hub.repo,
+        revision=lambda w: study.bases[w.base].hub.revision,
+        model=lambda w: paths.base_model(w.base),
+    message:
+        "Fetching base {wildcards.base}"
+    shell:
+        DOWNLOAD
+
+
+rule download:
+    output:
+        record=paths.checkpoint_made("{run}", "{step}"),
+    log:
+        paths.log("download/{run}/step-{step}"),
+    benchmark:
+        paths.benchmark("download/{run}/step-{step}")
+    wildcard_constraints:
+        run=one_of(FETCHED_RUNS),
+    priority: 100
+    localrule: True
+    params:
+        repo=lambda w: study.runs[w.run].hub.at(int(w.step))[0],
+        revision=lambda w: study.runs[w.run].hub.at(int(w.step))[1],
+        model=lambda w: paths.checkpoint(w.run, int(w.step)),
+    message:
+        "Fetching {wildcards.run} step {wildcards.step}"
+    shell:
+        DOWNLOAD
+
+
+rule merge:
+    output:
+        record=paths.checkpoint_made("{run}", "{step}"),
+    log:
+        paths.log("merge/{run}/step-{step}"),
+    benchmark:
+        paths.benchmark("merge/{run}/step-{step}")
+    wildcard_constraints:
+        run=one_of(MERGED_RUNS),
+    resources:
+        # verl holds all shards and the merged model; raise it for large ones.
+        mem_mb=gigabytes(32),
+        runtime=hours(1),
+    params:
+        environment=lambda w: study.runs[w.run].merge.environment,
+        shards=lambda w: study.runs[w.run].source(int(w.step)),
+        model=lambda w: paths.checkpoint(w.run, int(w.step)),
+    message:
+        "Merging {wildcards.run} step {wildcards.step}"
+    shell:
+        "alpharl merge --environment {params.environment:q} --checkpoint {params.shards:q}"
+        " --out {params.model:q} --record {output.record:q} 2> {log:q}"
+
+
 rule base_manifest:
+    input:
+        lambda w: paths.base_fetched(w.base) if w.base in FETCHED_BASES else [],
     output:
         manifest=paths.base_manifest("{base}"),
     log:
@@ -88,6 +165,11 @@ for _run in TRAINED:
 rule checkpoint_manifest:
     input:
         base=base_manifest,
+        made=lambda w: (
+            paths.checkpoint_made(w.run, w.step)
+            if w.run in [*FETCHED_RUNS, *MERGED_RUNS]
+            else []
+        ),
     output:
         manifest=paths.checkpoint_manifest("{run}", "{step}"),
     log:
@@ -107,7 +189,7 @@ rule checkpoint_manifest:
         "Indexing {wildcards.run} step {wildcards.step}"
     shell:
         "alpharl manifest --checkpoint {params.model:q} --step {wildcards.step} --base {params.base:q}"
-        " --out {output.manifest:q} 2> {log:q}"
+        " --manifests {input.base:q} --out {output.manifest:q} 2> {log:q}"
 
 
 rule checkpoints:
