@@ -63,7 +63,7 @@ class MergedIndex(ModelIndex):
     nbytes: int
     """Of the adapter's own file."""
     plain: bool
-    """Low-rank updates of linear layers alone, of one scale: what every engine can put on a base."""
+    """Low-rank updates of linear layers alone, of one scale: what each engine can put on a base."""
 
     @property
     def files(self) -> list[str]:
@@ -101,8 +101,8 @@ def read_model(folder: Path, base: Path | None) -> ModelIndex:
     own = set(updates) | {name for name, info in tensors.items() if info.file == ADAPTER}
     if EMBEDDING in own and HEAD not in tensors:
         raise CheckpointError(
-            f"{folder}: changes {EMBEDDING}, to which the base's output head is tied, so that it is "
-            "not clear what the head becomes; merge it with PEFT and save the whole model"
+            f"{folder}: changes {EMBEDDING}, expected it left alone: the base's output head is tied "
+            "to it, and may or may not follow; merge it with PEFT and save the whole model"
         )
     merged = {name: replace(tensors[name], dtype="F32") for name in updates}
     patterns = any(config.get(key) for key in ("rank_pattern", "alpha_pattern", "fan_in_fan_out"))

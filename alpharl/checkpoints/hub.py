@@ -48,7 +48,11 @@ def download(repo: str, revision: str, out: Path, record: Path) -> None:
     try:
         commit, files = _listed(repo, revision)
         snapshot_download(
-            repo, revision=commit, local_dir=partial, allow_patterns=WANTED, ignore_patterns=UNWANTED
+            repo,
+            revision=commit,
+            local_dir=partial,
+            allow_patterns=WANTED,
+            ignore_patterns=UNWANTED,
         )
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         raise CheckpointError(f"{repo} at {revision}: {_reason(error)}") from None

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.adapter import MergedIndex, read_model
+from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.index import ModelIndex, read_index, require_same_tensors
 
 VERSION = 1

@@ -85,4 +85,5 @@ def merge(environment: Path, checkpoint: Path, out: Path, record: Path) -> None:
         )
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
-    write_json(record, {"checkpoint": str(checkpoint), "shards": str(shards), "command": command})
+    # The command without the interpreter: what was run, wherever verl lies.
+    write_json(record, {"checkpoint": str(checkpoint), "command": [*command[1:-1], str(out)]})

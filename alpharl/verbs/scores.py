@@ -76,8 +76,9 @@ def evaluate(args: Namespace) -> None:
     named = [entry.partition("=") for entry in args.variant]
     variants = {name: Path(folder) for name, _, folder in named}
     asked = read_suite(args.suite)
+    known = _digests(args.manifests, args.base)
     cut_off = score_variants(
-        asked, args.base, variants, _digests(args.manifests, args.base), args.out, engine_settings(args),
+        asked, args.base, variants, known, args.out, engine_settings(args),
         {"run": args.run}, log, args.gpus or 0,
     )  # fmt: skip
     if cut_off and not args.allow_truncation:
