@@ -101,7 +101,7 @@ def read_model(folder: Path, base: Path | None) -> ModelIndex:
     own = set(updates) | {name for name, info in tensors.items() if info.file == ADAPTER}
     if EMBEDDING in own and HEAD not in tensors:
         raise CheckpointError(
-            f"{folder}: changes {EMBEDDING}, expected it left alone: the base's output head is tied "
+            f"{folder}: changes {EMBEDDING}, expected it unchanged: the base's output head is tied "
             "to it, and may or may not follow; merge it with PEFT and save the whole model"
         )
     merged = {name: replace(tensors[name], dtype="F32") for name in updates}

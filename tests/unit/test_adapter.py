@@ -188,7 +188,7 @@ def test_broken_adapters_are_refused(run, base, tmp_path):
     tensors = load_file(folder / ADAPTER)
     names = list(tensors)
     assert "a LoRA adapter alone" in one_line(folder, None)
-    other = {names[0].replace("layers.0", "layers.7"): tensors[names[0]]}
+    other = {names[0].replace("layers.0", "layers.7"): tensors[names[0]].clone()}
     save_file(tensors | other, folder / ADAPTER)
     assert "name the right base" in one_line(folder, base)
     save_file({name: tensors[name] for name in names[1:]}, folder / ADAPTER)
