@@ -113,7 +113,7 @@ def read_model(folder: Path, base: Path | None) -> ModelIndex:
 
 def _take(
     folder: Path, infos: dict[str, TensorInfo], tensors: dict[str, TensorInfo], base: Path
-) -> tuple[dict[str, list[TensorInfo]], set[str]]:
+) -> tuple[dict[str, tuple[TensorInfo, TensorInfo]], set[str]]:
     """Pairs (A, B) by the base's tensor, and which are an embedding's.
 
     Tensors that the adapter holds as a whole take the place of the base's in `tensors`.
@@ -141,7 +141,7 @@ def _take(
             raise CheckpointError(
                 f"{folder}: lacks A or B of {name}, expected both; copy the adapter again"
             )
-    return {name: [half["A"], half["B"]] for name, half in halves.items()}, embeddings
+    return {name: (half["A"], half["B"]) for name, half in halves.items()}, embeddings
 
 
 def _update(
