@@ -22,7 +22,6 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from alpharl.checkpoints.files import write_json
 from alpharl.errors import CheckpointError
 
-VERSION = 1
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja"]
 """Pickles and code are never fetched."""
 UNWANTED = ["*/*", "consolidated*", "training_args.json", "trainer_state.json"]
@@ -63,6 +62,9 @@ def download(repo: str, revision: str, out: Path, record: Path) -> None:
             f"{repo} at {revision}: lacks {missing[0]} after the download; call it again"
         )
     shutil.rmtree(partial / ".cache", ignore_errors=True)
+    for path in partial.iterdir():
+        if path.name not in files:  # of an earlier call, for another commit
+            path.unlink()
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
     write_json(record, {"repo": repo, "revision": revision, "commit": commit, "files": files})

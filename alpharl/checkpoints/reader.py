@@ -30,8 +30,8 @@ DTYPES = {
 }  # fmt: skip
 
 
-_PAIRS = 8
-"""Matrices whose A and B a reader of an adapter keeps: those that its threads are at."""
+_PAIRS = 4
+"""Matrices whose A and B a reader of an adapter keeps, beside one for each thread."""
 
 
 class ModelReader:
@@ -54,7 +54,7 @@ class ModelReader:
         """
         self.index: ModelIndex = read_model(folder, base)
         self._updates = self.index.updates if isinstance(self.index, MergedIndex) else {}
-        self._pair = lru_cache(_PAIRS)(self._read_pair)
+        self._pair = lru_cache(_PAIRS + torch.get_num_threads())(self._read_pair)
         self.device = device
         self._own = threading.local()
         self._opened: list[BinaryIO] = []
