@@ -162,9 +162,9 @@ def _update(
     return LowRankUpdate(origin, a, b, _alpha(folder, config, origin.name) / root, transposed)
 
 
-def _other_shape(folder: Path, name: str, found: object, expected: tuple[int, ...]) -> str:
+def _other_shape(folder: Path, name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return (
-        f"{folder}: {name} becomes {found}, expected the base's shape {list(expected)}; "
+        f"{folder}: {name} becomes {list(found)}, expected the base's shape {list(expected)}; "
         "name the right base"
     )
 

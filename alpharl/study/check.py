@@ -11,6 +11,7 @@ import pandas as pd
 
 from alpharl.checkpoints.adapter import is_adapter, read_model
 from alpharl.checkpoints.index import ModelIndex, read_index
+from alpharl.checkpoints.verl import merge_command, shards_at
 from alpharl.errors import StudyError
 from alpharl.spectra.estimate import Estimate, estimate_run
 from alpharl.study.config import Run, Study
@@ -79,6 +80,8 @@ def _estimate(plan: Plan, run: str) -> Estimate | None:
     """The run's figures; None where nothing of it exists yet."""
     spec, steps = plan.study.runs[run], plan.steps(run)
     base = _base(plan, spec.base)
+    for shards in [Path(spec.source(step)) for step in steps] if spec.merge else []:
+        merge_command("python", shards_at(shards) or shards, shards)  # refuses what verl cannot
     folders = [] if spec.made_here else [Path(spec.source(step)) for step in steps]
     if base is None:
         for folder in filter(lambda f: not is_adapter(f), folders):

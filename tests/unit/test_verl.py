@@ -73,6 +73,26 @@ def test_an_environment_without_verl_is_told(cli, tmp_path, shards):
     assert "found no shards of verl's" in merge(cli, tmp_path, sys.prefix, tmp_path).error
 
 
+def test_check_misses_shards_before_anything_runs(cli, tmp_path, shards, trajectory):
+    tasks = {role: [{"task": "addition", "split": role}] for role in ("validation", "test")}
+    study = {
+        "study": "s", "results": str(tmp_path / "results"),
+        "bases": {"b": {"path": str(trajectory.base)}},
+        "runs": {"r": {
+            "base": "b", "steps": [7], "merge": {"environment": "/somewhere"},
+            "checkpoints": str(tmp_path / "global_step_{step}"),
+        }},
+        "suites": {role: {"role": role, "tasks": tasks[role]} for role in tasks},
+    }  # fmt: skip
+    (tmp_path / "s.yaml").write_text(json.dumps(study))
+    done = cli("check", tmp_path / "s.yaml")
+    assert done.status == 0, done.err
+    assert "merged by verl" in done.out
+    study["runs"]["r"]["steps"] = [7, 8]
+    (tmp_path / "s.yaml").write_text(json.dumps(study))
+    assert "global_step_8: found no shards of verl's" in cli("check", tmp_path / "s.yaml").error
+
+
 SAVE = """
 import json, os, sys
 from pathlib import Path
