@@ -40,7 +40,7 @@ class Watch(TrainerCallback):
     files with `--gram` and `--factors`.
 
     A row needs the weights of all earlier checkpoints, so that the trainer must keep them: no
-    `save_total_limit`, and whole models as safetensors, no LoRA adapters. Of several processes only
+    `save_total_limit`, and models or LoRA adapters as safetensors. Of several processes only
     the main one works, and the others wait for it. A resumed run goes on with the files in `out`; a
     run from step 0 replaces them.
     """

@@ -21,7 +21,7 @@ from alpharl.gpu import allot, require_visible
 from alpharl.study.recipes import KINDS
 from alpharl.verbs import run_verb
 
-PATTERN = "folder pattern with {step} in it, such as 'runs/foo/step-{step}'"
+PATTERN = "folder pattern such as 'runs/foo/step-{step}', or STEP=FOLDER for each checkpoint"
 STAGE = "copy the weight files there first"
 
 
@@ -87,6 +87,10 @@ def _verb(add: Adder[argparse.ArgumentParser], name: str, help: str) -> argparse
 def _study_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     check = _verb(add, "check", "Validate a study file and print what it would make.")
     check.add_argument("study", type=Path)
+    init = _verb(add, "init", "Write a study file for the checkpoints in a folder.")
+    init.add_argument("folder", type=Path, help="of a trainer's output, or of several")
+    init.add_argument("--base", help="model folder or Hub repository; default: what they tell")
+    init.add_argument("--out", type=Path, help="default: the folder's name with .yaml")
     _verb(add, "methods", "List the forecasting methods with source, inputs and cost.")
     report = _verb(add, "report", "Write a study's report from its finished results.")
     report.add_argument("study", type=Path, nargs="?", help="study file")
@@ -114,10 +118,23 @@ def _training_verbs(add: Adder[argparse.ArgumentParser]) -> None:
         help="a suite whose questions are left out; may be repeated",
     )
     _gpus(train)
+    download = _verb(add, "download", "Fetch a model from a hub: safetensors, configs, tokenizer.")
+    download.add_argument("--repo", required=True, help="org/name")
+    download.add_argument("--revision", default="main", help="branch, tag or commit")
+    download.add_argument("--out", type=Path, required=True, help="model folder")
+    download.add_argument("--record", type=Path, required=True, help="JSON: what was fetched")
+    merge = _verb(add, "merge", "Have verl's own merger make a model folder of its shards.")
+    merge.add_argument("--environment", type=Path, required=True, help="where verl is installed")
+    merge.add_argument(
+        "--checkpoint", type=Path, required=True, help="global_step_N, or the folder of the shards"
+    )
+    merge.add_argument("--out", type=Path, required=True, help="model folder")
+    merge.add_argument("--record", type=Path, required=True, help="JSON: what was merged how")
     manifest = _verb(add, "manifest", "Check a checkpoint against its base; write its manifest.")
     manifest.add_argument("--checkpoint", type=Path, required=True)
     manifest.add_argument("--step", type=int, required=True)
     manifest.add_argument("--base", type=Path, help="model folder whose tensors it must have")
+    manifest.add_argument("--manifests", type=Path, nargs="*", default=[], help="the base's own")
     manifest.add_argument("--out", type=Path, required=True)
     table = _verb(add, "checkpoints", "Collect a run's manifests into one table.")
     table.add_argument("--run", required=True)
@@ -308,7 +325,7 @@ def _score_verbs(add: Adder[argparse.ArgumentParser]) -> None:
 
 
 def _checkpoints(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoints", required=True, help=PATTERN)
+    parser.add_argument("--checkpoints", nargs="+", required=True, help=PATTERN)
     parser.add_argument("--steps", type=int, nargs="+", help="default: all that the pattern finds")
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alpharl.checkpoints.verl import backend_of, merge_command, shards_at
 from alpharl.errors import CheckpointError
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-ADAPTER = "adapter_model.safetensors"
+ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 _HEADER_LIMIT = 100 << 20
 
@@ -67,7 +68,7 @@ def read_index(folder: Path) -> ModelIndex:
         raise CheckpointError(f"{folder}: no such checkpoint folder; check the path and the step")
     tensors = {}
     for name in _weight_files(folder):
-        tensors.update({info.name: info for info in _read_header(folder / name)})
+        tensors.update({info.name: info for info in read_header(folder / name)})
     promised = set() if (folder / SINGLE).is_file() else set(_weight_map(folder))
     if promised - set(tensors):
         raise CheckpointError(
@@ -106,8 +107,16 @@ def _weight_files(folder: Path) -> list[str]:
         return sorted(set(_weight_map(folder).values()))
     if (folder / ADAPTER).is_file():
         raise CheckpointError(
-            f"{folder}: found a LoRA adapter alone, expected {SINGLE} or {INDEX}; merge it into "
-            "its base and save the whole model"
+            f"{folder}: found a LoRA adapter alone, expected {SINGLE} or {INDEX}; name its "
+            "base beside it, or merge it and save the whole model"
+        )
+    shards = shards_at(folder)
+    if shards:
+        command = " ".join(merge_command("python", shards, shards / "huggingface"))
+        raise CheckpointError(
+            f"{folder}: found verl's unmerged {backend_of(shards)} shards, expected {SINGLE} or "
+            f"{INDEX}; run `{command}` where verl is installed and name that folder, or set the "
+            "run's 'merge'"
         )
     others = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth"})
     found = f"found {others[0]}" if others else "found no weights"
@@ -132,7 +141,7 @@ def _weight_map(folder: Path) -> dict[str, str]:
         ) from None
 
 
-def _read_header(path: Path) -> list[TensorInfo]:
+def read_header(path: Path) -> list[TensorInfo]:
     """Declared tensors of one file, in file order.
 
     Raises:

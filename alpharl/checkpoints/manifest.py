@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from alpharl.checkpoints.adapter import MergedIndex, read_model
 from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.index import ModelIndex, read_index, require_same_tensors
 
@@ -30,15 +31,21 @@ def digest_json(data: Any) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
-def describe_model(index: ModelIndex, step: int) -> dict[str, Any]:
-    """The manifest of a model folder: files with digests, tensor count, bytes and dtypes."""
+def describe_model(index: ModelIndex, step: int, base: str = "") -> dict[str, Any]:
+    """The manifest of a model folder: files with digests, tensor count, bytes and dtypes.
+
+    Args:
+        index: of the folder.
+        step: of the checkpoint; 0 for a base.
+        base: of an adapter, the digest of the model that it is on.
+    """
     files = {name: digest_file(index.folder / name) for name in index.files}
     infos = index.tensors.values()
     return {
         "version": VERSION,
         "step": step,
         "path": str(index.folder),
-        "digest": digest_json(files),
+        "digest": digest_json([files, base] if base else files),
         "files": files,
         "tensors": len(index.tensors),
         "bytes": sum(info.nbytes for info in infos),
@@ -46,16 +53,25 @@ def describe_model(index: ModelIndex, step: int) -> dict[str, Any]:
     }
 
 
-def write_manifest(folder: Path, step: int, out: Path, base: Path | None = None) -> None:
+def write_manifest(
+    folder: Path, step: int, out: Path, base: Path | None = None, known: Iterable[Path] = ()
+) -> None:
     """Write a model folder's manifest, after checking that its tensors are those of `base`.
+
+    The digest of an adapter covers its base, whose own is taken from the `known` manifests.
 
     Raises:
         CheckpointError: no such folder, broken files, or other tensors than the base.
     """
-    index = read_index(folder)
+    index = read_model(folder, base)
     if base is not None:
         require_same_tensors(read_index(base), index)
-    write_json(out, describe_model(index, step))
+    digest = KnownDigests(known)[os.path.abspath(base)] if base and _is_on_base(index) else ""
+    write_json(out, describe_model(index, step, digest))
+
+
+def _is_on_base(index: ModelIndex) -> bool:
+    return isinstance(index, MergedIndex)
 
 
 def write_checkpoints(run: str, base: str, manifests: list[Path], out: Path) -> None:
@@ -69,13 +85,16 @@ def write_checkpoints(run: str, base: str, manifests: list[Path], out: Path) -> 
 class KnownDigests(dict[str, str]):
     """Digests of model folders by absolute path; one without a manifest is read and hashed."""
 
-    def __init__(self, manifests: Iterable[Path]) -> None:
-        """Take the digests that manifests hold."""
+    def __init__(self, manifests: Iterable[Path], base: Path | None = None) -> None:
+        """Take the digests that manifests hold; `base` is the model that adapters are on."""
+        self._base = base
         entries = [json.loads(path.read_text()) for path in manifests]
         super().__init__((os.path.abspath(entry["path"]), entry["digest"]) for entry in entries)
 
     def __missing__(self, folder: str) -> str:
         """Hash a folder that has no manifest, once."""
-        digest = str(describe_model(read_index(Path(folder)), 0)["digest"])
+        index = read_model(Path(folder), self._base)
+        below = self[os.path.abspath(self._base)] if self._base and _is_on_base(index) else ""
+        digest = str(describe_model(index, 0, below)["digest"])
         self[folder] = digest
         return digest

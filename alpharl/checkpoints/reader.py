@@ -10,6 +10,7 @@ import math
 import os
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -17,7 +18,8 @@ from typing import BinaryIO, Self
 import torch
 from torch import Tensor
 
-from alpharl.checkpoints.index import ModelIndex, TensorInfo, read_index
+from alpharl.checkpoints.adapter import LowRankUpdate, MergedIndex, read_model
+from alpharl.checkpoints.index import ModelIndex, TensorInfo
 from alpharl.errors import CheckpointError
 
 DTYPES = {
@@ -28,14 +30,31 @@ DTYPES = {
 }  # fmt: skip
 
 
+_PAIRS = 4
+"""Matrices whose A and B a reader of an adapter keeps, beside one for each thread."""
+
+
 class ModelReader:
     """Tensors of one model folder by name, for several threads; each keeps one file open at most.
 
-    A context manager.
+    A LoRA adapter is read as the model that it makes of its base, merged in float32 as far as it
+    is asked for. A context manager.
     """
 
-    def __init__(self, folder: Path, device: str = "cpu") -> None:
-        self.index: ModelIndex = read_index(folder)
+    def __init__(self, folder: Path, device: str = "cpu", base: Path | None = None) -> None:
+        """Index a folder.
+
+        Args:
+            folder: of a model, or of an adapter.
+            device: where tensors are put.
+            base: model folder that an adapter is on.
+
+        Raises:
+            CheckpointError: as `read_model`.
+        """
+        self.index: ModelIndex = read_model(folder, base)
+        self._updates = self.index.updates if isinstance(self.index, MergedIndex) else {}
+        self._pair = lru_cache(_PAIRS + torch.get_num_threads())(self._read_pair)
         self.device = device
         self._own = threading.local()
         self._opened: list[BinaryIO] = []
@@ -77,6 +96,40 @@ class ModelReader:
         Raises:
             CheckpointError: the file ends before them.
         """
+        update = self._updates.get(info.name)
+        return self._raw(info, start, buffer) if not update else self._merged(update, start, buffer)
+
+    def _merged(self, update: LowRankUpdate, start: int, buffer: Tensor) -> Tensor:
+        """The same of W + scale B A: of the product only the rows that hold the elements."""
+        out, origin = buffer.view(torch.float32), update.origin
+        count, columns = out.numel(), origin.shape[1]
+        raw = torch.empty(count * DTYPES[origin.dtype].itemsize, dtype=torch.uint8)
+        out.copy_(self._raw(origin, start, raw))
+        left_mr, right_rn = self._pair(origin.name)
+        first, last = start // columns, -(-(start + count) // columns)
+        product = (left_mr[first:last] @ right_rn).view(-1)
+        at = start - first * columns
+        return out.add_(product[at : at + count], alpha=update.scale)
+
+    def _read_pair(self, name: str) -> tuple[Tensor, Tensor]:
+        """The factors (m, r) and (r, n) of what is added to a tensor, in float32."""
+        update = self._updates[name]
+        with (self.index.folder / update.a.file).open("rb") as file:
+            a, b = (self._small(file, info) for info in (update.a, update.b))
+        return (a.T.contiguous(), b.T.contiguous()) if update.transposed else (b, a)
+
+    def _small(self, file: BinaryIO, info: TensorInfo) -> Tensor:
+        if info.dtype not in DTYPES:
+            raise CheckpointError(
+                f"{self.index.folder}: {info.name} has dtype {info.dtype}, expected one of "
+                f"{', '.join(DTYPES)}; convert the adapter"
+            )
+        file.seek(info.start)
+        data = torch.frombuffer(bytearray(file.read(info.nbytes)), dtype=DTYPES[info.dtype])
+        return data.view(info.shape).to(torch.float32)
+
+    def _raw(self, info: TensorInfo, start: int, buffer: Tensor) -> Tensor:
+        """Elements as they are stored."""
         dtype, descriptor = DTYPES[info.dtype], self._file(info.file).fileno()
         at, view = info.start + start * dtype.itemsize, buffer.numpy().data
         while view:

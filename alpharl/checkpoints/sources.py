@@ -1,4 +1,7 @@
-"""Checkpoints of a run by folder pattern, such as `runs/foo/checkpoint-{step}`. Torch-free."""
+"""Checkpoints of a run: by folder pattern, such as `runs/foo/checkpoint-{step}`, or one by one.
+
+Torch-free.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,31 @@ def find_steps(pattern: str) -> dict[int, Path]:
 def at_steps(pattern: str, steps: list[int]) -> dict[int, Path]:
     """The checkpoint folders at given steps, without looking at the disk."""
     return {step: Path(pattern.replace("{step}", str(step))) for step in steps}
+
+
+def given_steps(given: list[str], steps: list[int] | None) -> dict[int, Path]:
+    """The checkpoint folders that a command line names.
+
+    Args:
+        given: one pattern, or `STEP=FOLDER` for each checkpoint.
+        steps: only these; None is all, of a pattern all that are on the disk.
+
+    Raises:
+        CheckpointError: neither of both, nothing matches, or a step has no folder.
+    """
+    if len(given) == 1 and "{step}" in given[0]:
+        return at_steps(given[0], steps) if steps else find_steps(given[0])
+    pairs = [re.fullmatch(r"(\d+)=(.+)", entry) for entry in given]
+    found = {int(pair[1]): Path(pair[2]) for pair in pairs if pair}
+    if len(found) < len(given):
+        raise CheckpointError(
+            f"{' '.join(given)}: expected one pattern with '{{step}}' in it, or STEP=FOLDER for "
+            "each checkpoint, no step twice"
+        )
+    lacking = sorted(set(steps or []) - set(found))
+    if lacking:
+        raise CheckpointError(f"found no folder of step {lacking[0]}; name it as STEP=FOLDER")
+    return {step: found[step] for step in steps or sorted(found)}
 
 
 def step_of(folder: Path) -> int:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from alpharl.checkpoints.index import INDEX, read_index
+from alpharl.checkpoints.adapter import is_adapter
+from alpharl.checkpoints.index import ADAPTER, ADAPTER_CONFIG, INDEX, read_index
 from alpharl.errors import CheckpointError
 
 Key = TypeVar("Key")
@@ -49,13 +50,17 @@ def staged(folders: Mapping[Key, Path], on: str | None) -> Iterator[dict[Key, Pa
 
 
 def _size(folder: Path) -> int:
-    index = read_index(folder)
-    return sum((folder / name).stat().st_size for name in index.files)
+    return sum((folder / name).stat().st_size for name in _files(folder))
+
+
+def _files(folder: Path) -> list[str]:
+    """Names of the files that hold the weights; an adapter's base is a model of its own here."""
+    return [ADAPTER, ADAPTER_CONFIG] if is_adapter(folder) else read_index(folder).files
 
 
 def _copy(folder: Path, target: Path) -> None:
     """Weights, their index and the config: what streaming reads."""
     target.mkdir()
-    for name in [*read_index(folder).files, INDEX, "config.json"]:
+    for name in [*_files(folder), INDEX, "config.json"]:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, target / name)

@@ -26,11 +26,13 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
+from alpharl.checkpoints.adapter import is_adapter
 from alpharl.checkpoints.reader import best_device
 from alpharl.evaluation.end_tokens import end_tokens
 from alpharl.evaluation.engine import Answer, Decoding, Generate, Prompt
 from alpharl.evaluation.logits import MixedLogits
 from alpharl.evaluation.sampling import SeededSampling
+from alpharl.variants.adapters import adapter_checkpoint
 from alpharl.variants.build import build_dense
 from alpharl.variants.store import Variant
 
@@ -90,12 +92,17 @@ class HfEngine:
             finally:
                 self._base = adapted.unload()
         else:
-            with tempfile.TemporaryDirectory(prefix="alpharl-") as folder:
-                build_dense(source, Path(folder) / "model")
-                built = self._load(Path(folder) / "model")
-            yield built
+            yield self._built(source)
+
+    def _built(self, source: Variant) -> PreTrainedModel:
+        """The model of a variant, by way of a temporary folder."""
+        with tempfile.TemporaryDirectory(prefix="alpharl-") as folder:
+            build_dense(source, Path(folder) / "model")
+            return self._load(Path(folder) / "model")
 
     def _load(self, folder: Path) -> PreTrainedModel:
+        if is_adapter(folder):
+            return self._built(adapter_checkpoint(folder, self._folder, merged=True))
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=self._dtype, use_safetensors=True
         )

@@ -24,7 +24,8 @@ from alpharl.evaluation.questions import longest_sequence, read_questions
 from alpharl.evaluation.statistics import per_task, summarize
 from alpharl.evaluation.suites import SuiteFiles
 from alpharl.study.suite import Evaluation
-from alpharl.variants.store import Variant, adapter_rank, read_variant
+from alpharl.variants.adapters import read_source
+from alpharl.variants.store import Variant, adapter_rank
 
 Progress = Callable[[str], None]
 
@@ -56,10 +57,7 @@ def score_variants(
     Returns:
         The variants more of whose answers ran out of tokens than the suite allows.
     """
-    sources = {
-        name: read_variant(folder) if (folder / "variant.json").is_file() else folder
-        for name, folder in variants.items()
-    }
+    sources = {name: read_source(folder, base) for name, folder in variants.items()}
     rank = max(map(adapter_rank, sources.values()))
     with Scorer(suite, base, evaluation, gpus, rank, progress) as scorer:
         pending: dict[str, tuple[Path | Variant, str, str]] = {}

@@ -11,7 +11,7 @@ from alpharl.report.collect import Results
 from alpharl.report.columns import NAN
 from alpharl.report.frames import groups, records
 from alpharl.report.sparsity import DEFINITIONS, last_of_each_run
-from alpharl.study.config import Run
+from alpharl.study.runs import Run
 
 SFT = "sft"
 NO_OPTIMIZER = frozenset({"es", "random-walk"})

@@ -11,6 +11,7 @@ import pandas as pd
 from alpharl.report.collect import Results, Score
 from alpharl.report.tables import Cell, Column, Table, table
 from alpharl.report.words import number
+from alpharl.study.runs import Run
 
 _SOFTWARE = ("alpharl", "torch", "transformers", "lm-eval")
 
@@ -111,6 +112,17 @@ def _budgets(tokens: dict[str, int]) -> str:
     return f"at most {', '.join(each)} tokens"
 
 
+def _source(run: Run) -> str:
+    """Where a run's checkpoints came from, in a few words."""
+    if run.train:
+        return f"trained here, {run.train.algorithm}"
+    if run.hub:
+        return f"{run.hub.repo} at {run.hub.revision}"
+    if isinstance(run.checkpoints, dict):
+        return run.source(run.saved_steps()[-1])
+    return f"{run.checkpoints}{', merged by verl' if run.merge else ''}"
+
+
 def sources_table(results: Results) -> Table:
     """Where each run's base and checkpoints came from."""
     rows = []
@@ -120,8 +132,7 @@ def sources_table(results: Results) -> Table:
         rows.append(
             {
                 **{"run": name, "base": spec.base, "steps": f"{steps[0]} to {steps[-1]}"},
-                "source": spec.checkpoints
-                or f"trained here, {spec.train and spec.train.algorithm}",
+                "source": _source(spec),
                 "checkpoints": len(steps),
                 "digest": saved["digest"].iloc[-1],
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from alpharl.checkpoints.adapter import MergedIndex
 from alpharl.checkpoints.index import HEAD, ModelIndex, require_same_tensors
 from alpharl.errors import CheckpointError
 from alpharl.spectra.scope import Matrix, Scope, layer_of, matrices
@@ -74,9 +75,9 @@ def estimate_run(
         tensors=len(last.tensors),
         parameters=sum(info.size for info in last.tensors.values()),
         dtypes=_dtypes(base, last),
-        files=len(last.files),
+        files=1 if isinstance(last, MergedIndex) else len(last.files),
         tied=HEAD not in last.tensors,
-        checkpoint=_bytes(last, last.tensors),
+        checkpoint=last.nbytes if isinstance(last, MergedIndex) else _bytes(last, last.tensors),
         factors_read=sum(reads),
         gram_read=sum(_bytes(index, index.tensors) for index in (base, *checkpoints)),
         peak_memory=max(_peak_memory(matrix) for matrix in scoped) + _WORKSPACE,

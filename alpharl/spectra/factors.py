@@ -70,7 +70,7 @@ def iterate_factors(
     todo = settings.matrices(base)
     with ExitStack() as stack:
         before = stack.enter_context(ModelReader(base, device))
-        after = {s: stack.enter_context(ModelReader(checkpoints[s], device)) for s in steps}
+        after = {s: stack.enter_context(ModelReader(checkpoints[s], device, base)) for s in steps}
         for reader in after.values():
             require_same_tensors(before.index, reader.index)
         stream = stack.enter_context(streamer(device))

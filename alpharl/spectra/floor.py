@@ -68,7 +68,7 @@ def floor_table(
             factors that lack a matrix.
     """
     device, rows = best_device(), []
-    with ModelReader(base, device) as before, ModelReader(checkpoint, device) as after:
+    with ModelReader(base, device) as before, ModelReader(checkpoint, device, base) as after:
         require_same_tensors(before.index, after.index)
         found = matrices(before.index, "paper")
         for done, (name, matrix) in enumerate(found.items(), start=1):

@@ -125,7 +125,7 @@ def extend_gram(
         )
     with ExitStack() as stack:
         before = stack.enter_context(ModelReader(base, device))
-        runs = [stack.enter_context(ModelReader(checkpoints[s], device)) for s in steps]
+        runs = [stack.enter_context(ModelReader(checkpoints[s], device, base)) for s in steps]
         for reader in runs:
             require_same_tensors(before.index, reader.index)
         stream, config = stack.enter_context(streamer(device)), read_config(base)

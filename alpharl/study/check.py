@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from alpharl.checkpoints.adapter import is_adapter, read_model
 from alpharl.checkpoints.index import ModelIndex, read_index
+from alpharl.checkpoints.verl import merge_command, shards_at
 from alpharl.errors import StudyError
 from alpharl.spectra.estimate import Estimate, estimate_run
 from alpharl.study.config import Study
 from alpharl.study.depth import Depth
 from alpharl.study.plan import Plan
+from alpharl.study.runs import Run
 
 
 def describe(study: Study) -> str:
@@ -39,18 +42,14 @@ def describe(study: Study) -> str:
     lines += [f"  suite {suite}: {count} variants to score" for suite, count in scored.items()]
     sizes = {run: _estimate(plan, run) for run in study.runs}
     known = {run: estimate for run, estimate in sizes.items() if estimate is not None}
-    lines += [
-        f"  {run}: base trained here: sizes known after training"
-        for run in study.runs
-        if run not in known
-    ]
+    lines += [f"  {run}: {_unknown(study, run)}" for run in study.runs if run not in known]
     _require_room(plan, known)
     return "\n".join([*lines, *([_table(known)] if known else [])])
 
 
 def _run_lines(plan: Plan, name: str) -> list[str]:
     run, steps = plan.study.runs[name], plan.steps(name)
-    kind = f"trained here ({run.train.algorithm})" if run.train else run.checkpoints
+    kind = _kind(run)
     ends = sorted({(f.window, f.through) for f in plan.forecasts(name)})
     shown = ", ".join(f"{window} (through step {end})" for window, end in ends)
     ends_only = "" if name in plan.trajectories else "; too few for a path: only its end is studied"
@@ -62,20 +61,43 @@ def _run_lines(plan: Plan, name: str) -> list[str]:
     ]
 
 
+def _unknown(study: Study, run: str) -> str:
+    fetched = study.bases[study.runs[run].base].hub
+    how = ("fetched", "it is there") if fetched else ("trained here", "training")
+    return "base {}: sizes known after {}".format(*how)
+
+
+def _kind(run: Run) -> str:
+    if run.train:
+        return f"trained here ({run.train.algorithm})"
+    if run.hub:
+        return f"fetched from {run.hub.repo} at {run.hub.revision}"
+    where = str(run.checkpoints)
+    if isinstance(run.checkpoints, dict):
+        folders = list(run.checkpoints.values())
+        where = f"{folders[0]} and {len(folders) - 1} more"
+    return f"{where}, merged by verl" if run.merge else where
+
+
 def _estimate(plan: Plan, run: str) -> Estimate | None:
     """The run's figures; None where nothing of it exists yet."""
     spec, steps = plan.study.runs[run], plan.steps(run)
     base = _base(plan, spec.base)
-    found = [] if spec.train else [read_index(Path(plan.paths.checkpoint(run, s))) for s in steps]
+    for shards in [Path(spec.source(step)) for step in steps] if spec.merge else []:
+        merge_command("python", shards_at(shards) or shards, shards)  # refuses what verl cannot
+    folders = [] if spec.made_here else [Path(spec.source(step)) for step in steps]
     if base is None:
+        for folder in filter(lambda f: not is_adapter(f), folders):
+            read_index(folder)
         return None
-    # A run that is trained here saves its base's tensors.
+    found = [read_model(folder, base.folder) for folder in folders]
+    # A run that is made here has its base's tensors.
     scope = plan.study.spectra.scope
     return estimate_run(base, found or [base] * len(steps), scope, plan.depth)
 
 
 def _base(plan: Plan, base: str) -> ModelIndex | None:
-    """Index of a base; None for one that is still to be pretrained."""
+    """Index of a base; None for one that is still to be pretrained or fetched."""
     made_here = plan.study.bases[base].path is None
     if made_here and not Path(plan.paths.base_manifest(base)).is_file():
         return None

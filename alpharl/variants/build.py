@@ -43,7 +43,10 @@ def build_dense(
     device = best_device()
     with ExitStack() as stack:
         base = stack.enter_context(ModelReader(variant.base, device))
-        runs = {s: stack.enter_context(ModelReader(variant.checkpoints[s], device)) for s in steps}
+        runs = {
+            s: stack.enter_context(ModelReader(variant.checkpoints[s], device, variant.base))
+            for s in steps
+        }
         for reader in runs.values():
             require_same_tensors(base.index, reader.index)
         _require_known({*blend, *adapter}, base)

@@ -26,6 +26,7 @@ class Updates:
 
     def __init__(self, base: Path, folders: Mapping[int, Path]) -> None:
         self._stack, self._folders, self._device = ExitStack(), folders, best_device()
+        self._origin = base
         self._stream = self._stack.enter_context(streamer(self._device))
         self._base = self._stack.enter_context(ModelReader(base, self._device))
         self._readers: dict[int, ModelReader] = {}
@@ -63,7 +64,8 @@ class Updates:
 
     def _reader(self, step: int) -> ModelReader:
         if step not in self._readers:
-            reader = self._stack.enter_context(ModelReader(self._folders[step], self._device))
+            read = ModelReader(self._folders[step], self._device, self._origin)
+            reader = self._stack.enter_context(read)
             require_same_tensors(self._base.index, reader.index)
             self._readers[step] = reader
         return self._readers[step]

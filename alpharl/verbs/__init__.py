@@ -9,10 +9,10 @@ VERBS = {
     "forecasts": ["forecast", "trust"],
     "geometry": ["geometry"],
     "models": ["export", "rank", "truth", "unpack"],
-    "runs": ["checkpoints", "manifest", "pretrain", "train"],
+    "runs": ["checkpoints", "download", "manifest", "merge", "pretrain", "train"],
     "scores": ["accuracy", "disjoint", "evaluate", "fetch", "suite", "tasks"],
     "spectra": ["dynamics", "factors", "floor", "gram"],
-    "study": ["check", "methods", "report"],
+    "study": ["check", "init", "methods", "report"],
     "tokens": ["tokens"],
 }
 """By module, the functions in it that are verbs."""

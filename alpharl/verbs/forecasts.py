@@ -98,7 +98,7 @@ def window_folders(args: Namespace) -> dict[int, Path]:
     if len(folders) < 2:
         raise MethodError(
             f"window through step {through} holds {len(folders)} checkpoints of "
-            f"{args.checkpoints}, expected at least 2; widen the window"
+            f"{' '.join(args.checkpoints)}, expected at least 2; widen the window"
         )
     return folders
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alpharl.checkpoints.files import write_atomic
-from alpharl.checkpoints.sources import at_steps, find_steps
+from alpharl.checkpoints.sources import given_steps
 from alpharl.errors import MethodError
 from alpharl.study.depth import Depth
 
@@ -28,7 +28,7 @@ def log(line: str) -> None:
 
 def run_folders(args: Namespace) -> dict[int, Path]:
     """Model folders of the run's steps, increasing, without the base."""
-    found = at_steps(args.checkpoints, args.steps) if args.steps else find_steps(args.checkpoints)
+    found = given_steps(args.checkpoints, args.steps)
     # Step 0 is the base, not an observation, also where it was saved with the run.
     return {step: found[step] for step in sorted(found) if step > 0}
 

@@ -1,4 +1,4 @@
-"""Bases, runs and their manifests: pretrain, train, manifest, checkpoints."""
+"""Bases, runs and their manifests: pretrain, train, download, merge, manifest, checkpoints."""
 
 from __future__ import annotations
 
@@ -44,11 +44,25 @@ def _data_questions(args: Namespace, spec: TrainSpec) -> Questions:
     return DataQuestions(spec.problem, args.data, scored)
 
 
+def download(args: Namespace) -> None:
+    """Fetch a model from a hub."""
+    from alpharl.checkpoints import hub
+
+    hub.download(args.repo, args.revision, args.out, args.record)
+
+
+def merge(args: Namespace) -> None:
+    """Have verl merge the shards that it saved of a checkpoint."""
+    from alpharl.checkpoints.verl import merge as merge_shards
+
+    merge_shards(args.environment, args.checkpoint, args.out, args.record)
+
+
 def manifest(args: Namespace) -> None:
     """Check a checkpoint against its base and write its manifest."""
     from alpharl.checkpoints.manifest import write_manifest
 
-    write_manifest(args.checkpoint, args.step, args.out, args.base)
+    write_manifest(args.checkpoint, args.step, args.out, args.base, args.manifests)
 
 
 def checkpoints(args: Namespace) -> None:

@@ -76,8 +76,9 @@ def evaluate(args: Namespace) -> None:
     named = [entry.partition("=") for entry in args.variant]
     variants = {name: Path(folder) for name, _, folder in named}
     asked = read_suite(args.suite)
+    known = _digests(args.manifests, args.base)
     cut_off = score_variants(
-        asked, args.base, variants, _digests(args.manifests), args.out, engine_settings(args),
+        asked, args.base, variants, known, args.out, engine_settings(args),
         {"run": args.run}, log, args.gpus or 0,
     )  # fmt: skip
     if cut_off and not args.allow_truncation:
@@ -126,8 +127,8 @@ def accuracy(args: Namespace) -> None:
     write_text(args.out, "\n".join(lines) + "\n")
 
 
-def _digests(manifests: list[Path]) -> Mapping[str, str]:
+def _digests(manifests: list[Path], base: Path) -> Mapping[str, str]:
     """Digests of model folders by absolute path; a folder without a manifest is read and hashed."""
     from alpharl.checkpoints.manifest import KnownDigests
 
-    return KnownDigests(manifests)
+    return KnownDigests(manifests, base)

@@ -53,7 +53,7 @@ def gram(args: Namespace) -> None:
     part = (args.shard, args.shards)
     with staged({0: args.base, **run_folders(args)}, args.stage) as checkpoints:
         found = gram_run(checkpoints.pop(0), checkpoints, part, log)
-    made_from = {"base": str(args.base), "checkpoints": args.checkpoints}
+    made_from = {"base": str(args.base), "checkpoints": " ".join(args.checkpoints)}
     write_gram(found, args.out, made_from | {"version": GRAM_VERSION, "shard": part})
 
 

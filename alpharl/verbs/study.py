@@ -1,11 +1,32 @@
-"""The study as a whole: check, methods, report."""
+"""The study as a whole: init, check, methods, report."""
 
 from __future__ import annotations
 
 import json
 from argparse import Namespace
+from pathlib import Path
 
 from alpharl.errors import StudyError
+
+
+def init(args: Namespace) -> None:
+    """Write a study file for the checkpoints in a folder, and say what was found."""
+    from alpharl.checkpoints.discover import find_runs
+    from alpharl.checkpoints.files import write_text
+    from alpharl.study.starter import study_text
+    from alpharl.verbs.starter import bases_of, has_chat_template, named, starters, tell
+
+    name = named(args.folder.resolve().name)
+    out = args.out or Path(f"{name}.yaml")
+    if out.exists():
+        raise StudyError(f"{out}: exists already; remove it, or name another file with --out")
+    found = find_runs(args.folder)
+    bases = bases_of(found, args.base)
+    runs = starters(found, bases, name)
+    print("\n".join(tell(run) for run in found))
+    chat = any(has_chat_template(keys.get("path")) for keys in bases.values())
+    write_text(out, study_text(name, bases, runs, chat))
+    print(f"wrote {out}; next: put your suites in, then `alpharl check {out}`")
 
 
 def check(args: Namespace) -> None:

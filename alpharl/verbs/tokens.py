@@ -77,12 +77,11 @@ def _reading(args: Namespace, engine: HfEngine, written: dict[str, list[list[Wri
 
     from alpharl.evaluation.statistics import mean_and_error
     from alpharl.evaluation.tokens import read
-    from alpharl.variants.store import read_variant
+    from alpharl.variants.adapters import read_source
 
     rows = []
     for reader, folder in {BASE: args.base, **_named(args.reader)}.items():
-        source = read_variant(folder) if (folder / "variant.json").is_file() else folder
-        with engine.weights(source) as model:
+        with engine.weights(read_source(folder, args.base)) as model:
             for writer, tasks in written.items():
                 texts = [text for answers in tasks for text in answers if text.tokens]
                 if not texts:

@@ -51,7 +51,7 @@ def changed(path: str, value: object) -> dict:
         ("ablation.rank", [1], "ablation: unknown key 'rank', did you mean 'ranks'?"),
         ("runs.r.stepz", [1], "runs.r: unknown key 'stepz', did you mean 'steps'?"),
         ("runs.r.base", "c", "run 'r' has unknown base 'c'"),
-        ("runs.r.train", {}, "runs.r: expected exactly one of 'train' and 'checkpoints'"),
+        ("runs.r.train", {}, "runs.r: expected exactly one of 'train', 'checkpoints'"),
         ("runs.r.steps", [20, 10], "found steps that do not increase"),
         ("runs.r.checkpoints", "r/x", "runs.r: checkpoints 'r/x' lacks '{step}'"),
         ("suites.test.role", "validation", "expected one 'validation' and one or more 'test'"),
@@ -83,7 +83,7 @@ def changed(path: str, value: object) -> dict:
         ),
         ("runs.r.group", "a b", "runs.r.group: String should match pattern"),
         ("study", "a/b", "study: String should match pattern"),
-        ("bases.b", {}, "bases.b: expected exactly one of 'path', 'pretrain' and 'gguf'"),
+        ("bases.b", {}, "bases.b: expected exactly one of 'path', 'hub', 'gguf' and 'pretrain'"),
     ],
 )
 def test_refusals_are_one_line_that_names_the_key(path, value, expected):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from alpharl.checkpoints.wheel import file_in_wheel
 from alpharl.errors import CheckpointError
-from alpharl.study.config import Base
+from alpharl.study.runs import Base
 from pydantic import ValidationError
 
 REQUIREMENT = "alpharl-carrier==1.2"

