@@ -94,7 +94,7 @@ def sparsity_table(
     steps, found = sorted(checkpoints), dict[str, _Moved]()
     with ExitStack() as stack:
         before = stack.enter_context(ModelReader(base))
-        after = [stack.enter_context(ModelReader(checkpoints[step])) for step in steps]
+        after = [stack.enter_context(ModelReader(checkpoints[step], base=base)) for step in steps]
         for reader in after:
             require_same_tensors(before.index, reader.index)
         # Always on the processor: it is as fast as a disk, and the noise is the same everywhere.

@@ -198,12 +198,15 @@ class Plan:
     def rank_variants(self, run: str) -> list[RankVariant]:
         """Rank-k models, their variations and controls, at each checkpoint that is asked for.
 
+        Of a run that is no path, at its end only.
+
         Raises:
             StudyError: nothing is saved by one of them.
         """
         ablation, saved = self.study.ablation, self.steps(run)
+        places = ablation.at if run in self.trajectories else [1.0]
         try:
-            steps = sorted({checkpoint_at(saved, where) for where in ablation.at})
+            steps = sorted({checkpoint_at(saved, where) for where in places})
         except StudyError as error:
             raise StudyError(f"ablation.at: run '{run}': {error}") from None
         return rank_variants(ablation, self.depth, steps)

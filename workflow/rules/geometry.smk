@@ -24,7 +24,7 @@ rule geometry:
         runtime=hours(2),
     params:
         base=base_model,
-        pattern=lambda w: paths.checkpoint_pattern(w.run),
+        checkpoints=lambda w: paths.checkpoint_options(w.run),
         steps=sparsity_steps,
         options=spectra_options(),
         seed=study.dynamics.seed,
@@ -32,5 +32,5 @@ rule geometry:
     message:
         "Counting what the updates of {wildcards.run} leave as it was"
     shell:
-        "alpharl geometry --base {params.base:q} --checkpoints {params.pattern:q} --steps {params.steps}"
+        "alpharl geometry --base {params.base:q} --checkpoints {params.checkpoints:q} --steps {params.steps}"
         " {params.options:q} --seed {params.seed} --out {output.table:q} > {log:q} 2>&1"
