@@ -9,6 +9,7 @@ from typing import Any
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
+from alpharl.training.lora import adapter_config
 from alpharl.training.options import trainer_config
 from alpharl.training.questions import Asking
 from alpharl.training.setup import Setup
@@ -43,7 +44,7 @@ def rl_trainer(setup: Setup) -> tuple[GRPOTrainer, int]:
         used up to the next.
 
     Raises:
-        StudyError: `args` holds what GRPOConfig does not take.
+        StudyError: `args` holds what GRPOConfig does not take, or `lora` what the base has not.
     """
     spec = setup.spec
     defaults = {
@@ -61,6 +62,7 @@ def rl_trainer(setup: Setup) -> tuple[GRPOTrainer, int]:
         args=config,
         train_dataset=Dataset.from_list(questions(setup, config)),
         processing_class=setup.tokenizer,
+        peft_config=adapter_config(setup),
     )
     return trainer, _period(config)
 
