@@ -34,12 +34,14 @@ Builder = Callable[[Setup], tuple[Trainer, int]]
 Runner = Callable[[Setup], None]
 """Trains a run from beginning to end by itself, and writes the same files."""
 
-_GRPO_FAMILY = "alpharl.training.rl:rl_trainer"
+_SAMPLED = "alpharl.training.rl:rl_trainer"
 _BUILDERS: dict[Algorithm, str] = {
-    "grpo": _GRPO_FAMILY,
-    "dr-grpo": _GRPO_FAMILY,
-    "dapo": _GRPO_FAMILY,
-    "gspo": _GRPO_FAMILY,
+    "grpo": _SAMPLED,
+    "dr-grpo": _SAMPLED,
+    "dapo": _SAMPLED,
+    "gspo": _SAMPLED,
+    "rloo": _SAMPLED,
+    "reinforce++": _SAMPLED,
     "sft": "alpharl.training.sft:sft_trainer",
 }
 """Where each algorithm's trainer is made; imported on use, since each takes seconds to load."""
