@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from datasets import Dataset
 from transformers import Trainer
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
+from alpharl.training.entropy import with_entropy_band
 from alpharl.training.lora import adapter_config
 from alpharl.training.options import trainer_config
 from alpharl.training.questions import Asking
 from alpharl.training.reinforce import ReinforceConfig, ReinforceTrainer
 from alpharl.training.setup import Setup
 
-Config = GRPOConfig | RLOOConfig
+Config: TypeAlias = GRPOConfig | RLOOConfig
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def rl_trainer(setup: Setup) -> tuple[Trainer, int]:
         **algorithm.options,
     }
     config = trainer_config(algorithm.config, setup, defaults)
-    trainer = algorithm.trainer(
+    trainer = with_entropy_band(algorithm.trainer, setup.spec.entropy)(
         model=setup.model,
         reward_funcs=reward(setup.asking),
         args=config,

@@ -12,6 +12,7 @@ from typing import Any
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import torch
+from accelerate.utils import broadcast_object_list
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -24,6 +25,7 @@ from alpharl.checkpoints.manifest import describe_model, digest_json
 from alpharl.study.training import Algorithm, TrainSpec
 from alpharl.training import TRAIN_VERSION
 from alpharl.training.checkpoints import SaveCheckpoints
+from alpharl.training.processes import is_main
 from alpharl.training.progress import Progress, quiet
 from alpharl.training.questions import ProblemQuestions, Questions, ask
 from alpharl.training.resume import FOLDER, find_state, remove_state
@@ -63,6 +65,9 @@ def train(
     what an uninterrupted run gives; with another recipe or base it starts over. Algorithms without
     a trainer of their own store no state: they always start over, and give the same.
 
+    Called in each of several processes that a launcher started (`alpharl.training.processes`), they
+    train together; the first one writes.
+
     Args:
         spec: the recipe.
         base: model folder.
@@ -87,12 +92,17 @@ def train(
         return
     build: Builder = _load(_BUILDERS[spec.algorithm])
     trainer, period = build(setup)
-    state = find_state(out, _stamp(setup))
+    # Of several processes one looks, as looking clears away what is of no use.
+    found = [find_state(out, _stamp(setup), spec.processes) if is_main() else None]
+    state = broadcast_object_list(found)[0]
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(SaveCheckpoints(spec.saved_steps(), period, tokenizer, out))
-    trainer.add_callback(Progress(spec.algorithm, out))
+    if is_main():
+        trainer.add_callback(Progress(spec.algorithm, out))
     trainer.train(resume_from_checkpoint=str(state) if state else None)
-    remove_state(out)
+    trainer.accelerator.wait_for_everyone()
+    if is_main():
+        remove_state(out)
 
 
 def _stamp(setup: Setup) -> dict[str, Any]:
