@@ -22,6 +22,7 @@ from transformers import (
 
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.manifest import describe_model, digest_json
+from alpharl.errors import StudyError
 from alpharl.study.training import Algorithm, TrainSpec
 from alpharl.training import TRAIN_VERSION
 from alpharl.training.checkpoints import SaveCheckpoints
@@ -76,7 +77,8 @@ def train(
         teacher: model folder of the teacher, if the algorithm learns from one.
 
     Raises:
-        StudyError: `spec.args` holds what the trainer does not take.
+        StudyError: `spec.args` holds what the trainer does not take, or this is not one of
+            `spec.processes` processes.
         CheckpointError: `base` is no model folder.
     """
     read_index(base)
@@ -92,6 +94,11 @@ def train(
         return
     build: Builder = _load(_BUILDERS[spec.algorithm])
     trainer, period = build(setup)
+    if trainer.args.world_size != spec.processes:
+        raise StudyError(
+            f"processes: found {trainer.args.world_size} that train together, expected "
+            f"{spec.processes}; run 'alpharl train', which starts them"
+        )
     # Of several processes one looks, as looking clears away what is of no use.
     found = [find_state(out, _stamp(setup), spec.processes) if is_main() else None]
     state = broadcast_object_list(found)[0]
