@@ -1,4 +1,7 @@
-"""Checkpoints of a run: weights only, each folder there whole or not at all."""
+"""Checkpoints of a run: weights only, each folder there whole or not at all.
+
+Of a model with an adapter, the adapter alone is written, as a PEFT folder that names its base.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,16 @@ from transformers import (
 
 
 def write_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
-    """Write weights, configs and tokenizer as a model folder, in place of what stood there."""
+    """Write weights, configs and tokenizer as a model folder, in place of what stood there.
+
+    A model with a PEFT adapter gives a folder with the adapter and the path of its base.
+    """
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
+    (partial / "README.md").unlink(missing_ok=True)  # PEFT's form for a model card, not filled in
     # Weights come out readable by their owner alone, which a shared cluster cannot use.
     partial.chmod(0o755)
     for path in partial.iterdir():
@@ -52,5 +59,6 @@ class SaveCheckpoints(TrainerCallback):
         """Save after an optimizer step that is among the steps to save."""
         step = state.global_step
         if step in self._steps:
-            write_model(kwargs["model"], self._tokenizer, self._out / f"step-{step}")
+            if state.is_world_process_zero:
+                write_model(kwargs["model"], self._tokenizer, self._out / f"step-{step}")
             control.should_save = step % self._period == 0 and step < state.max_steps

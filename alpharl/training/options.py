@@ -11,6 +11,7 @@ import torch
 from alpharl.errors import StudyError
 from alpharl.study.base import nearest
 from alpharl.study.training import TrainSpec
+from alpharl.training.processes import launched
 from alpharl.training.setup import Setup
 
 # Settings of the runs that the package was tuned on; `args` overrides them.
@@ -24,6 +25,8 @@ _DEFAULTS: dict[str, Any] = {
     "gradient_checkpointing": False,
     "use_cache": True,  # generating without it takes five times as long
     "dataloader_pin_memory": torch.cuda.is_available(),
+    # Several processes without a GPU would else not find each other, and train for themselves.
+    "use_cpu": launched() and not torch.cuda.is_available(),
 }
 _OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adamw": {"optim": "adamw_torch_fused"},
@@ -77,6 +80,9 @@ def _owned(spec: TrainSpec, folder: Path) -> dict[str, Any]:
         "disable_tqdm": True,
         "push_to_hub": False,
         "trust_remote_code": False,
+        # Checkpoints are written from one process, which must hold the whole model.
+        "fsdp": None,
+        "deepspeed": None,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
+from alpharl.training.lora import adapter_config
 from alpharl.training.options import trainer_config
 from alpharl.training.setup import Setup
 from alpharl.training.tokenizer import IGNORED
@@ -14,7 +15,7 @@ def sft_trainer(setup: Setup) -> tuple[SFTTrainer, int]:
     """A trainer that imitates the problem's solutions, always right, on the training split.
 
     Raises:
-        StudyError: `args` holds what SFTConfig does not take.
+        StudyError: `args` holds what SFTConfig does not take, or `lora` what the base has not.
     """
     defaults = {"per_device_train_batch_size": 128, "train_sampling_strategy": "sequential"}
     config = trainer_config(SFTConfig, setup, defaults)
@@ -26,6 +27,7 @@ def sft_trainer(setup: Setup) -> tuple[SFTTrainer, int]:
         args=config,
         train_dataset=Dataset.from_list([_row(setup, place) for place in places]),
         processing_class=setup.tokenizer,
+        peft_config=adapter_config(setup),
     )
     return trainer, 1
 

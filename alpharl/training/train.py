@@ -12,6 +12,7 @@ from typing import Any
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import torch
+from accelerate.utils import broadcast_object_list
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -21,9 +22,11 @@ from transformers import (
 
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.manifest import describe_model, digest_json
+from alpharl.errors import StudyError
 from alpharl.study.training import Algorithm, TrainSpec
 from alpharl.training import TRAIN_VERSION
 from alpharl.training.checkpoints import SaveCheckpoints
+from alpharl.training.processes import is_main
 from alpharl.training.progress import Progress, quiet
 from alpharl.training.questions import ProblemQuestions, Questions, ask
 from alpharl.training.resume import FOLDER, find_state, remove_state
@@ -34,12 +37,14 @@ Builder = Callable[[Setup], tuple[Trainer, int]]
 Runner = Callable[[Setup], None]
 """Trains a run from beginning to end by itself, and writes the same files."""
 
-_GRPO_FAMILY = "alpharl.training.rl:rl_trainer"
+_SAMPLED = "alpharl.training.rl:rl_trainer"
 _BUILDERS: dict[Algorithm, str] = {
-    "grpo": _GRPO_FAMILY,
-    "dr-grpo": _GRPO_FAMILY,
-    "dapo": _GRPO_FAMILY,
-    "gspo": _GRPO_FAMILY,
+    "grpo": _SAMPLED,
+    "dr-grpo": _SAMPLED,
+    "dapo": _SAMPLED,
+    "gspo": _SAMPLED,
+    "rloo": _SAMPLED,
+    "reinforce++": _SAMPLED,
     "sft": "alpharl.training.sft:sft_trainer",
 }
 """Where each algorithm's trainer is made; imported on use, since each takes seconds to load."""
@@ -61,6 +66,9 @@ def train(
     what an uninterrupted run gives; with another recipe or base it starts over. Algorithms without
     a trainer of their own store no state: they always start over, and give the same.
 
+    Called in each of several processes that a launcher started (`alpharl.training.processes`), they
+    train together; the first one writes.
+
     Args:
         spec: the recipe.
         base: model folder.
@@ -69,7 +77,8 @@ def train(
         teacher: model folder of the teacher, if the algorithm learns from one.
 
     Raises:
-        StudyError: `spec.args` holds what the trainer does not take.
+        StudyError: `spec.args` holds what the trainer does not take, or this is not one of
+            `spec.processes` processes.
         CheckpointError: `base` is no model folder.
     """
     read_index(base)
@@ -85,12 +94,22 @@ def train(
         return
     build: Builder = _load(_BUILDERS[spec.algorithm])
     trainer, period = build(setup)
-    state = find_state(out, _stamp(setup))
+    if trainer.args.world_size != spec.processes:
+        raise StudyError(
+            f"processes: found {trainer.args.world_size} that train together, expected "
+            f"{spec.processes}; run 'alpharl train', which starts them"
+        )
+    # Of several processes one looks, as looking clears away what is of no use.
+    found = [find_state(out, _stamp(setup), spec.processes) if is_main() else None]
+    state = broadcast_object_list(found)[0]
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(SaveCheckpoints(spec.saved_steps(), period, tokenizer, out))
-    trainer.add_callback(Progress(spec.algorithm, out))
+    if is_main():
+        trainer.add_callback(Progress(spec.algorithm, out))
     trainer.train(resume_from_checkpoint=str(state) if state else None)
-    remove_state(out)
+    trainer.accelerator.wait_for_everyone()
+    if is_main():
+        remove_state(out)
 
 
 def _stamp(setup: Setup) -> dict[str, Any]:

@@ -22,15 +22,33 @@ def pretrain(args: Namespace) -> None:
 
 
 def train(args: Namespace) -> None:
-    """Train a run and write a manifest for each checkpoint."""
-    from alpharl.checkpoints.manifest import write_manifest
+    """Train a run, in several processes if it says so; write a manifest for each checkpoint."""
     from alpharl.study.training import TrainSpec
-    from alpharl.training.train import train as train_run
+    from alpharl.training.processes import launch, launched
 
     spec = TrainSpec.model_validate_json(args.spec)
+    if spec.processes > 1 and not launched():
+        launch(spec.processes, _again(args))
+    else:
+        _train(args, spec)
+
+
+def _again(args: Namespace) -> list[str]:
+    """The verb's arguments for one of several processes, which share the GPUs held here."""
+    options = {"spec": args.spec, "base": args.base, "out": args.out, "manifests": args.manifests}
+    options |= {name: getattr(args, name) for name in ("teacher", "data") if getattr(args, name)}
+    given = [f"--{name}={value}" for name, value in options.items()]
+    return ["train", *given, *(f"--without={path}" for path in args.without), "--gpus=0"]
+
+
+def _train(args: Namespace, spec: TrainSpec) -> None:
+    from alpharl.checkpoints.manifest import write_manifest
+    from alpharl.training.processes import is_main
+    from alpharl.training.train import train as train_run
+
     questions = _data_questions(args, spec) if args.data else None
     train_run(spec, args.base, args.out, questions, args.teacher)
-    for step in spec.saved_steps():
+    for step in spec.saved_steps() if is_main() else []:
         out = Path(args.manifests.replace("{step}", str(step)))
         write_manifest(args.out / f"step-{step}", step, out, args.base)
 

@@ -56,6 +56,7 @@ rule base_manifest:
 # One rule per trained run, since the number of its checkpoints is its own.
 for _run in TRAINED:
     _teacher, _data = plan.teacher(_run), plan.training_data(_run)
+    _processes = study.runs[_run].train.processes
 
     rule:
         name:
@@ -75,10 +76,11 @@ for _run in TRAINED:
         benchmark:
             paths.benchmark(f"train/{_run}")
         priority: 10
+        threads: _processes
         resources:
-            mem_mb=gigabytes(4),
+            mem_mb=gigabytes(4 * _processes),
             runtime=hours(2),
-            gpu=study.gpus,
+            gpu=_processes if study.gpus else 0,
         params:
             spec=literal(study.runs[_run].train.model_dump_json()),
             model=paths.base_model(base_of(_run)),

@@ -1,0 +1,77 @@
+"""Two processes train one run together: the same files, written once, and it learns."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alpharl.errors import StudyError
+from alpharl.study.training import TrainSpec
+from alpharl.training.train import train
+from safetensors.torch import load_file
+from trainees import SMALL_RL, base, changed, one_thread, table
+
+__all__ = ["base", "one_thread"]
+
+SFT = TrainSpec(
+    algorithm="sft", steps=12, save_every=6, learning_rate=3e-3, processes=2,
+    args={"per_device_train_batch_size": 16, "warmup_steps": 0},
+)  # fmt: skip
+RL = TrainSpec(algorithm="reinforce++", steps=2, save_every=1, processes=2, args={
+    **SMALL_RL, "num_generations": 1, "beta": 0.1, "per_device_train_batch_size": 8,
+})  # fmt: skip
+
+
+def run(spec: TrainSpec, base: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "alpharl.cli", "train", "--spec", spec.model_dump_json()]
+    command += ["--base", str(base), "--out", str(out / "checkpoints")]
+    command += ["--manifests", str(out / "manifests" / "step-{step}.json")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_two_processes_leave_what_one_leaves(base: Path, tmp_path: Path) -> None:
+    done, two, one = run(SFT, base, tmp_path), tmp_path / "checkpoints", tmp_path / "one"
+    assert done.returncode == 0, done.stderr
+    train(changed(SFT, {"per_device_train_batch_size": 32}, processes=1), base, one)
+    assert files(two) == files(one)
+    assert files(tmp_path / "manifests") == ["step-12.json", "step-6.json"]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("sft: step")]
+    assert len(lines) == SFT.steps  # each step once
+    # Both see the same questions in each step, so that they learn the same up to rounding.
+    losses = [[float(row["loss"]) for row in table(out)] for out in (two, one)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert losses[0][-1] < losses[0][0] - 0.3
+
+
+def test_rl_in_two_processes(base: Path, tmp_path: Path) -> None:
+    done = run(RL, base, tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = table(tmp_path / "checkpoints")
+    assert [row["step"] for row in rows] == ["1", "2"]
+    assert files(tmp_path / "manifests") == ["step-1.json", "step-2.json"]
+    saved: dict[str, Any] = load_file(tmp_path / "checkpoints" / "step-2" / "model.safetensors")
+    assert all(tensor.isfinite().all() for tensor in saved.values())
+
+
+def test_failure_of_the_processes_is_one(base: Path, tmp_path: Path) -> None:
+    done = run(changed(SFT, {"paking": True}), base, tmp_path)
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("alpharl train: error")]
+    assert "unknown option 'paking' of SFTConfig" in errors[0]
+    assert "of 2 processes" in errors[-1] and len(set(errors)) == 2
+    assert not list(tmp_path.rglob("step-*"))
+
+
+def test_one_process_does_not_pass_for_two(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="found 1 that train together, expected 2"):
+        train(SFT, base, tmp_path)
+    assert list(tmp_path.iterdir()) == []
