@@ -20,13 +20,11 @@ from transformers import (
 )
 
 from alpharl.checkpoints.index import read_index
-from alpharl.checkpoints.manifest import describe_model, digest_json
 from alpharl.study.training import Algorithm, TrainSpec
-from alpharl.training import TRAIN_VERSION
 from alpharl.training.checkpoints import SaveCheckpoints
 from alpharl.training.progress import Progress, quiet
 from alpharl.training.questions import ProblemQuestions, Questions, ask
-from alpharl.training.resume import FOLDER, find_state, remove_state
+from alpharl.training.resume import FOLDER, find_state, remove_state, stamp
 from alpharl.training.setup import Setup
 
 Builder = Callable[[Setup], tuple[Trainer, int]]
@@ -42,10 +40,14 @@ _BUILDERS: dict[Algorithm, str] = {
     "gspo": _SAMPLED,
     "rloo": _SAMPLED,
     "reinforce++": _SAMPLED,
+    "ppo": _SAMPLED,
     "sft": "alpharl.training.sft:sft_trainer",
 }
 """Where each algorithm's trainer is made; imported on use, since each takes seconds to load."""
-_RUNNERS: dict[Algorithm, str] = {"random-walk": "alpharl.training.random_walk:random_walk"}
+_RUNNERS: dict[Algorithm, str] = {
+    "es": "alpharl.training.es:evolve",
+    "random-walk": "alpharl.training.random_walk:random_walk",
+}
 
 
 def train(
@@ -60,8 +62,8 @@ def train(
     A checkpoint folder holds weights, configs and tokenizer, and is there whole or not at all.
     While the run lasts, `out/.resume/` holds the trainer's state. If the process dies, calling this
     again with the same recipe and base goes on from there, and on one CPU thread gives bit for bit
-    what an uninterrupted run gives; with another recipe or base it starts over. Algorithms without
-    a trainer of their own store no state: they always start over, and give the same.
+    what an uninterrupted run gives; with another recipe or base it starts over. `es` goes on from
+    its last checkpoint and `random-walk` starts over; both end the same.
 
     Args:
         spec: the recipe.
@@ -87,21 +89,12 @@ def train(
         return
     build: Builder = _load(_BUILDERS[spec.algorithm])
     trainer, period = build(setup)
-    state = find_state(out, _stamp(setup))
+    state = find_state(out, stamp(setup))
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(SaveCheckpoints(spec.saved_steps(), period, tokenizer, out))
     trainer.add_callback(Progress(spec.algorithm, out))
     trainer.train(resume_from_checkpoint=str(state) if state else None)
     remove_state(out)
-
-
-def _stamp(setup: Setup) -> dict[str, Any]:
-    """What a stored state was made from."""
-    models = {"base": setup.base, **({"teacher": setup.teacher} if setup.teacher else {})}
-    digests = {k: describe_model(read_index(folder), 0)["digest"] for k, folder in models.items()}
-    asked = digest_json(list(setup.asking.questions.texts))
-    spec = setup.spec.model_dump(mode="json")
-    return {"version": TRAIN_VERSION, "spec": spec, "questions": asked, **digests}
 
 
 def _load(place: str) -> Any:
