@@ -59,5 +59,6 @@ class SaveCheckpoints(TrainerCallback):
         """Save after an optimizer step that is among the steps to save."""
         step = state.global_step
         if step in self._steps:
-            write_model(kwargs["model"], self._tokenizer, self._out / f"step-{step}")
+            if state.is_world_process_zero:
+                write_model(kwargs["model"], self._tokenizer, self._out / f"step-{step}")
             control.should_save = step % self._period == 0 and step < state.max_steps

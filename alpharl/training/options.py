@@ -77,6 +77,9 @@ def _owned(spec: TrainSpec, folder: Path) -> dict[str, Any]:
         "disable_tqdm": True,
         "push_to_hub": False,
         "trust_remote_code": False,
+        # Checkpoints are written from one process, which must hold the whole model.
+        "fsdp": None,
+        "deepspeed": None,
     }
 
 

@@ -36,6 +36,8 @@ class ReinforceConfig(GRPOConfig):
 class ReinforceTrainer(GRPOTrainer):
     """GRPOTrainer with the advantages of REINFORCE++, one for each token."""
 
+    beta: float
+
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         """Rewards of all processes' completions, (N, functions); kept for the advantages."""
         rewards: Tensor = super()._calculate_rewards(*args, **kwargs)
@@ -71,7 +73,8 @@ class ReinforceTrainer(GRPOTrainer):
         total, squares, count = self._sums(own.sum(), own.square().sum(), mask_bt.sum())
         mean = total / count
         deviation = max(squares / count - mean**2, 0.0) ** 0.5
-        return (own - mean) / (deviation + 1e-8) * mask_bt
+        normal: Tensor = (own - mean) / (deviation + 1e-8) * mask_bt
+        return normal
 
     def _sums(self, *values: Tensor) -> list[float]:
         """Sums over the processes."""

@@ -30,16 +30,15 @@ def stamp(setup: Setup) -> dict[str, Any]:
     return {"version": TRAIN_VERSION, "spec": spec, "questions": asked, **digests}
 
 
-def find_state(out: Path, stamp: dict[str, Any]) -> Path | None:
+def find_state(out: Path, stamp: dict[str, Any], processes: int = 1) -> Path | None:
     """The trainer state in `out` to go on from, or None after clearing `out` for a new start.
 
     A state counts only if it was made under an equal `stamp`; after another recipe or base, its
-    checkpoints are of no use either and go too.
+    checkpoints are of no use either and go too. Each of several processes stores a random state.
     """
     if _read_json(out / FOLDER / _STAMP) == stamp:
         states = sorted((out / FOLDER).glob("checkpoint-*"), key=_step, reverse=True)
-        # The trainer writes this file last: a state without it was cut short.
-        complete = [path for path in states if _read_json(path / "trainer_state.json")]
+        complete = [path for path in states if _is_complete(path, processes)]
         if complete:
             return complete[0]
     clear(out)
@@ -81,6 +80,12 @@ def clear(out: Path) -> None:
     for path in out.glob("*step-*"):
         if _STEP_FOLDER.fullmatch(path.name):
             shutil.rmtree(path)
+
+
+def _is_complete(state: Path, processes: int) -> bool:
+    """The trainer writes its JSON file last, but one process does not wait for the others."""
+    random_states = len(list(state.glob("rng_state*.pth")))
+    return bool(_read_json(state / "trainer_state.json")) and random_states >= processes
 
 
 def _read_json(path: Path) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from datasets import Dataset
 from transformers import Trainer
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
+from alpharl.training.entropy import with_entropy_band
 from alpharl.training.lora import adapter_config
 from alpharl.training.options import trainer_config
 from alpharl.training.ppo import PPOConfig, PPOTrainer
@@ -18,7 +19,7 @@ from alpharl.training.questions import Asking
 from alpharl.training.reinforce import ReinforceConfig, ReinforceTrainer
 from alpharl.training.setup import Setup
 
-Config = GRPOConfig | RLOOConfig
+Config: TypeAlias = GRPOConfig | RLOOConfig
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def rl_trainer(setup: Setup) -> tuple[Trainer, int]:
         **algorithm.options,
     }
     config = trainer_config(algorithm.config, setup, defaults)
-    trainer = algorithm.trainer(
+    trainer = with_entropy_band(algorithm.trainer, setup.spec.entropy)(
         model=setup.model,
         reward_funcs=reward(setup.asking),
         args=config,

@@ -12,6 +12,7 @@ from typing import Any
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import torch
+from accelerate.utils import broadcast_object_list
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -22,6 +23,7 @@ from transformers import (
 from alpharl.checkpoints.index import read_index
 from alpharl.study.training import Algorithm, TrainSpec
 from alpharl.training.checkpoints import SaveCheckpoints
+from alpharl.training.processes import is_main
 from alpharl.training.progress import Progress, quiet
 from alpharl.training.questions import ProblemQuestions, Questions, ask
 from alpharl.training.resume import FOLDER, find_state, remove_state, stamp
@@ -65,6 +67,9 @@ def train(
     what an uninterrupted run gives; with another recipe or base it starts over. `es` goes on from
     its last checkpoint and `random-walk` starts over; both end the same.
 
+    Called in each of several processes that a launcher started (`alpharl.training.processes`), they
+    train together; the first one writes.
+
     Args:
         spec: the recipe.
         base: model folder.
@@ -89,12 +94,17 @@ def train(
         return
     build: Builder = _load(_BUILDERS[spec.algorithm])
     trainer, period = build(setup)
-    state = find_state(out, stamp(setup))
+    # Of several processes one looks, as looking clears away what is of no use.
+    found = [find_state(out, stamp(setup), spec.processes) if is_main() else None]
+    state = broadcast_object_list(found)[0]
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(SaveCheckpoints(spec.saved_steps(), period, tokenizer, out))
-    trainer.add_callback(Progress(spec.algorithm, out))
+    if is_main():
+        trainer.add_callback(Progress(spec.algorithm, out))
     trainer.train(resume_from_checkpoint=str(state) if state else None)
-    remove_state(out)
+    trainer.accelerator.wait_for_everyone()
+    if is_main():
+        remove_state(out)
 
 
 def _load(place: str) -> Any:
