@@ -69,6 +69,21 @@ class Log:
         )  # fmt: skip
 
 
+def read_log(out: Path, through: int) -> list[Entry]:
+    """The table's rows up to a step, for those who keep no log elsewhere; none before the first."""
+    if through == 0:
+        return []
+    with (out / TABLE).open(newline="") as file:
+        rows = [
+            {_COLUMNS[name]: text for name, text in row.items()} for row in csv.DictReader(file)
+        ]
+    return [
+        {**row, "step": int(row["step"]), "seconds": float(row["seconds"])}
+        for row in rows
+        if int(row["step"]) <= through
+    ]
+
+
 class Progress(TrainerCallback):
     """Keeps the log of a trainer."""
 

@@ -8,11 +8,26 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedModel
+
 from alpharl.checkpoints.files import write_json
+from alpharl.checkpoints.index import read_index
+from alpharl.checkpoints.manifest import describe_model, digest_json
+from alpharl.training import TRAIN_VERSION
+from alpharl.training.setup import Setup
 
 FOLDER = ".resume"
 _STAMP = "stamp.json"
 _STEP_FOLDER = re.compile(r"\.?step-\d+(\.partial)?")
+
+
+def stamp(setup: Setup) -> dict[str, Any]:
+    """What a stored state is made from."""
+    models = {"base": setup.base, **({"teacher": setup.teacher} if setup.teacher else {})}
+    digests = {k: describe_model(read_index(folder), 0)["digest"] for k, folder in models.items()}
+    asked = digest_json(list(setup.asking.questions.texts))
+    spec = setup.spec.model_dump(mode="json")
+    return {"version": TRAIN_VERSION, "spec": spec, "questions": asked, **digests}
 
 
 def find_state(out: Path, stamp: dict[str, Any], processes: int = 1) -> Path | None:
@@ -29,6 +44,24 @@ def find_state(out: Path, stamp: dict[str, Any], processes: int = 1) -> Path | N
     clear(out)
     write_json(out / FOLDER / _STAMP, stamp)
     return None
+
+
+def find_checkpoint(out: Path, stamp: dict[str, Any], saved: list[int]) -> int:
+    """The last saved step in `out` to go on from, or 0 after clearing `out` for a new start.
+
+    For algorithms whose weights are all their state. Of another recipe or base, as above.
+    """
+    if _read_json(out / FOLDER / _STAMP) == stamp:
+        return max((step for step in saved if (out / f"step-{step}").is_dir()), default=0)
+    clear(out)
+    write_json(out / FOLDER / _STAMP, stamp)
+    return 0
+
+
+def load_weights(model: PreTrainedModel, folder: Path) -> None:
+    """Put a checkpoint's weights into the model, in place."""
+    stored = type(model).from_pretrained(folder, dtype=model.dtype, use_safetensors=True)
+    model.load_state_dict(stored.state_dict())
 
 
 def remove_state(out: Path) -> None:

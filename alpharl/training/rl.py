@@ -1,4 +1,4 @@
-"""RL with a verifiable reward: the GRPO family and RLOO, as TRL implements them; REINFORCE++."""
+"""RL with a verifiable reward: the GRPO family and RLOO, as TRL has them; REINFORCE++; PPO."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 from alpharl.training.entropy import with_entropy_band
 from alpharl.training.lora import adapter_config
 from alpharl.training.options import trainer_config
+from alpharl.training.ppo import PPOConfig, PPOTrainer
 from alpharl.training.questions import Asking
 from alpharl.training.reinforce import ReinforceConfig, ReinforceTrainer
 from alpharl.training.setup import Setup
@@ -58,6 +59,10 @@ ALGORITHMS: dict[str, Published] = {
         {"loss_type": "grpo", "scale_rewards": "none", "num_generations": 1},
         ReinforceTrainer,
         ReinforceConfig,
+    ),
+    # PPO, arXiv 1707.06347, with a critic: mean over the tokens of a batch, four passes over it.
+    "ppo": Published(
+        {"loss_type": "bnpo", "num_generations": 1, "num_iterations": 4}, PPOTrainer, PPOConfig
     ),
 }
 

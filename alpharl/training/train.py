@@ -21,15 +21,13 @@ from transformers import (
 )
 
 from alpharl.checkpoints.index import read_index
-from alpharl.checkpoints.manifest import describe_model, digest_json
 from alpharl.errors import StudyError
 from alpharl.study.training import Algorithm, TrainSpec
-from alpharl.training import TRAIN_VERSION
 from alpharl.training.checkpoints import SaveCheckpoints
 from alpharl.training.processes import is_main
 from alpharl.training.progress import Progress, quiet
 from alpharl.training.questions import ProblemQuestions, Questions, ask
-from alpharl.training.resume import FOLDER, find_state, remove_state
+from alpharl.training.resume import FOLDER, find_state, remove_state, stamp
 from alpharl.training.setup import Setup
 
 Builder = Callable[[Setup], tuple[Trainer, int]]
@@ -45,10 +43,14 @@ _BUILDERS: dict[Algorithm, str] = {
     "gspo": _SAMPLED,
     "rloo": _SAMPLED,
     "reinforce++": _SAMPLED,
+    "ppo": _SAMPLED,
     "sft": "alpharl.training.sft:sft_trainer",
 }
 """Where each algorithm's trainer is made; imported on use, since each takes seconds to load."""
-_RUNNERS: dict[Algorithm, str] = {"random-walk": "alpharl.training.random_walk:random_walk"}
+_RUNNERS: dict[Algorithm, str] = {
+    "es": "alpharl.training.es:evolve",
+    "random-walk": "alpharl.training.random_walk:random_walk",
+}
 
 
 def train(
@@ -63,8 +65,8 @@ def train(
     A checkpoint folder holds weights, configs and tokenizer, and is there whole or not at all.
     While the run lasts, `out/.resume/` holds the trainer's state. If the process dies, calling this
     again with the same recipe and base goes on from there, and on one CPU thread gives bit for bit
-    what an uninterrupted run gives; with another recipe or base it starts over. Algorithms without
-    a trainer of their own store no state: they always start over, and give the same.
+    what an uninterrupted run gives; with another recipe or base it starts over. `es` goes on from
+    its last checkpoint and `random-walk` starts over; both end the same.
 
     Called in each of several processes that a launcher started (`alpharl.training.processes`), they
     train together; the first one writes.
@@ -100,7 +102,7 @@ def train(
             f"{spec.processes}; run 'alpharl train', which starts them"
         )
     # Of several processes one looks, as looking clears away what is of no use.
-    found = [find_state(out, _stamp(setup), spec.processes) if is_main() else None]
+    found = [find_state(out, stamp(setup), spec.processes) if is_main() else None]
     state = broadcast_object_list(found)[0]
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(SaveCheckpoints(spec.saved_steps(), period, tokenizer, out))
@@ -110,15 +112,6 @@ def train(
     trainer.accelerator.wait_for_everyone()
     if is_main():
         remove_state(out)
-
-
-def _stamp(setup: Setup) -> dict[str, Any]:
-    """What a stored state was made from."""
-    models = {"base": setup.base, **({"teacher": setup.teacher} if setup.teacher else {})}
-    digests = {k: describe_model(read_index(folder), 0)["digest"] for k, folder in models.items()}
-    asked = digest_json(list(setup.asking.questions.texts))
-    spec = setup.spec.model_dump(mode="json")
-    return {"version": TRAIN_VERSION, "spec": spec, "questions": asked, **digests}
 
 
 def _load(place: str) -> Any:
