@@ -35,7 +35,7 @@ def distill_trainer(setup: Setup) -> tuple[SFTTrainer, int]:
     to student plus the teacher's entropy.
 
     Raises:
-        StudyError: `args` holds what SFTConfig does not take, or the teacher's tokenizer is another.
+        StudyError: `args` holds what SFTConfig does not take, or the teacher's tokenizer differs.
     """
     options = {"max_completion_length": setup.asking.questions.budget}
     config = trainer_config(TaughtConfig, setup, {**DEFAULTS, **options})
@@ -89,8 +89,8 @@ def _teacher(setup: Setup) -> Path:
     if taught != own.get_vocab():
         raise StudyError(
             f"{setup.spec.algorithm}: found another tokenizer in the teacher {setup.teacher} "
-            f"({len(taught)} tokens) than in the base ({len(own.get_vocab())} tokens), expected the "
-            "same; take a teacher of the base's family"
+            f"({len(taught)} tokens) than in the base ({len(own.get_vocab())} tokens), expected "
+            "the same; take a teacher of the base's family"
         )
     return setup.teacher
 

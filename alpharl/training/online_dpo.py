@@ -5,6 +5,7 @@ For every question the policy samples two completions; the right one is preferre
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -14,7 +15,6 @@ from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
 
 from alpharl.training.lora import adapter_config
 from alpharl.training.options import trainer_config
-from alpharl.training.rl import reward
 from alpharl.training.setup import Setup
 
 _TABLED = ("reward", "entropy", "kl", "completions/mean_length", "pairs")
@@ -25,7 +25,7 @@ class VerifiedPairsTrainer(OnlineDPOTrainer):
 
     * Two completions of equal reward make no pair: they weigh nothing. TRL prefers the first of
       them, which is noise, and with a reward of 0 or 1 most of what it would learn from.
-    * The loss is divided by `gradient_accumulation_steps`, so that these change memory and time
+    * Every batch's loss is divided by `gradient_accumulation_steps`, so that these change memory and time
       alone. TRL divides what it reports, but not the gradient.
     * Entropy and KL divergence are means over the tokens of the completions, in nats. TRL's are
       sums that count the padding in.
@@ -51,7 +51,7 @@ class VerifiedPairsTrainer(OnlineDPOTrainer):
         with torch.no_grad():
             reference = self._reference(sampled) * mask
         rewards = self._rewards(inputs, sampled[2])
-        loss = preference_loss(logps.sum(1), reference.sum(1), rewards, self.beta)
+        loss: torch.Tensor = preference_loss(logps.sum(1), reference.sum(1), rewards, self.beta)
         self._note(logps.detach(), reference, mask, rewards)
         loss = loss / self.current_gradient_accumulation_steps
         self.accelerator.backward(loss)
@@ -63,7 +63,8 @@ class VerifiedPairsTrainer(OnlineDPOTrainer):
             return tuple(self._generate_vllm(prompts))
         return tuple(self._generate(model, prompts)[:4])
 
-    def _reference(self, sampled: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def _reference(self, sampled: tuple[torch.Tensor, ...]) -> Any:
+        """Log-probabilities before training: of a copy, or without the adapter."""
         if self.ref_model is not None:
             return self._forward(self.ref_model, *sampled)
         with self.accelerator.unwrap_model(self.model).disable_adapter():
@@ -71,7 +72,7 @@ class VerifiedPairsTrainer(OnlineDPOTrainer):
 
     def _rewards(self, inputs: dict[str, Any], completions: torch.Tensor) -> torch.Tensor:
         texts = self.processing_class.batch_decode(completions, skip_special_tokens=True)
-        graded = self.reward_funcs[0](completions=texts, place=2 * inputs["place"])
+        graded = self.reward_funcs[0](2 * inputs["place"], texts)
         return torch.tensor(graded, device=completions.device)
 
     def _note(
@@ -111,24 +112,25 @@ def online_dpo_trainer(setup: Setup) -> tuple[OnlineDPOTrainer, int]:
     """A trainer that prefers right answers of the policy to wrong ones.
 
     Raises:
-        StudyError: `args` holds what OnlineDPOConfig does not take, or `lora` what the base has not.
+        StudyError: `args` holds what OnlineDPOConfig does not take, or `lora` what is not there.
     """
-    budget = setup.spec.args.get("max_new_tokens", setup.asking.questions.budget)
-    longest = max(len(setup.asking.ids(i)) for i in range(len(setup.asking.questions.texts)))
     defaults = {
         "per_device_train_batch_size": 128,
         "train_sampling_strategy": "sequential",
-        "max_new_tokens": budget,
-        "max_length": longest + budget,  # nothing is cut
+        "max_new_tokens": setup.asking.questions.budget,
+        "max_length": sys.maxsize,  # nothing is cut
         "temperature": 1.0,
         "beta": 0.1,
     }
     config = trainer_config(OnlineDPOConfig, setup, defaults)
     batch = config.train_batch_size * config.gradient_accumulation_steps * config.world_size
     asked = setup.asking.draw(setup.spec.seed, setup.spec.steps * batch)
+    if config.max_length == sys.maxsize:  # vLLM makes room for so many tokens
+        longest = max(len(setup.asking.ids(place)) for place in set(asked))
+        config.max_length = longest + config.max_new_tokens
     trainer = VerifiedPairsTrainer(
         model=setup.model,
-        reward_funcs=reward(setup.asking),
+        reward_funcs=setup.asking.rewards,
         args=config,
         train_dataset=Dataset.from_list([{"prompt": _prompt(setup, i), "place": i} for i in asked]),
         processing_class=setup.tokenizer,

@@ -62,6 +62,9 @@ class Sampler:
         self._setup, self._options = setup, options
         self._model = model.to(options.device).eval()
         self._pad, self._ends = _end_tokens(setup.tokenizer, model)
+        # A wider model of the same tokenizer knows tokens that stand for nothing.
+        widths = (m.config.get_text_config().vocab_size for m in (setup.model, model))
+        self._beyond = list(range(*widths)) or None
         self._batches = 0
 
     def __call__(self, places: Sequence[int]) -> list[list[int]]:
@@ -96,13 +99,13 @@ class Sampler:
         config = GenerationConfig(
             do_sample=True, temperature=self._options.temperature, top_k=0, top_p=1.0,
             max_new_tokens=self._options.max_completion_length,
-            pad_token_id=self._pad, eos_token_id=self._ends,
+            pad_token_id=self._pad, eos_token_id=self._ends, suppress_tokens=self._beyond,
         )  # fmt: skip
         # A model's own settings fill in what is not said, such as a penalty on repetition.
         own, self._model.generation_config = self._model.generation_config, config
         try:
             device = self._model.device
-            return self._model.generate(  # type: ignore[no-any-return, operator]
+            return self._model.generate(  # type: ignore[no-any-return]
                 input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=config
             )
         finally:
