@@ -16,10 +16,15 @@ from trl import DistillationConfig, DistillationTrainer, SFTConfig, SFTTrainer
 
 from alpharl.errors import StudyError
 from alpharl.training.lora import adapter_config
-from alpharl.training.options import trainer_config
+from alpharl.training.options import refuse, trainer_config
 from alpharl.training.sampling import Row, Sampler, SamplingOptions, sampled_rows
 from alpharl.training.setup import Setup
 from alpharl.training.sft import DEFAULTS, imitated, imitation, places
+
+_INSTEAD = "which does nothing here; use 'teacher' of the run"
+_WITHOUT = dict.fromkeys(
+    ["teacher_model_name_or_path", "teacher_model_revision", "teacher_model_init_kwargs"], _INSTEAD
+)
 
 
 @dataclass
@@ -65,6 +70,7 @@ def on_policy_distill_trainer(setup: Setup) -> tuple[DistillationTrainer, int]:
         "temperature": 1.0,
         "beta": 1.0,
     }
+    refuse(setup.spec, _WITHOUT)
     config = trainer_config(DistillationConfig, setup, defaults)
     teacher = _load(setup, _teacher(setup))
     _check_width(setup, teacher)

@@ -14,22 +14,27 @@ from datasets import Dataset
 from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
 
 from alpharl.training.lora import adapter_config
-from alpharl.training.options import trainer_config
+from alpharl.training.options import refuse, trainer_config
 from alpharl.training.setup import Setup
 
+_WITHOUT = {
+    "loss_type": "but online-dpo has the loss of DPO alone; leave it out",
+    "missing_eos_penalty": "but an answer is right or wrong, whether it ended or not; leave it out",
+    "reward_model_path": "but the reward is whether an answer is right; leave it out",
+    "reward_weights": "but there is a single reward; leave it out",
+}
 _TABLED = ("reward", "entropy", "kl", "completions/mean_length", "pairs")
 
 
 class VerifiedPairsTrainer(OnlineDPOTrainer):
-    """TRL's trainer with a training step of its own, which differs in four things.
+    """TRL's trainer with a training step of its own, which differs in three things.
 
     * Two completions of equal reward make no pair: they weigh nothing. TRL prefers the first of
       them, which is noise, and with a reward of 0 or 1 most of what it would learn from.
-    * Every batch's loss is divided by `gradient_accumulation_steps`, so that these change memory and time
-      alone. TRL divides what it reports, but not the gradient.
+    * The loss of a batch is divided by `gradient_accumulation_steps`, so that these change memory
+      and time alone. TRL divides what it reports, but not the gradient.
     * Entropy and KL divergence are means over the tokens of the completions, in nats. TRL's are
       sums that count the padding in.
-    * The reported reward is what the reward function gave.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -122,6 +127,7 @@ def online_dpo_trainer(setup: Setup) -> tuple[OnlineDPOTrainer, int]:
         "temperature": 1.0,
         "beta": 0.1,
     }
+    refuse(setup.spec, _WITHOUT)
     config = trainer_config(OnlineDPOConfig, setup, defaults)
     batch = config.train_batch_size * config.gradient_accumulation_steps * config.world_size
     asked = setup.asking.draw(setup.spec.seed, setup.spec.steps * batch)

@@ -57,6 +57,17 @@ def trainer_config(config_class: Any, setup: Setup, defaults: dict[str, Any]) ->
         raise StudyError(f"args: {config_class.__name__} refuses them: {line}") from error
 
 
+def refuse(spec: TrainSpec, why: dict[str, str]) -> None:
+    """Refuse options that a trainer's config has, but that would do nothing in this run.
+
+    Raises:
+        StudyError: `args` holds one of the names in `why`, which say what to do instead.
+    """
+    for name in spec.args:
+        if name in why:
+            raise StudyError(f"args: found '{name}', {why[name]}")
+
+
 def _owned(spec: TrainSpec, folder: Path) -> dict[str, Any]:
     """Options that follow from the recipe, or that saving and resuming rest on."""
     return {

@@ -152,6 +152,12 @@ def test_teacher_of_another_width_is_refused(base: Path, teacher: Path, tmp_path
     assert (out / "step-1").is_dir()
 
 
+def test_teacher_is_named_by_the_recipe_alone(base: Path, teacher: Path, tmp_path: Path) -> None:
+    spec = changed(ON_POLICY, {"teacher_model_name_or_path": "other"})
+    with pytest.raises(StudyError, match="use 'teacher' of the run"):
+        train(spec, base, tmp_path, teacher=teacher)
+
+
 def test_recipes_name_a_teacher_where_one_is_needed() -> None:
     with pytest.raises(ValidationError, match="no teacher"):
         TrainSpec(algorithm="distill")

@@ -18,6 +18,7 @@ from alpharl.training.setup import Setup
 from alpharl.training.train import train
 from safetensors.torch import load_file
 from setups import logps, moved, setup_of
+from tokenizers.processors import TemplateProcessing
 from trainees import (
     EASY,
     base,
@@ -126,19 +127,22 @@ def test_base_without_pairs_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("args", "message"),
+    ("spec", "args", "message"),
     [
-        ({"num_generations": 1}, "found num_generations 1"),
-        ({"temperature": 0.0}, "found temperature 0.0"),
-        ({"generation_batch_size": 0}, "must be 1 or more"),
-        ({"betta": 1}, "unknown option 'betta' of PairsConfig.*'beta'"),
+        (DPO, {"num_generations": 1}, "found num_generations 1"),
+        (DPO, {"temperature": 0.0}, "found temperature 0.0"),
+        (DPO, {"generation_batch_size": 0}, "must be 1 or more"),
+        (DPO, {"betta": 1}, "unknown option 'betta' of PairsConfig.*'beta'"),
+        (ONLINE, {"max_new_token": 1}, "unknown option .* of OnlineDPOConfig.*'max_new_tokens'"),
+        (ONLINE, {"loss_type": "ipo"}, "found 'loss_type', .*leave it out"),
     ],
 )
 def test_bad_options_are_refused(
-    args: dict[str, Any], message: str, base: Path, tmp_path: Path
+    spec: TrainSpec, args: dict[str, Any], message: str, base: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(StudyError, match=message):
-        train(changed(DPO, args), base, tmp_path)
+        train(changed(spec, args), base, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_killed_run_samples_no_more(
@@ -242,9 +246,6 @@ def test_online_run_reports_what_it_did(base: Path, tmp_path: Path) -> None:
 def test_online_prompts_are_tokenized_as_elsewhere(start: str, base: Path, tmp_path: Path) -> None:
     setup = setup_of(ONLINE, base, tmp_path)
     if start:
-        pytest.importorskip("tokenizers")
-        from tokenizers.processors import TemplateProcessing
-
         bos = setup.tokenizer.bos_token
         setup.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
             single=f"{bos} $A", special_tokens=[(bos, setup.tokenizer.bos_token_id)]
