@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
+from accelerate import PartialState
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer
 
@@ -96,11 +97,12 @@ def _pairs(setup: Setup, config: PairsConfig, count: int) -> list[Row]:
             f"asked {config.num_generations} times, expected {count} (steps x batch); take a base "
             "that is right now and then, or an easier problem"
         )
-    print(
-        f"dpo: {gave} of {asked} questions, asked {config.num_generations} times, gave "
-        f"{len(rows)} pairs; {count} are used",
-        file=sys.stderr, flush=True,
-    )  # fmt: skip
+    if PartialState().is_main_process:
+        print(
+            f"dpo: {gave} of {asked} questions, asked {config.num_generations} times, gave "
+            f"{len(rows)} pairs; {count} are used",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
     return rows[:count]
 
 
