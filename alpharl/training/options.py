@@ -53,10 +53,22 @@ def trainer_config(config_class: Any, setup: Setup, defaults: dict[str, Any]) ->
     owned = _owned(spec, setup.folder)
     _check_names(config_class, spec.args, owned)
     try:
-        return config_class(**{**_DEFAULTS, **defaults, **spec.args, **owned})
+        known = {name: value for name, value in owned.items() if name in _fields(config_class)}
+        return config_class(**{**_DEFAULTS, **defaults, **spec.args, **known})
     except (TypeError, ValueError) as error:
         line = " ".join(str(error).split())
         raise StudyError(f"args: {config_class.__name__} refuses them: {line}") from error
+
+
+def refuse(spec: TrainSpec, why: dict[str, str]) -> None:
+    """Refuse options that a trainer's config has, but that would do nothing in this run.
+
+    Raises:
+        StudyError: `args` holds one of the names in `why`, which say what to do instead.
+    """
+    for name in spec.args:
+        if name in why:
+            raise StudyError(f"args: found '{name}', {why[name]}")
 
 
 def _owned(spec: TrainSpec, folder: Path) -> dict[str, Any]:
@@ -87,7 +99,7 @@ def _owned(spec: TrainSpec, folder: Path) -> dict[str, Any]:
 
 
 def _check_names(config_class: Any, args: dict[str, Any], owned: dict[str, Any]) -> None:
-    valid = sorted({field.name for field in dataclasses.fields(config_class)} - set(owned))
+    valid = sorted(_fields(config_class) - set(owned))
     for name in args:
         if name in owned:
             said_by = _SAID_BY.get(name, name)
@@ -97,3 +109,7 @@ def _check_names(config_class: Any, args: dict[str, Any], owned: dict[str, Any])
             raise StudyError(
                 f"args: unknown option '{name}' of {config_class.__name__}, {nearest(name, valid)}"
             )
+
+
+def _fields(config_class: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(config_class)}

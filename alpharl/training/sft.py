@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from datasets import Dataset
+from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from alpharl.training.lora import adapter_config
 from alpharl.training.options import trainer_config
+from alpharl.training.sampling import Row
 from alpharl.training.setup import Setup
 from alpharl.training.tokenizer import IGNORED
+
+DEFAULTS: dict[str, Any] = {
+    "per_device_train_batch_size": 128,
+    "train_sampling_strategy": "sequential",
+    "max_length": None,  # nothing is cut
+}
 
 
 def sft_trainer(setup: Setup) -> tuple[SFTTrainer, int]:
@@ -17,24 +27,41 @@ def sft_trainer(setup: Setup) -> tuple[SFTTrainer, int]:
     Raises:
         StudyError: `args` holds what SFTConfig does not take, or `lora` what the base has not.
     """
-    defaults = {"per_device_train_batch_size": 128, "train_sampling_strategy": "sequential"}
-    config = trainer_config(SFTConfig, setup, defaults)
+    config = trainer_config(SFTConfig, setup, DEFAULTS)
+    rows = [imitated(setup, place, _solution(setup, place)) for place in places(setup, config)]
+    return imitation(setup, config, rows), 1
+
+
+def places(setup: Setup, config: SFTConfig) -> list[int]:
+    """The question of each example of the run.
+
+    One pass over a list as long as the run, so that resuming needs no shuffling to be redone.
+    """
     batch = config.train_batch_size * config.gradient_accumulation_steps * config.world_size
-    # One pass over a list as long as the run, so that resuming needs no shuffling to be redone.
-    places = setup.asking.draw(setup.spec.seed, setup.spec.steps * batch)
-    trainer = SFTTrainer(
+    return setup.asking.draw(setup.spec.seed, setup.spec.steps * batch)
+
+
+def imitated(setup: Setup, place: int, completion: list[int]) -> Row:
+    """A question and its completion in tokens, with labels on the completion alone."""
+    prompt = setup.asking.ids(place)
+    return {"input_ids": prompt + completion, "labels": [IGNORED] * len(prompt) + completion}
+
+
+def imitation(
+    setup: Setup, config: SFTConfig, rows: list[Row], *also: TrainerCallback
+) -> SFTTrainer:
+    """A trainer that makes the labels of these rows more likely."""
+    return SFTTrainer(
         model=setup.model,
         args=config,
-        train_dataset=Dataset.from_list([_row(setup, place) for place in places]),
+        train_dataset=Dataset.from_list(rows),
         processing_class=setup.tokenizer,
         peft_config=adapter_config(setup),
+        callbacks=list(also),
     )
-    return trainer, 1
 
 
-def _row(setup: Setup, place: int) -> dict[str, list[int]]:
-    """A question and its solution in tokens, with labels on the solution alone."""
-    prompt, text = setup.asking.ids(place), setup.asking.questions.solution(place)
+def _solution(setup: Setup, place: int) -> list[int]:
     tokenizer = setup.tokenizer
-    solution = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
-    return {"input_ids": prompt + solution, "labels": [IGNORED] * len(prompt) + solution}
+    text = setup.asking.questions.solution(place)
+    return [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]

@@ -10,6 +10,7 @@ from typing import Any
 
 # TRL reports its use over the network otherwise; the libraries below read this when imported.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # which parts are experimental: docs
 
 import torch
 from accelerate.utils import broadcast_object_list
@@ -44,7 +45,11 @@ _BUILDERS: dict[Algorithm, str] = {
     "rloo": _SAMPLED,
     "reinforce++": _SAMPLED,
     "ppo": _SAMPLED,
+    "dpo": "alpharl.training.dpo:dpo_trainer",
+    "online-dpo": "alpharl.training.online_dpo:online_dpo_trainer",
     "sft": "alpharl.training.sft:sft_trainer",
+    "distill": "alpharl.training.distill:distill_trainer",
+    "on-policy-distill": "alpharl.training.distill:on_policy_distill_trainer",
 }
 """Where each algorithm's trainer is made; imported on use, since each takes seconds to load."""
 _RUNNERS: dict[Algorithm, str] = {
