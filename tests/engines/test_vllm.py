@@ -121,7 +121,8 @@ def logs(tmp_path_factory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def engine(sources, vllm_environment, logs):
     """One engine for all tests: it starts once."""
-    with VllmEngine(sources["base"], "float32", vllm_environment, {}, LONGEST, 8, 0) as engine:
+    lora = {"enable_lora": True}
+    with VllmEngine(sources["base"], "float32", vllm_environment, lora, LONGEST, 8, 0) as engine:
         yield engine
 
 
@@ -167,6 +168,15 @@ def test_greedy_answers_are_those_of_transformers(engine, sources, dense, logs):
     for place, name in enumerate(ORDER):
         assert ask(engine, sources[name], PROMPTS, GREEDY) == expected[name], f"{place}: {name}"
         assert not list(logs.glob("alpharl-*")), "a built model is deleted at once"
+
+
+def test_adapters_are_merged_on_a_cpu(sources, dense, vllm_environment):
+    """Unless LoRA is asked for; the ranks to come are known all the same."""
+    with VllmEngine(sources["base"], "float32", vllm_environment, {}, LONGEST, 8, 0) as engine:
+        assert engine._served(read_variant(sources["rank-4"])) is None
+        for name in ("rank-4", "base", "rank-1"):
+            expected = by_transformers(dense[name], PROMPTS)
+            assert ask(engine, sources[name], PROMPTS, GREEDY) == expected, name
 
 
 def test_what_is_served_as_an_adapter(engine, sources):
