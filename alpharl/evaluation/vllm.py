@@ -76,8 +76,8 @@ class VllmEngine:
             # The suite alone says how to decode, not a file beside the model.
             "generation_config": "vllm",
             "load_format": "safetensors",
-            # On a CPU vLLM gathers an adapter anew for every token, at the highest rank: loading its
-            # merged weights is several times as fast.
+            # On a CPU vLLM gathers an adapter anew for every token, at the highest rank: its merged
+            # weights are loaded and run in less time.
             **(_adapter_arguments(rank) if arguments.get("enable_lora", gpus > 0) else {}),
             **arguments,
         }  # fmt: skip

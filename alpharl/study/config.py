@@ -168,13 +168,19 @@ class Study(Frozen):
     def _teachers_resolve(self) -> Study:
         for name, run in self.runs.items():
             teacher = run.train.teacher if run.train else None
-            if teacher is None or teacher in self.runs or "/" in teacher:
-                continue
-            hint = nearest(teacher, list(self.runs))
-            raise ValueError(
-                f"run '{name}' has unknown teacher '{teacher}', {hint} (a model folder is given "
-                "as a path with a slash)"
-            )
+            if teacher in self.runs:
+                taught = self.runs[teacher].train
+                if taught and taught.lora:
+                    raise ValueError(
+                        f"run '{name}' has teacher '{teacher}', which trains an adapter alone; "
+                        "take a run without 'lora'"
+                    )
+            elif teacher and "/" not in teacher:
+                hint = nearest(teacher, list(self.runs))
+                raise ValueError(
+                    f"run '{name}' has unknown teacher '{teacher}', {hint} (a model folder is "
+                    "given as a path with a slash)"
+                )
         return self
 
     @model_validator(mode="after")

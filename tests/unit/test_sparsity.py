@@ -12,6 +12,7 @@ from alpharl.checkpoints import stream
 from alpharl.errors import CheckpointError
 from alpharl.geometry import sparsity
 from alpharl.geometry.sparsity import COLUMNS, DEFINITIONS, NULLS, OVERALL, sparsity_table
+from tests.unit.test_adapter import merged_by_peft, save_adapter, save_base
 
 NAME = "model.layers.0.mlp.up_proj.weight"
 
@@ -201,3 +202,17 @@ def test_the_verb_writes_the_table_and_prints_all_tensors_together(trajectory, t
     everything = cli(*common, "--out", tmp_path / "all.parquet")
     assert everything.status == 0
     assert sorted(set(pd.read_parquet(tmp_path / "all.parquet").step)) == trajectory.steps
+
+
+def test_an_adapter_is_compared_as_the_model_that_it_makes(tmp_path):
+    base = save_base(tmp_path / "base")
+    adapter = save_adapter(tmp_path / "adapter", base, r=2)
+    merged_by_peft(adapter, base, torch.float32).save_pretrained(tmp_path / "merged")
+    columns = ["entries", "norm", *DEFINITIONS]
+    one, other = (
+        sparsity_table(base, {1: folder}).set_index("tensor")[columns]
+        for folder in (adapter, tmp_path / "merged")
+    )
+    assert list(one.index) == list(other.index)
+    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-3)
+    assert one.loc[OVERALL, "equal"] < 1

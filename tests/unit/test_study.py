@@ -338,3 +338,38 @@ def test_a_run_of_two_checkpoints_is_no_path(steps, is_path):
     assert plan.trajectories == (["r"] if is_path else [])
     assert bool(plan.forecasts("r")) == is_path
     assert plan.rank_variants("r")
+
+
+def with_teacher(teacher: str, **recipe: object) -> dict:
+    """The study with a trained run, and one that learns from a teacher."""
+    study = changed("runs.t", {"base": "b", "train": {"steps": 12, **recipe}})
+    student = {"algorithm": "distill", "teacher": teacher, "steps": 12}
+    study["runs"]["s"] = {"base": "b", "train": student}
+    return study
+
+
+def test_a_teacher_is_the_end_of_a_run_or_a_folder():
+    plan = Plan(parse_study(with_teacher("t")))
+    assert plan.teacher("s") == (
+        plan.paths.checkpoint_manifest("t", 12), plan.paths.checkpoint("t", 12)
+    )  # fmt: skip
+    assert plan.teacher("t") is plan.teacher("r") is None
+    outside = Plan(parse_study(with_teacher("models/big")))
+    assert outside.teacher("s") == ("models/big/config.json", "models/big")
+
+
+def test_bad_teachers_are_named():
+    with pytest.raises(StudyError, match="run 's' has unknown teacher 'tt', did you mean 't'"):
+        parse_study(with_teacher("tt"))
+    with pytest.raises(StudyError, match="run 's' has teacher 't', which trains an adapter alone"):
+        parse_study(with_teacher("t", lora={}))
+
+
+def test_training_questions_of_data_are_those_that_no_suite_asks():
+    study = changed("runs.t", {"base": "b", "train": {"problem": "gsm8k"}})
+    study["suites"]["validation"]["tasks"] = [{"task": "gsm8k", "split": "validation", "limit": 9}]
+    plan = Plan(parse_study(study))
+    assert plan.training_data("t") == plan.paths.data("gsm8k-validation.jsonl")
+    assert plan.scored_training_suites("t") == ["validation"]
+    own = Plan(parse_study(changed("runs.t", {"base": "b", "train": {}})))
+    assert own.training_data("t") is None and own.scored_training_suites("t") == []

@@ -47,6 +47,14 @@ def gram_files(run):
     return [paths.gram(run, shard) for shard in plan.shards]
 
 
+def cores(run):
+    """Threads of a job that computes with a run's models; fewer where the machine has fewer.
+
+    A model of a million weights, as those that are pretrained here, gains nothing from a second.
+    """
+    return 1 if study.bases[base_of(run)].pretrain else 4
+
+
 def hours(wanted):
     """Minutes, growing with each attempt that a profile's `retries` allows."""
     return lambda wildcards, attempt: int(60 * wanted * attempt)

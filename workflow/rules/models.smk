@@ -76,7 +76,7 @@ for _run in TRAINED:
         benchmark:
             paths.benchmark(f"train/{_run}")
         priority: 10
-        threads: _processes
+        threads: _processes * cores(_run)
         resources:
             mem_mb=gigabytes(4 * _processes),
             runtime=hours(2),

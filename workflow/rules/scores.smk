@@ -116,6 +116,7 @@ for _batch in plan.batches():
             paths.log(f"score/{_run}/{_suite}-{_group}"),
         benchmark:
             paths.benchmark(f"score/{_run}/{_suite}-{_group}")
+        threads: cores(_run)
         resources:
             mem_mb=gigabytes(6),
             runtime=hours(4),
@@ -164,6 +165,7 @@ rule tokens:
         paths.log("tokens/{run}"),
     benchmark:
         paths.benchmark("tokens/{run}")
+    threads: lambda w: cores(w.run)
     resources:
         mem_mb=gigabytes(6),
         runtime=hours(2),

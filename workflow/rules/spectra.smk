@@ -30,6 +30,7 @@ if study.spectra.checkpoints_per_job == 1:
             paths.log("factors/{run}/step-{step}-{shard}"),
         benchmark:
             paths.benchmark("factors/{run}/step-{step}-{shard}")
+        threads: lambda w: cores(w.run)
         resources:
             mem_mb=gigabytes(4),
             runtime=hours(1),
@@ -71,6 +72,7 @@ else:
                 paths.benchmark(
                     f"factors/{_run}/steps-{_steps[0]}-{_steps[-1]}-{{shard}}"
                 )
+            threads: cores(_run)
             resources:
                 mem_mb=gigabytes(4),
                 runtime=hours(2),
@@ -101,6 +103,7 @@ rule gram:
         paths.log("gram/{run}/{shard}"),
     benchmark:
         paths.benchmark("gram/{run}/{shard}")
+    threads: lambda w: cores(w.run)
     resources:
         mem_mb=gigabytes(4),
         runtime=hours(2),
