@@ -20,7 +20,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S)
 
 
-STUDY, SCORING = blocks("yaml")
+STUDY, TRAINED, SCORING = blocks("yaml")
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 
@@ -51,6 +51,16 @@ def test_the_settings_of_scoring_are_valid():
     study = parse_study({**yaml.safe_load(STUDY), **yaml.safe_load(SCORING)})
     assert study.evaluation.engine == "vllm"
     assert study.suites["test"].samples == 4
+
+
+def test_the_trained_runs_are_valid():
+    study = parse_study({**yaml.safe_load(STUDY), **yaml.safe_load(TRAINED)})
+    assert list(study.runs) == ["grpo-seed0", "grpo-seed1", "grpo-seed2"]
+
+
+def test_every_study_that_ships_is_named():
+    for path in (REPO / "config/studies").glob("*.yaml"):
+        assert f"`{path.name}`" in README or path.stem.startswith("calibration")
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("make")])
