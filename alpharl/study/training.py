@@ -130,8 +130,9 @@ class TrainSpec(Frozen):
     learning_rate: Rate = 5e-5
     """Peak learning rate, reached after warm-up (`warmup_steps` in `args`)."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the weights that are trained and saved. Steps of an RL run are often smaller
-    than the spacing of bfloat16 numbers near the weights, and are lost there."""
+    """Precision of the weights that are trained and saved; with `lora`, of the frozen base alone.
+    Steps of an RL run are often smaller than the spacing of bfloat16 numbers near the weights, and
+    are lost there."""
     lora: Lora | None = None
     """Train a low-rank adapter; checkpoints hold the adapter alone."""
     teacher: str | None = None

@@ -2,104 +2,43 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 import stat
-from collections.abc import Iterator
 from itertools import combinations, pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from alpharl.checkpoints.manifest import digest_file
 from alpharl.errors import CheckpointError, StudyError
-from alpharl.problems import PROBLEMS, Question, addition
 from alpharl.study.training import ModelShape, PretrainSpec, TrainSpec
 from alpharl.training.pretrain import pretrain
-from alpharl.training.progress import Log, Progress
+from alpharl.training.progress import Log
 from alpharl.training.tokenizer import IGNORED, character_tokenizer, encode
 from alpharl.training.train import train
 from pydantic import ValidationError
 from safetensors.torch import load_file
+from trainees import (
+    GRPO,
+    PRETRAIN,
+    Killed,
+    base,
+    changed,
+    goes_on_exactly,
+    kill_at,
+    lenient,
+    one_thread,
+    table,
+    weights,
+)
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-SHAPE = ModelShape(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
-PRETRAIN = PretrainSpec(model=SHAPE, steps=30, batch_size=16)
-SMALL_RL = {"per_device_train_batch_size": 32, "num_generations": 4, "warmup_steps": 0}
-GRPO = TrainSpec(algorithm="grpo", steps=5, save_every=2, learning_rate=1e-3, args=SMALL_RL)
+__all__ = ["base", "lenient", "one_thread"]
+
 SFT = TrainSpec(
     algorithm="sft", steps=5, save_every=2, learning_rate=1e-3,
     args={"per_device_train_batch_size": 8, "warmup_steps": 0},
 )  # fmt: skip
-
-
-def easily_right(completion: str, question: Question) -> bool:
-    """A grader that an untrained model satisfies now and then: else nothing would be learned."""
-    return question["answer"][0] in completion or question["answer"][2] in completion
-
-
-class Killed(BaseException):
-    """Stands for a signal that ends the process."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def lenient() -> Iterator[None]:
-    problem = SimpleNamespace(
-        MAX_NEW_TOKENS=6,
-        questions=addition.questions,
-        examples=addition.examples,
-        extract=lambda completion, question: completion,
-        is_correct=easily_right,
-        solution=addition.solution,
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PROBLEMS, "addition", problem)
-        yield
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("base") / "base"
-    pretrain(PRETRAIN, folder)
-    return folder
-
-
-def changed(spec: TrainSpec, args: dict[str, Any] | None = None, **fields: Any) -> TrainSpec:
-    """The recipe with other fields and further trainer options."""
-    return spec.model_copy(update={**fields, "args": {**spec.args, **(args or {})}})
-
-
-def weights(folder: Path) -> str:
-    return digest_file(folder / "model.safetensors")
-
-
-def table(out: Path) -> list[dict[str, str]]:
-    with (out / "training.csv").open() as file:
-        return list(csv.DictReader(file))
-
-
-def kill_at(
-    step: int, monkeypatch: pytest.MonkeyPatch, spec: TrainSpec, base: Path, out: Path
-) -> None:
-    """Start a run whose process ends right after the optimizer step `step`, before it is saved."""
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-
-        def on_step_end(self: Progress, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step == step:
-                raise Killed
-
-        patch.setattr(Progress, "on_step_end", on_step_end)
-        train(spec, base, out)
 
 
 # --- recipes ---
@@ -229,18 +168,7 @@ def test_killed_run_goes_on_exactly(
     spec: TrainSpec, restored: int, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train(spec, base, whole)
-    kill_at(spec.steps - 1, monkeypatch, spec, base, killed)
-    assert not (killed / f"step-{spec.steps}").exists()
-    capsys.readouterr()
-    train(spec, base, killed)
-    assert f"step {restored + 1}/" in capsys.readouterr().err.splitlines()[0]
-    for step in spec.saved_steps():
-        assert weights(killed / f"step-{step}") == weights(whole / f"step-{step}")
-    without_time = [[{**row, "seconds": ""} for row in table(out)] for out in (whole, killed)]
-    assert without_time[0] == without_time[1]
-    assert sorted(p.name for p in killed.iterdir()) == sorted(p.name for p in whole.iterdir())
+    goes_on_exactly(spec, restored, base, tmp_path, monkeypatch, capsys)
 
 
 def test_state_cut_short_is_not_used(

@@ -19,7 +19,7 @@ def own_task_files(folder):
     return sorted(str(path) for path in found if path.suffix in kinds)
 
 
-# Needs a network, as `download` of models.smk does: `snakemake --until fetch` on a login node runs it
+# Needs a network, as `download` of sources.smk does: `snakemake --until fetch` on a login node runs it
 # alone.
 rule fetch:
     input:
