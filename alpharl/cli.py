@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import signal
 import sys
 import threading
@@ -32,9 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _ending_in_order(), allot(args.gpus, _log):
             require_visible(args.gpus)
             run_verb(args)
+            sys.stdout.flush()
     except AlpharlError as error:
         print(f"alpharl {args.verb}: error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Whoever read has seen enough, as `head` does. What is left must not be flushed at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -87,6 +92,7 @@ def _verb(add: Adder[argparse.ArgumentParser], name: str, help: str) -> argparse
 def _study_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     check = _verb(add, "check", "Validate a study file and print what it would make.")
     check.add_argument("study", type=Path)
+    check.add_argument("--cost", action="store_true", help="hours, disk and memory per stage")
     init = _verb(add, "init", "Write a study file for the checkpoints in a folder.")
     init.add_argument("folder", type=Path, help="of a trainer's output, or of several")
     init.add_argument("--base", help="model folder or Hub repository; default: what they tell")

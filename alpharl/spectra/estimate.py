@@ -43,7 +43,7 @@ class Estimate:
     full_svd: int
     """What all of U, S and V of the same matrices would take, per checkpoint."""
     gram: int
-    left_out: list[str]
+    left_out: tuple[str, ...]
     """Matrices of decoder layers that are not factored: routers, projections of unknown names."""
 
 
@@ -85,11 +85,11 @@ def estimate_run(
         full_svd=sum(_full_svd(matrix) for matrix in scoped),
         # (T, T) float64 per tensor, and the steps.
         gram=8 * len(checkpoints) ** 2 * len(last.tensors) + 8 * len(checkpoints),
-        left_out=[
+        left_out=tuple(
             name
             for name, info in last.tensors.items()
             if len(info.shape) >= 2 and layer_of(name) >= 0 and name not in names
-        ],
+        ),
     )
 
 

@@ -120,9 +120,16 @@ def _require_room(plan: Plan, sizes: Mapping[str, Estimate]) -> None:
 
 
 def _table(sizes: Mapping[str, Estimate]) -> str:
-    """One column per run."""
-    columns = {run: _column(e) for run, e in sizes.items()}
+    """One column per run; runs of the same figures share one."""
+    alike: dict[Estimate, list[str]] = {}
+    for run, estimate in sizes.items():
+        alike.setdefault(estimate, []).append(run)
+    columns = {_names(runs): _column(estimate) for estimate, runs in alike.items()}
     return "\n" + pd.DataFrame(columns).to_string()
+
+
+def _names(runs: list[str]) -> str:
+    return runs[0] if len(runs) == 1 else f"{runs[0]} and {len(runs) - 1} more"
 
 
 def _column(e: Estimate) -> dict[str, str]:
@@ -143,7 +150,7 @@ def _column(e: Estimate) -> dict[str, str]:
     }
 
 
-def _first(names: list[str]) -> str:
+def _first(names: tuple[str, ...]) -> str:
     return f" ({names[0]})" if names else ""
 
 

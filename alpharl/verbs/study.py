@@ -31,10 +31,15 @@ def init(args: Namespace) -> None:
 
 def check(args: Namespace) -> None:
     """Validate a study file and print what it would make."""
+    from alpharl.cost.table import cost_text
     from alpharl.study.check import describe
     from alpharl.study.config import load_study
+    from alpharl.study.plan import Plan
 
-    print(describe(load_study(args.study)))
+    study = load_study(args.study)
+    print(describe(study))
+    if args.cost:
+        print(f"\n{cost_text(Plan(study))}")
 
 
 def methods(args: Namespace) -> None:

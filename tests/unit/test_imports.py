@@ -18,8 +18,9 @@ CHAIN = ["study", "checkpoints", "spectra", "dynamics", "forecasting", "variants
 """DESIGN 3: each part may import itself and those before it."""
 BOTTOM = {"errors", "gpu", "problems"}
 """Anyone may import these; they import nothing of the package but each other."""
-ASIDE = {"training", "geometry"}
-"""These hang off `checkpoints`, and nothing but the command line imports them."""
+ASIDE = {"training": {"checkpoints"}, "geometry": {"checkpoints"},
+         "cost": {"checkpoints", "spectra"}}  # fmt: skip
+"""Parts beside the order, and what each hangs off; only the command line imports them."""
 TOP = {"cli", "verbs", "callback", "__init__"}
 """The command line and the trainer's callback, which bring all parts together."""
 EXCEPTIONS = {("study/check.py", "checkpoints"), ("study/check.py", "spectra")}
@@ -31,7 +32,7 @@ def allowed(part: str) -> set[str]:
     if part in BOTTOM:
         return set(BOTTOM)
     if part in ASIDE:
-        return {part, "study", "checkpoints", *BOTTOM}
+        return {part, "study", *ASIDE[part], *BOTTOM}
     return {*CHAIN[: CHAIN.index(part) + 1], *BOTTOM}
 
 

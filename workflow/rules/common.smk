@@ -47,22 +47,15 @@ def gram_files(run):
     return [paths.gram(run, shard) for shard in plan.shards]
 
 
-def cores(run):
-    """Threads of a job that computes with a run's models; fewer where the machine has fewer.
-
-    A model of a million weights, as those that are pretrained here, gains nothing from a second.
-    """
-    return 1 if study.bases[base_of(run)].pretrain else 4
-
-
-def hours(wanted):
-    """Minutes, growing with each attempt that a profile's `retries` allows."""
-    return lambda wildcards, attempt: int(60 * wanted * attempt)
-
-
-def gigabytes(wanted):
-    """Megabytes, growing with each attempt that a profile's `retries` allows."""
-    return lambda wildcards, attempt: int(1024 * wanted * attempt)
+def asks(need):
+    """What a rule asks the scheduler for, by what `need` says of a job's wildcards: memory and time
+    grow with each attempt that a profile's `retries` allows."""
+    return {
+        "mem_mb": lambda wildcards, attempt: attempt * need(wildcards).mem_mb,
+        "runtime": lambda wildcards, attempt: attempt * need(wildcards).minutes,
+        "disk_mb": lambda wildcards: need(wildcards).disk_mb,
+        "gpu": lambda wildcards: need(wildcards).gpus,
+    }
 
 
 def engine_options():

@@ -20,8 +20,7 @@ rule geometry:
     benchmark:
         paths.benchmark("geometry/{run}")
     resources:
-        mem_mb=gigabytes(2),
-        runtime=hours(2),
+        **asks(lambda w: needs.geometry(w.run)),
     params:
         base=base_model,
         checkpoints=lambda w: paths.checkpoint_options(w.run),

@@ -16,9 +16,7 @@ rule pretrain:
         base=one_of(PRETRAINED),
     threads: 1
     resources:
-        mem_mb=gigabytes(4),
-        runtime=hours(1),
-        gpu=study.gpus,
+        **asks(lambda w: needs.pretrain()),
     params:
         spec=lambda w: study.bases[w.base].pretrain.model_dump_json(),
         model=lambda w: paths.base_model(w.base),
@@ -42,8 +40,7 @@ rule base_manifest:
     wildcard_constraints:
         base=one_of(name for name, base in study.bases.items() if base.path or base.hub),
     resources:
-        mem_mb=gigabytes(1),
-        runtime=hours(1),
+        **asks(lambda w: needs.index_base(w.base)),
     params:
         model=lambda w: paths.base_model(w.base),
         version=manifest.VERSION,
@@ -76,11 +73,9 @@ for _run in TRAINED:
         benchmark:
             paths.benchmark(f"train/{_run}")
         priority: 10
-        threads: _processes * cores(_run)
+        threads: _processes * needs.threads(_run)
         resources:
-            mem_mb=gigabytes(4 * _processes),
-            runtime=hours(2),
-            gpu=_processes if study.gpus else 0,
+            **asks(lambda w, run=_run: needs.train(run)),
         params:
             spec=literal(study.runs[_run].train.model_dump_json()),
             model=paths.base_model(base_of(_run)),
@@ -118,8 +113,7 @@ rule checkpoint_manifest:
     wildcard_constraints:
         run=one_of(name for name in study.runs if name not in TRAINED),
     resources:
-        mem_mb=gigabytes(1),
-        runtime=hours(1),
+        **asks(lambda w: needs.index(w.run)),
     params:
         base=base_model,
         model=lambda w: paths.checkpoint(w.run, int(w.step)),

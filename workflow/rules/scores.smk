@@ -116,11 +116,9 @@ for _batch in plan.batches():
             paths.log(f"score/{_run}/{_suite}-{_group}"),
         benchmark:
             paths.benchmark(f"score/{_run}/{_suite}-{_group}")
-        threads: cores(_run)
+        threads: needs.threads(_run)
         resources:
-            mem_mb=gigabytes(6),
-            runtime=hours(4),
-            gpu=study.gpus,
+            **asks(lambda w, batch=_batch: needs.score(batch)),
         params:
             base=paths.base_model(base_of(_run)),
             run=_run,
@@ -165,11 +163,9 @@ rule tokens:
         paths.log("tokens/{run}"),
     benchmark:
         paths.benchmark("tokens/{run}")
-    threads: lambda w: cores(w.run)
+    threads: lambda w: needs.threads(w.run)
     resources:
-        mem_mb=gigabytes(6),
-        runtime=hours(2),
-        gpu=study.gpus,
+        **asks(lambda w: needs.tokens(w.run)),
     params:
         base=base_model,
         writers=lambda w: [

