@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -16,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from tests.markdown import machine, markdown
 
 BEYOND = 1.645
 """Paired standard errors that count for one comparison that was chosen before (one-sided 5 %)."""
@@ -122,19 +122,6 @@ def verdicts(frame: pd.DataFrame, method: str) -> pd.DataFrame:
     return pd.DataFrame(rows).round(3)
 
 
-def markdown(frame: pd.DataFrame) -> str:
-    """A table in Markdown."""
-    lines = [list(map(str, frame.columns)), ["---"] * len(frame.columns)]
-    lines += [[_shown(value) for value in row] for row in frame.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return "-" if np.isnan(value) else f"{value:.2f}"
-    return str(value)
-
-
 def by_window(frame: pd.DataFrame) -> pd.DataFrame:
     """Gain recovery of each run's methods, a column for each window, and median seconds."""
     keys = ["run", "method"]
@@ -170,8 +157,7 @@ def main() -> None:
     parser.add_argument("--demo", nargs="*", default=[], help="runs to show window by window")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    parts = [INTRODUCTION, f"Measured {date.today()}, {machine}.\n"]
+    parts = [INTRODUCTION, f"Measured {date.today()}, {machine()}.\n"]
     frames = {folder.name: read(folder) for folder in args.folders}
     for name, frame in frames.items():
         parts += section(name, frame[frame["window"].isin(WINDOWS)])
