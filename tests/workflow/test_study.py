@@ -7,6 +7,10 @@ import json
 import pandas as pd
 import pytest
 import yaml
+from alpharl.cost import Need
+from alpharl.cost.table import stages
+from alpharl.study.config import parse_study
+from alpharl.study.plan import Plan
 
 from tests.workflow.conftest import Workflow
 
@@ -198,3 +202,19 @@ def test_only_data_tasks_are_fetched_once_each(tmp_path, mini):
     assert workflow.planned(config, "--until", "fetch") == {"fetch": 2}
     planned = workflow.planned(config)
     assert (planned["fetch"], planned["suite"]) == (2, 3)
+
+
+def test_jobs_stay_within_what_they_ask_for(finished, mini, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    asked: dict[str, list[Need]] = {}
+    for stage, need in stages(Plan(parse_study(mini(), "mini"))):
+        asked.setdefault(stage, []).append(need)
+    assert {"pretrain", "train", "factors", "gram", "score", "forecast"} <= asked.keys()
+    for stage, needs in asked.items():
+        files = list(finished.folder.glob(f"results/mini/benchmarks/{stage}/**/*.tsv"))
+        assert files, stage
+        used = pd.concat([pd.read_csv(file, sep="\t") for file in files])
+        # A job of less than a second is over before its memory is looked at.
+        memory = pd.to_numeric(used["max_rss"], errors="coerce").max()
+        assert not memory > min(need.mem_mb for need in needs), stage
+        assert used["s"].max() < 60 * min(need.minutes for need in needs), stage
