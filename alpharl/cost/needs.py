@@ -12,7 +12,7 @@ from alpharl.cost.rates import CPU, FLOAT32, GIB, PROCESS, READ, START, rate
 from alpharl.cost.scoring import scoring
 from alpharl.cost.sizes import Size, size_of
 from alpharl.cost.training import training
-from alpharl.study.plan import Batch, ForecastVariant, Plan
+from alpharl.study.plan import ForecastVariant, Plan
 
 _PRODUCTS, _FLAT = 200, 640
 """Products of an update with a vector until its leading triplets are found, each with a transposed
@@ -116,7 +116,7 @@ class Needs:
         fit = Need(PROCESS + GIB + 3 * held, START + 2 * held / READ, size.factors)
         if "suite" not in forecast.reads:
             return fit
-        tried = self._scoring(run, self._study.validation_suite, _TRIALS)
+        tried = self.score(run, self._study.validation_suite, _TRIALS)
         return Need(
             fit.memory + tried.memory, fit.seconds + tried.seconds, fit.disk,
             tried.scratch, tried.threads, tried.gpus,
@@ -129,21 +129,18 @@ class Needs:
         seconds = reads * size.checkpoint / READ + 10 * reads * size.parameters / CPU
         return Need(PROCESS + GIB + 4 * size.factor_memory, START + seconds, 1e6)
 
-    def score(self, batch: Batch) -> Need:
-        """All models of a batch on its suite."""
-        return self._scoring(batch.run, batch.suite, len(batch.variants))
-
-    def tokens(self, run: str) -> Need:
-        """Saved answers are read by each model, and continued by the base."""
-        models = 2 * (1 + len(self._plan.token_variants(run)))
-        return self._scoring(run, str(self._study.tokens.suite), models)
-
-    def _scoring(self, run: str, suite: str, models: int) -> Need:
+    def score(self, run: str, suite: str, models: int) -> Need:
+        """So many models on a suite."""
         study = self._study
         return scoring(
             self.size(run), study.suites[suite], study.evaluation, models, self.threads(run),
             study.gpus,
         )  # fmt: skip
+
+    def tokens(self, run: str) -> Need:
+        """Saved answers are read by each model, and continued by the base."""
+        models = 2 * (1 + len(self._plan.token_variants(run)))
+        return self.score(run, str(self._study.tokens.suite), models)
 
     def _spectral(self, run: str, memory: float, read: float, flops: float, disk: float) -> Need:
         gpus, threads = min(self._study.gpus, 1), self.threads(run)

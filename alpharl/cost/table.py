@@ -36,7 +36,8 @@ def stages(plan: Plan) -> Iterator[tuple[str, Need]]:
             yield "truth", needs.truth(run)
         if study.tokens.suite:
             yield "tokens", needs.tokens(run)
-    yield from (("score", needs.score(batch)) for batch in plan.batches())
+    for batch in plan.batches():
+        yield "score", needs.score(batch.run, batch.suite, len(batch.variants))
 
 
 def costs(plan: Plan) -> pd.DataFrame:

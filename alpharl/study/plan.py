@@ -1,8 +1,9 @@
-"""What a study makes: windows, variants and batches of scores. Torch-free, touches no file."""
+"""What a study makes: variants, forecasts and batches of scores. Torch-free, touches no file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from alpharl.errors import StudyError
@@ -12,6 +13,7 @@ from alpharl.study.depth import Depth, deepest
 from alpharl.study.methods import MethodOptions, Need
 from alpharl.study.paths import Paths
 from alpharl.study.recipes import RankVariant, ablation_depth, distinct, rank_variants
+from alpharl.study.windows import checkpoint_at, window_end, window_label
 
 SPARSITY_CHECKPOINTS = 10
 """Checkpoints of a run, at most, whose sparsity is measured."""
@@ -64,55 +66,6 @@ class Batch:
     variants: tuple[str, ...]
 
 
-def window_label(window: float) -> str:
-    """The window as it stands in file names: a fraction `0.4`, or a step `48`."""
-    return f"{window:g}"
-
-
-def window_end(steps: list[int], window: float) -> int:
-    """Last saved step that a window holds.
-
-    Args:
-        steps: the run's saved steps, increasing.
-        window: a fraction of the last step when below 1, else a last step.
-
-    Raises:
-        StudyError: fewer than two checkpoints lie in the window.
-    """
-    limit, inside = _within(steps, window)
-    if len(inside) < 2:
-        raise StudyError(
-            f"window {window_label(window)} ends at step {limit:g} and holds {len(inside)} of the "
-            f"checkpoints {steps[0]}..{steps[-1]}; expected at least 2, widen the window"
-        )
-    return inside[-1]
-
-
-def checkpoint_at(steps: list[int], where: float) -> int:
-    """Last saved step at or before a point of the run.
-
-    Args:
-        steps: the run's saved steps, increasing.
-        where: a fraction of the last step when a float up to 1.0, else a step.
-
-    Raises:
-        StudyError: nothing is saved by then.
-    """
-    limit, inside = _within(steps, where)
-    if not inside:
-        raise StudyError(
-            f"no checkpoint is saved by step {limit:g}, the first is {steps[0]}; give a later "
-            "step, or a fraction of the run up to 1.0"
-        )
-    return inside[-1]
-
-
-def _within(steps: list[int], point: float) -> tuple[float, list[int]]:
-    """The step that a fraction or a step stands for, and the saved steps up to it."""
-    limit = point * steps[-1] if isinstance(point, float) and point <= 1 else point
-    return limit, [step for step in steps if step <= limit + 1e-9]
-
-
 def _amplitudes(wanted: list[float]) -> list[tuple[str, float]]:
     """The ends of names, and the amplitudes: first 1, as predicted, whose name has no end."""
     others = [value for value in distinct(wanted) if value != 1]
@@ -121,23 +74,43 @@ def _amplitudes(wanted: list[float]) -> list[tuple[str, float]]:
 
 @dataclass(frozen=True)
 class Plan:
-    """All job targets of a study."""
+    """All job targets of a study. Of each run they are found once: thousands of jobs ask for them.
+
+    Raises:
+        StudyError: a run cannot have what the study asks for; see `rank_variants` and `forecasts`.
+    """
 
     study: Study
 
     def __post_init__(self) -> None:
-        for run in self.study.runs:
-            self.rank_variants(run)
-            self.forecasts(run)
+        _ = self._rank_variants, self._forecasts
 
-    @property
+    @cached_property
     def paths(self) -> Paths:
         """File names of the study."""
         return Paths(self.study)
 
+    @cached_property
+    def _steps(self) -> dict[str, list[int]]:
+        return {name: run.saved_steps() for name, run in self.study.runs.items()}
+
+    @cached_property
+    def _rank_variants(self) -> dict[str, dict[str, RankVariant]]:
+        """By run and name. Most runs of a study have the same, which are then made once."""
+        found: dict[tuple[int, ...], dict[str, RankVariant]] = {}
+        for run, saved in self._steps.items():
+            if tuple(saved) not in found:
+                made = rank_variants(self.study.ablation, self.depth, self._ablated(run))
+                found[tuple(saved)] = {variant.name: variant for variant in made}
+        return {run: found[tuple(saved)] for run, saved in self._steps.items()}
+
+    @cached_property
+    def _forecasts(self) -> dict[str, list[ForecastVariant]]:
+        return {run: self._forecasts_of(run) for run in self.study.runs}
+
     def steps(self, run: str) -> list[int]:
         """Saved steps of a run, without the base."""
-        return self.study.runs[run].saved_steps()
+        return self._steps[run]
 
     def sparsity_steps(self, run: str) -> list[int]:
         """Checkpoints whose sparsity is measured: up to ten, evenly spaced, the last among them.
@@ -148,11 +121,14 @@ class Plan:
         count = min(len(steps), SPARSITY_CHECKPOINTS)
         return [steps[-(-len(steps) * i // count) - 1] for i in range(1, count + 1)]
 
-    @property
+    @cached_property
     def trajectories(self) -> list[str]:
         """Runs with enough checkpoints to speak of a path. Of the others only the ends are studied:
         no dynamics, no forecasts."""
-        return [run for run in self.study.runs if len(self.steps(run)) >= SHORTEST]
+        return [run for run in self.study.runs if self._is_path(run)]
+
+    def _is_path(self, run: str) -> bool:
+        return len(self.steps(run)) >= SHORTEST
 
     def teacher(self, run: str) -> tuple[str, str] | None:
         """Manifest and folder of a run's teacher; a folder outside the study stands for both."""
@@ -178,7 +154,7 @@ class Plan:
         suites = self.study.suites
         return [suite for suite in suites if task and data_file(task) in fetched([suites[suite]])]
 
-    @property
+    @cached_property
     def depth(self) -> Depth:
         """How deep factors are stored: what `spectra` asks for, or what is read if that is more."""
         study = self.study
@@ -203,13 +179,15 @@ class Plan:
         Raises:
             StudyError: nothing is saved by one of them.
         """
-        ablation, saved = self.study.ablation, self.steps(run)
-        places = ablation.at if run in self.trajectories else [1.0]
+        return list(self._rank_variants[run].values())
+
+    def _ablated(self, run: str) -> list[int]:
+        """The checkpoints that rank-k models are made of."""
+        places = self.study.ablation.at if self._is_path(run) else [1.0]
         try:
-            steps = sorted({checkpoint_at(saved, where) for where in places})
+            return sorted({checkpoint_at(self.steps(run), where) for where in places})
         except StudyError as error:
             raise StudyError(f"ablation.at: run '{run}': {error}") from None
-        return rank_variants(ablation, self.depth, steps)
 
     def forecasts(self, run: str) -> list[ForecastVariant]:
         """Every method from every window, at every amplitude; none for a run that is no path.
@@ -217,9 +195,12 @@ class Plan:
         Raises:
             StudyError: a window is too short, or reaches the step that it should forecast.
         """
+        return self._forecasts[run]
+
+    def _forecasts_of(self, run: str) -> list[ForecastVariant]:
         steps, settings = self.steps(run), self.study.forecast
-        found = []
-        path = settings.methods and run in self.trajectories
+        found: list[ForecastVariant] = []
+        path = settings.methods and self._is_path(run)
         for window in settings.windows if path else []:
             try:
                 through = window_end(steps, window)
@@ -286,6 +267,6 @@ class Plan:
             step = int(variant.removeprefix("step-"))
             base = self.paths.base_model(self.study.runs[run].base)
             return self.paths.checkpoint(run, step) if step else base
-        if any(variant == rank.name for rank in self.rank_variants(run)):
+        if variant in self._rank_variants[run]:
             return self.paths.variant(run, variant)
         return self.paths.forecast(run, variant)

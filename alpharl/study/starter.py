@@ -11,7 +11,8 @@ import yaml
 
 from alpharl.errors import StudyError
 from alpharl.study.config import parse_study
-from alpharl.study.plan import Plan, window_end
+from alpharl.study.plan import Plan
+from alpharl.study.windows import window_end
 
 _WINDOWS = (0.2, 0.4, 0.6, 0.8)
 

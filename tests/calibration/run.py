@@ -28,7 +28,8 @@ from alpharl.spectra.gram import Gram, read_gram
 from alpharl.study.config import Study, load_study
 from alpharl.study.depth import Depth
 from alpharl.study.methods import METHODS, Auto, Expo, MethodOptions
-from alpharl.study.plan import Plan, window_end
+from alpharl.study.plan import Plan
+from alpharl.study.windows import window_end
 from alpharl.variants.store import read_variant, write_variant
 from alpharl.verbs.scores import go_offline
 

@@ -15,8 +15,9 @@ from alpharl.spectra.factors import factor_update
 from alpharl.spectra.lowrank import Factors
 from alpharl.study.config import parse_study
 from alpharl.study.depth import Depth, deepest
-from alpharl.study.plan import Plan, checkpoint_at
+from alpharl.study.plan import Plan
 from alpharl.study.recipes import Recipe
+from alpharl.study.windows import checkpoint_at
 from alpharl.variants.ranks import rank_parts
 from alpharl.variants.store import read_variant
 from safetensors.torch import load_file

@@ -65,7 +65,7 @@ def test_memory_follows_the_model(folder):
     factors = needs.factors("rl", 1).memory
     assert matrix + GB < factors < matrix + 2 * GB
     assert needs.gram("rl").memory < 4 * GB, "checkpoints stream, they are not held"
-    score = needs.score(plan(study(folder)).batches()[0])
+    score = needs.score("rl", "test", 31)
     assert score.memory > 2 * 2 * PARAMETERS, "base and scored model"
 
 

@@ -11,8 +11,9 @@ from alpharl.cli import main
 from alpharl.errors import StudyError
 from alpharl.study.config import load_study, parse_study
 from alpharl.study.depth import Depth
-from alpharl.study.plan import Plan, window_end
+from alpharl.study.plan import Plan
 from alpharl.study.schema import schema_text
+from alpharl.study.windows import window_end
 
 REPO = Path(__file__).resolve().parents[2]
 STUDY = {

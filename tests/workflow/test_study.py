@@ -14,7 +14,7 @@ from alpharl.study.plan import Plan
 
 from tests.workflow.conftest import Workflow
 
-VARIANTS = {"score_rl_test_variants": 1, "score_sft_test_variants": 1}
+VARIANTS = {"score_variants": 2}
 END = {"report": 1, "all": 1}
 
 
@@ -65,9 +65,8 @@ def test_a_new_rank_plans_only_its_variant_its_score_and_the_report(finished, mi
 def test_an_ablation_that_reads_deeper_factors_again(finished, mini):
     config = mini(ablation={"percent_components": [20]})
     planned = finished.planned(config)
-    # Two shards of the checkpoints 2 and 4 together, and of 6.
-    jobs = ("factors_rl_2_to_4", "factors_rl_6_to_6", "factors_sft_2_to_4", "factors_sft_6_to_6")
-    assert {job: planned[job] for job in jobs} == dict.fromkeys(jobs, 2)
+    # Two shards of the checkpoints 2 and 4 together, and of 6, of two runs.
+    assert planned["factors"] == planned["factors_2"] == 2 * 2
     assert not any(name.startswith("train") for name in planned)
 
 
@@ -92,9 +91,9 @@ def test_a_changed_learning_rate_touches_one_run(finished, mini):
     config = mini()
     config["runs"]["sft"]["train"]["learning_rate"] = 2.0e-3
     planned = finished.planned(config)
-    assert planned["train_sft"] == 1
-    assert planned["factors_sft_2_to_4"] == planned["factors_sft_6_to_6"] == 2
-    assert not any("rl" in name for name in planned if name.startswith(("train", "score")))
+    assert planned["train"] == planned["dynamics"] == planned["score_variants"] == 1
+    assert planned["factors"] == planned["factors_2"] == planned["gram"] == 2, "two shards"
+    assert planned["score_checkpoints"] == 2, "on two suites"
 
 
 def test_a_changed_test_suite_fits_nothing_again(finished, mini):
@@ -103,11 +102,7 @@ def test_a_changed_test_suite_fits_nothing_again(finished, mini):
     planned = finished.planned(config)
     made = ("forecast", "rank", "dynamics", "gram", "factors")
     assert not [name for name in planned if name.startswith(made)]
-    assert {name for name in planned if name.startswith("score")} == {
-        f"score_{run}_test_{group}"
-        for run in ("rl", "sft")
-        for group in ("checkpoints", "variants")
-    }
+    assert planned["score_checkpoints"] == planned["score_variants"] == 2, "of two runs"
 
 
 def test_the_reason_for_a_rerun_is_named(finished, mini):
@@ -117,7 +112,7 @@ def test_the_reason_for_a_rerun_is_named(finished, mini):
 
 def test_other_answers_are_read_token_by_token_again(finished, mini):
     planned = finished.planned(mini(evaluation={"dtype": "bfloat16"}))
-    assert planned["tokens"] == 2 and planned["score_rl_test_variants"] == 1
+    assert planned["tokens"] == planned["score_variants"] == 2
 
 
 def test_a_new_rank_scores_one_variant_and_keeps_the_others(finished, mini):

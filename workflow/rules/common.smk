@@ -1,16 +1,42 @@
 # Helpers that several topics share: wildcards, inputs that depend on a run's plan, resources.
+#
+# Every job of a cluster reads these files again, so what they cost must not grow with the plan: lists
+# that name all runs stand in functions, which are called for the jobs that need them.
 import json
 
+# Of all names a constraint is short: a list of hundreds would be searched for each file.
+ANY = "[^/]+"
 
-def one_of(names):
-    """Wildcard constraint for a fixed set of names; matches nothing if there is none."""
+
+def one_of(names, among=None):
+    """Wildcard constraint for a set of names, `among` these; matches nothing if there is none."""
+    names = dict.fromkeys(names)
+    if among is not None and len(names) == len(among):
+        return ANY
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
+def alike(pairs):
+    """Runs by kind, from pairs of a kind and a run.
+
+    A rule has as many outputs for one run as for another. Where their number differs between runs,
+    as that of checkpoints does, there is a rule for each kind of run instead of one for all.
+    """
+    found = {}
+    for kind, run in pairs:
+        found.setdefault(kind, []).append(run)
+    return found.items()
+
+
+def numbered(name, index):
+    """Name of the rules of several kinds: `train`, `train_2`, `train_3`."""
+    return f"{name}_{index}" if index > 1 else name
+
+
 wildcard_constraints:
-    run=one_of(study.runs),
-    base=one_of(study.bases),
-    suite=one_of(study.suites),
+    run=ANY,
+    base=ANY,
+    suite=ANY,
     step=r"\d+",
     shard=r"\d+",
 

@@ -50,46 +50,66 @@ rule base_manifest:
         "alpharl manifest --checkpoint {params.model:q} --step 0 --out {output.manifest:q} 2> {log:q}"
 
 
-# One rule per trained run, since the number of its checkpoints is its own.
-for _run in TRAINED:
-    _teacher, _data = plan.teacher(_run), plan.training_data(_run)
-    _processes = study.runs[_run].train.processes
+def teacher_file(wildcards):
+    teacher = plan.teacher(wildcards.run)
+    return teacher[0] if teacher else []
+
+
+def teacher_option(wildcards):
+    teacher = plan.teacher(wildcards.run)
+    return [f"--teacher={teacher[1]}"] if teacher else []
+
+
+def training_data(wildcards):
+    return plan.training_data(wildcards.run) or []
+
+
+def excluded_suites(wildcards):
+    """Their questions are not trained on."""
+    return [paths.suite(suite) for suite in plan.scored_training_suites(wildcards.run)]
+
+
+def training_kind(run):
+    return tuple(plan.steps(run)), study.runs[run].train.processes
+
+
+for _index, ((_steps, _processes), _runs) in enumerate(
+    alike((training_kind(run), run) for run in TRAINED), 1
+):
 
     rule:
         name:
-            f"train_{_run}"
+            numbered("train", _index)
         input:
-            base=paths.base_manifest(base_of(_run)),
-            teacher=_teacher[0] if _teacher else [],
-            data=_data or [],
-            # Their questions are not trained on.
-            suites=[paths.suite(s) for s in plan.scored_training_suites(_run)],
+            base=base_manifest,
+            teacher=teacher_file,
+            data=training_data,
+            suites=excluded_suites,
         output:
-            manifests=[
-                paths.checkpoint_manifest(_run, step) for step in plan.steps(_run)
-            ],
+            manifests=[paths.checkpoint_manifest("{run}", step) for step in _steps],
         log:
-            paths.log(f"train/{_run}"),
+            paths.log("train/{run}"),
         benchmark:
-            paths.benchmark(f"train/{_run}")
+            paths.benchmark("train/{run}")
+        wildcard_constraints:
+            run=one_of(_runs, among=study.runs),
         priority: 10
-        threads: _processes * needs.threads(_run)
+        threads: lambda w: study.runs[w.run].train.processes * needs.threads(w.run)
         resources:
-            **asks(lambda w, run=_run: needs.train(run)),
+            **asks(lambda w: needs.train(w.run)),
         params:
-            spec=literal(study.runs[_run].train.model_dump_json()),
-            model=paths.base_model(base_of(_run)),
-            out=paths.checkpoints_folder(_run),
-            pattern=literal(paths.checkpoint_manifest(_run, "{step}")),
-            teacher=[f"--teacher={_teacher[1]}"] if _teacher else [],
-            data=[f"--data={_data}"] if _data else [],
-            without=[
-                f"--without={paths.suite(s)}"
-                for s in plan.scored_training_suites(_run)
+            spec=lambda w: study.runs[w.run].train.model_dump_json(),
+            model=base_model,
+            out=paths.checkpoints_folder("{run}"),
+            pattern=lambda w: paths.checkpoint_manifest(w.run, "{step}"),
+            teacher=teacher_option,
+            data=lambda w: [
+                f"--data={file}" for file in [plan.training_data(w.run)] if file
             ],
+            without=lambda w: [f"--without={suite}" for suite in excluded_suites(w)],
             version=TRAIN_VERSION,
         message:
-            f"Training run {_run}"
+            "Training run {wildcards.run}"
         shell:
             "alpharl train --spec {params.spec:q} --base {params.model:q} --out {params.out:q}"
             " --manifests {params.pattern:q} {params.teacher:q} {params.data:q} {params.without:q}"
@@ -111,7 +131,7 @@ rule checkpoint_manifest:
     benchmark:
         paths.benchmark("manifest/{run}/step-{step}")
     wildcard_constraints:
-        run=one_of(name for name in study.runs if name not in TRAINED),
+        run=one_of(set(study.runs) - set(TRAINED), among=study.runs),
     resources:
         **asks(lambda w: needs.index(w.run)),
     params:

@@ -1,32 +1,33 @@
 # The report reads everything that the study made.
 
 
+def of_runs(file, runs=study.runs):
+    """Input function: a file, or files, of each of some runs."""
+    return lambda wildcards: [path for run in runs for path in file(run)]
+
+
+def token_tables(run):
+    tables = ("reading", "prefix") if study.tokens.suite else ()
+    return [f"{paths.tokens(run)}/{table}.csv" for table in tables]
+
+
 rule report:
     input:
-        scores=[
-            paths.score(b.run, b.suite, v) for b in plan.batches() for v in b.variants
+        scores=lambda _: [
+            paths.score(b.run, b.suite, v) for b in BATCHES for v in b.variants
         ],
-        accuracy=[
-            paths.accuracy(run, suite) for run in study.runs for suite in study.suites
-        ],
-        dynamics=[paths.dynamics(run) for run in plan.trajectories],
-        pcas=[paths.pca(run) for run in plan.trajectories],
-        floors=[paths.floor(run) for run in study.runs],
-        sparsities=[paths.sparsity(run) for run in study.runs],
-        forecasts=[
+        accuracy=of_runs(lambda run: [paths.accuracy(run, s) for s in study.suites]),
+        dynamics=of_runs(lambda run: [paths.dynamics(run)], plan.trajectories),
+        pcas=of_runs(lambda run: [paths.pca(run)], plan.trajectories),
+        floors=of_runs(lambda run: [paths.floor(run)]),
+        sparsities=of_runs(lambda run: [paths.sparsity(run)]),
+        forecasts=lambda _: [
             f"{paths.forecast(run, name)}/variant.json" for run, name in FORECASTS
         ],
-        tokens=[
-            f"{paths.tokens(run)}/{table}.csv"
-            for run in study.runs
-            for table in ("reading", "prefix")
-            if study.tokens.suite
-        ],
-        truths=[paths.truth(run) for run in study.runs if plan.known(run)],
-        checkpoints=[paths.checkpoints(run) for run in study.runs],
-        factors=[
-            path for run in study.runs for path in factor_files(run, plan.steps(run))
-        ],
+        tokens=of_runs(token_tables),
+        truths=of_runs(lambda run: [paths.truth(run)] if plan.known(run) else []),
+        checkpoints=of_runs(lambda run: [paths.checkpoints(run)]),
+        factors=of_runs(lambda run: factor_files(run, plan.steps(run))),
     output:
         html=paths.report,
         study=paths.resolved,

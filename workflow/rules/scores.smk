@@ -90,51 +90,76 @@ rule disjoint:
         "alpharl disjoint --suites {input.suites:q} --out {output.checked:q} 2> {log:q}"
 
 
-# One rule per batch, since the number of its variants is its own. Results that are there are kept
-# (`update`): the verb scores only what has none for exactly this model, suite and setting.
-for _batch in plan.batches():
-    _run, _suite, _group = _batch.run, _batch.suite, _batch.group
-    _made = [plan.folder(_run, v) for v in _batch.variants]
+BATCHES = plan.batches()
 
-    rule:
-        name:
-            f"score_{_run}_{_suite}_{_group}"
-        input:
-            suite=paths.suite(_suite),
-            # Only test scores wait for the check: nothing that is fitted reads a test suite.
-            checked=paths.disjoint if study.suites[_suite].role == "test" else [],
-            manifests=[
-                paths.base_manifest(base_of(_run)),
-                *(paths.checkpoint_manifest(_run, step) for step in plan.steps(_run)),
-            ],
-            variants=(
-                [f"{m}/variant.json" for m in _made] if _group == "variants" else []
-            ),
-        output:
-            scores=[update(paths.score(_run, _suite, v)) for v in _batch.variants],
-        log:
-            paths.log(f"score/{_run}/{_suite}-{_group}"),
-        benchmark:
-            paths.benchmark(f"score/{_run}/{_suite}-{_group}")
-        threads: needs.threads(_run)
-        resources:
-            **asks(lambda w, batch=_batch: needs.score(batch)),
-        params:
-            base=paths.base_model(base_of(_run)),
-            run=_run,
-            variants=[f"--variant={v}={m}" for v, m in zip(_batch.variants, _made)],
-            folder=paths.scores(_run, _suite),
-            engine=literal(engine_options()),
-            # A forecast may well be a model that never stops; a checkpoint that does not stop
-            # within the budget is a suite that measures the budget.
-            allow="--allow-truncation" if _group == "variants" else "",
-            version=SCORE_VERSION,
-        message:
-            f"Scoring the {_group} of {_run} on {_suite}"
-        shell:
-            "alpharl evaluate --suite {input.suite:q} --base {params.base:q} --run {params.run:q}"
-            " {params.variants:q} --manifests {input.manifests:q} {params.engine:q} {params.allow}"
-            " --out {params.folder:q} --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
+
+def checked(wildcards):
+    """Only test scores wait for the check: nothing that is fitted reads a test suite."""
+    return paths.disjoint if study.suites[wildcards.suite].role == "test" else []
+
+
+def scored_manifests(wildcards):
+    return [base_manifest(wildcards), *manifests(wildcards)]
+
+
+def variant_files(variants):
+    """What says that variants are made; of checkpoints, the manifests do."""
+    return lambda w: [f"{plan.folder(w.run, v)}/variant.json" for v in variants]
+
+
+def scoring_need(count):
+    return lambda w: needs.score(w.run, w.suite, count)
+
+
+def variant_options(variants):
+    return lambda w: [f"--variant={v}={plan.folder(w.run, v)}" for v in variants]
+
+
+# Results that are there are kept (`update`): the verb scores only what has none for exactly this
+# model, suite and setting.
+for _group in ("checkpoints", "variants"):
+    for _index, (_variants, _runs) in enumerate(
+        alike((b.variants, b.run) for b in BATCHES if b.group == _group), 1
+    ):
+
+        rule:
+            name:
+                numbered(f"score_{_group}", _index)
+            input:
+                suite=paths.suite("{suite}"),
+                checked=checked,
+                manifests=scored_manifests,
+                variants=variant_files(_variants) if _group == "variants" else [],
+            output:
+                scores=[update(paths.score("{run}", "{suite}", v)) for v in _variants],
+            log:
+                paths.log(f"score/{{run}}/{{suite}}-{_group}"),
+            benchmark:
+                paths.benchmark(f"score/{{run}}/{{suite}}-{_group}")
+            wildcard_constraints:
+                run=one_of(_runs, among=study.runs),
+                suite=one_of(
+                    (b.suite for b in BATCHES if b.group == _group), among=study.suites
+                ),
+            threads: lambda w: needs.threads(w.run)
+            resources:
+                **asks(scoring_need(len(_variants))),
+            params:
+                base=base_model,
+                run="{run}",
+                variants=variant_options(_variants),
+                folder=paths.scores("{run}", "{suite}"),
+                engine=literal(engine_options()),
+                # A forecast may well be a model that never stops; a checkpoint that does not stop
+                # within the budget is a suite that measures the budget.
+                allow="--allow-truncation" if _group == "variants" else "",
+                version=SCORE_VERSION,
+            message:
+                f"Scoring the {_group} of {{wildcards.run}} on {{wildcards.suite}}"
+            shell:
+                "alpharl evaluate --suite {input.suite:q} --base {params.base:q} --run {params.run:q}"
+                " {params.variants:q} --manifests {input.manifests:q} {params.engine:q} {params.allow}"
+                " --out {params.folder:q} --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
 
 
 rule tokens:

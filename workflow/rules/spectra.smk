@@ -9,6 +9,11 @@ def spectra_options(spectrum=False):
     return [*stage, *(["--spectrum"] if spectrum else [])]
 
 
+def checkpoint_folders(steps):
+    """What a job finds the models of these steps in."""
+    return lambda w: [paths.checkpoint(w.run, step) for step in steps]
+
+
 FACTORS = (
     "alpharl factors --base {params.base:q} --checkpoint {params.models:q} --rank {params.rank}"
     " --percent-components {params.percent_components}"
@@ -50,32 +55,32 @@ if study.spectra.checkpoints_per_job == 1:
 
 else:
 
-    # One rule per job of several checkpoints, since their number is its own. The same for jobs of one
-    # would be thousands of rules, and a dry run of minutes.
-    for _run, _steps in [
-        (run, steps) for run in study.runs for steps in plan.factor_jobs(run)
-    ]:
+    for _index, (_steps, _runs) in enumerate(
+        alike((tuple(s), run) for run in study.runs for s in plan.factor_jobs(run)), 1
+    ):
 
         rule:
             name:
-                f"factors_{_run}_{_steps[0]}_to_{_steps[-1]}"
+                numbered("factors", _index)
             input:
-                base=paths.base_manifest(base_of(_run)),
-                checkpoints=[paths.checkpoint_manifest(_run, s) for s in _steps],
+                base=base_manifest,
+                checkpoints=[paths.checkpoint_manifest("{run}", s) for s in _steps],
             output:
-                factors=[paths.factors(_run, s, "{shard}") for s in _steps],
+                factors=[paths.factors("{run}", s, "{shard}") for s in _steps],
             log:
-                paths.log(f"factors/{_run}/steps-{_steps[0]}-{_steps[-1]}-{{shard}}"),
+                paths.log(f"factors/{{run}}/steps-{_steps[0]}-{_steps[-1]}-{{shard}}"),
             benchmark:
                 paths.benchmark(
-                    f"factors/{_run}/steps-{_steps[0]}-{_steps[-1]}-{{shard}}"
+                    f"factors/{{run}}/steps-{_steps[0]}-{_steps[-1]}-{{shard}}"
                 )
-            threads: needs.threads(_run)
+            wildcard_constraints:
+                run=one_of(_runs, among=study.runs),
+            threads: lambda w: needs.threads(w.run)
             resources:
-                **asks(lambda w, run=_run, count=len(_steps): needs.factors(run, count)),
+                **asks(lambda w, count=len(_steps): needs.factors(w.run, count)),
             params:
-                base=paths.base_model(base_of(_run)),
-                models=[paths.checkpoint(_run, s) for s in _steps],
+                base=base_model,
+                models=checkpoint_folders(_steps),
                 rank=plan.depth.rank,
                 percent_components=plan.depth.percent_components,
                 percent_parameters=plan.depth.percent_parameters,
@@ -84,7 +89,7 @@ else:
                 options=spectra_options(spectrum=study.spectra.spectrum),
                 version=FACTORS_VERSION,
             message:
-                f"Factoring {_run} steps {_steps[0]} to {_steps[-1]}, shard {{wildcards.shard}}"
+                f"Factoring {{wildcards.run}} steps {_steps[0]} to {_steps[-1]}, shard {{wildcards.shard}}"
             shell:
                 FACTORS
 

@@ -63,7 +63,7 @@ rule rank:
         recipe=lambda w: rank_of(w).recipe.options,
         step=lambda w: rank_of(w).step,
         seed=study.ablation.seed,
-        folder=lambda w: paths.variant(w.run, w.variant),
+        folder=paths.variant("{run}", "{variant}"),
         version=RANK_VERSION,
     message:
         "Making {wildcards.variant} of {wildcards.run}"
@@ -102,7 +102,7 @@ rule forecast:
             f"--scores={path}" for path in [input.get("scores")] if path
         ],
         suite=forecast_suite,
-        folder=lambda w: paths.forecast(w.run, w.forecast),
+        folder=paths.forecast("{run}", "{forecast}"),
         version=FORECAST_VERSION,
     message:
         "Forecasting {wildcards.run}: {wildcards.forecast}"
@@ -129,7 +129,7 @@ rule truth:
     benchmark:
         paths.benchmark("truth/{run}")
     wildcard_constraints:
-        run=one_of(run for run in study.runs if plan.known(run)),
+        run=one_of([r for r in study.runs if plan.known(r)], among=study.runs),
     resources:
         **asks(lambda w: needs.truth(w.run)),
     params:

@@ -1,0 +1,54 @@
+"""Points and windows of a run: the saved steps that fractions and steps stand for. Torch-free."""
+
+from __future__ import annotations
+
+from alpharl.errors import StudyError
+
+
+def window_label(window: float) -> str:
+    """The window as it stands in file names: a fraction `0.4`, or a step `48`."""
+    return f"{window:g}"
+
+
+def window_end(steps: list[int], window: float) -> int:
+    """Last saved step that a window holds.
+
+    Args:
+        steps: the run's saved steps, increasing.
+        window: a fraction of the last step when below 1, else a last step.
+
+    Raises:
+        StudyError: fewer than two checkpoints lie in the window.
+    """
+    limit, inside = _within(steps, window)
+    if len(inside) < 2:
+        raise StudyError(
+            f"window {window_label(window)} ends at step {limit:g} and holds {len(inside)} of the "
+            f"checkpoints {steps[0]}..{steps[-1]}; expected at least 2, widen the window"
+        )
+    return inside[-1]
+
+
+def checkpoint_at(steps: list[int], where: float) -> int:
+    """Last saved step at or before a point of the run.
+
+    Args:
+        steps: the run's saved steps, increasing.
+        where: a fraction of the last step when a float up to 1.0, else a step.
+
+    Raises:
+        StudyError: nothing is saved by then.
+    """
+    limit, inside = _within(steps, where)
+    if not inside:
+        raise StudyError(
+            f"no checkpoint is saved by step {limit:g}, the first is {steps[0]}; give a later "
+            "step, or a fraction of the run up to 1.0"
+        )
+    return inside[-1]
+
+
+def _within(steps: list[int], point: float) -> tuple[float, list[int]]:
+    """The step that a fraction or a step stands for, and the saved steps up to it."""
+    limit = point * steps[-1] if isinstance(point, float) and point <= 1 else point
+    return limit, [step for step in steps if step <= limit + 1e-9]
