@@ -6,16 +6,20 @@ python -m tests.studies.summarize results/contrast --title "..." --out docs/cont
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from safetensors.numpy import load_file
 
 from tests.markdown import machine, markdown
 
 BEYOND = 1.96
 """Standard errors."""
+RL_GROUPS = ("grpo", "dr-grpo", "dapo", "gspo", "rloo", "reinforce++", "ppo")
 UPDATES = ("norm", "rank1_share", "pls_r2", "line_r2")
 
 
@@ -126,6 +130,43 @@ def recoveries(folder: Path) -> Iterator[str]:
     yield markdown(models.join(table, how="outer", sort=False).reset_index()) + "\n"
 
 
+def differences(folder: Path) -> Iterator[str]:
+    """Whether the algorithms are different ones: distances between their models at the end."""
+    ends: dict[int, dict[str, np.ndarray]] = {}
+    for run, group in groups(folder).items():
+        seed = re.search(r"-seed(\d+)$", run)
+        if seed and group in RL_GROUPS:
+            ends.setdefault(int(seed[1]), {})[group] = end_of(folder / "runs" / run)
+    if not ends:
+        return
+    rows = []
+    for group in next(iter(ends.values())):
+        cells = {
+            other: float(np.mean([_apart(end[group], end[other]) for end in ends.values()]))
+            for other in next(iter(ends.values()))
+        }
+        rows.append({"": group, **cells})
+    yield "## Distance between the models that the algorithms end with\n"
+    yield (
+        "Same base, questions and seed, AdamW: |A - B| over the mean norm of the two updates; mean "
+        "over seeds. 0 would be one and the same algorithm.\n"
+    )
+    yield markdown(pd.DataFrame(rows)) + "\n"
+
+
+def end_of(run: Path) -> np.ndarray:
+    """The last checkpoint's update as one vector."""
+    last = max(run.glob("checkpoints/step-*"), key=lambda path: int(path.name.partition("-")[2]))
+    base = next(run.parents[1].glob("bases/*/model/model.safetensors"))
+    after, before = load_file(last / "model.safetensors"), load_file(base)
+    return np.concatenate([(after[name] - before[name]).ravel() for name in before])
+
+
+def _apart(a: np.ndarray, b: np.ndarray) -> float:
+    norms = np.linalg.norm(a) + np.linalg.norm(b)
+    return float(2 * np.linalg.norm(a - b) / norms)
+
+
 def tests(folder: Path) -> Iterator[str]:
     """RL against SFT, by permutation tests over runs."""
     frame = read(folder, "algorithm_tests")
@@ -153,7 +194,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     parts = [f"# {args.title}\n", f"Study `{args.folder.name}`, {date.today()}, {machine()}.\n"]
-    for make in (gains, curves, updates, recoveries, tests):
+    for make in (gains, curves, differences, updates, recoveries, tests):
         parts += make(args.folder)
     args.out.write_text("\n".join(parts))
 
