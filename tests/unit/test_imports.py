@@ -18,7 +18,7 @@ CHAIN = ["study", "checkpoints", "spectra", "dynamics", "forecasting", "variants
 """DESIGN 3: each part may import itself and those before it."""
 BOTTOM = {"errors", "gpu", "problems"}
 """Anyone may import these; they import nothing of the package but each other."""
-ASIDE = {"training", "geometry"}
+ASIDE = {"training", "geometry", "slurm"}
 """These hang off `checkpoints`, and nothing but the command line imports them."""
 TOP = {"cli", "verbs", "callback", "__init__"}
 """The command line and the trainer's callback, which bring all parts together."""
