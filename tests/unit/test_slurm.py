@@ -88,7 +88,7 @@ def test_given_facts_count():
         ({}, r"found 3 that can be the partition for jobs with GPUs \(a100, mixed, old\).*--gpu"),
         (
             {"partition": "shrot"},
-            "--partition shrot: found no such partition.*did you mean 'short'",
+            "--partition shrot: found no such partition.*mean 'short'",
         ),
         ({"gpu_partition": "a100", "gpu_model": "h100"}, "--gpu-model h100: .* 'a100'"),
     ],
@@ -138,8 +138,7 @@ def test_every_line_of_the_profile_is_commented():
     lines = profile_files(EXAMPLE)["config.yaml"].splitlines()
     keys = [i for i, line in enumerate(lines) if line and line[0] not in " #"]
     assert len(keys) > 15
-    bare = [lines[i] for i in keys if not lines[i - 1].lstrip().startswith("#")]
-    assert bare == ["default-resources:", "resources:"], "whose keys are, one by one"
+    assert not [lines[i] for i in keys if not lines[i - 1].startswith("# ")]
 
 
 def test_the_example_is_in_sync():
@@ -153,7 +152,7 @@ def test_a_changed_file_is_not_overwritten(tmp_path):
     write_profile(tmp_path, texts, force=False)
     write_profile(tmp_path, texts, force=False)
     (tmp_path / "config.yaml").write_text("jobs: 1\n")
-    with pytest.raises(ClusterError, match="config.yaml with other contents"):
+    with pytest.raises(ClusterError, match="with other contents"):
         write_profile(tmp_path, texts, force=False)
     assert (tmp_path / "config.yaml").read_text() == "jobs: 1\n"
     write_profile(tmp_path, texts, force=True)
