@@ -74,7 +74,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def small(mini: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """One run of the shrunken demo with few variants: a job of seconds waits longer than it runs."""
+    """One run of the shrunken demo with few variants, since each job here costs seconds."""
     config = mini(
         spectra={"rank": 4, "shards": 1, "checkpoints_per_job": 3},
         ablation={"merged": [], "without": [], "percent_components": [], "rest": []},

@@ -207,7 +207,6 @@ def test_the_results_are_those_of_a_local_run(story, local):
     scores = list(local.glob("runs/rl/scores/*/*.json"))
     assert len(scores) > 8
     for path in scores:
-        one, two = (
-            json.loads((r / path.relative_to(local)).read_text()) for r in (local, story.root)
-        )
-        assert one["correct"] == two["correct"], path
+        other = story.root / path.relative_to(local)
+        one, two = (json.loads(p.read_text())["correct"] for p in (path, other))
+        assert one == two, path
