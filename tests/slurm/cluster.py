@@ -7,6 +7,7 @@ the executor's job step drops `SLURM_CONF` before it calls `srun`. What was ther
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -131,7 +132,7 @@ class Cluster:
 def started() -> Iterator[Cluster]:
     """Start the cluster in a folder of its own, and take everything down at the end."""
     cluster = Cluster()
-    with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
+    with _alone(), tempfile.TemporaryDirectory(prefix="slurm-") as folder:
         run = Path(folder)
         run.chmod(0o755)  # munged is not root, and must reach its socket
         _write_configuration(run)
@@ -143,6 +144,14 @@ def started() -> Iterator[Cluster]:
                 cluster.cancel_all()
             finally:
                 _stop(run)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Wait for other tests on this machine: ports and `/etc/slurm` are there once."""
+    with (Path(tempfile.gettempdir()) / "alpharl-tests-slurm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _write_configuration(run: Path) -> None:

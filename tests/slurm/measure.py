@@ -95,9 +95,9 @@ def text(local: Measured, slurm: Measured, queued: list[float], held: list[float
         [
             "# Benchmarks of the cluster",
             "",
-            f"`make benchmark-slurm`. {machine()}. The shrunken demo (`tests/workflow/mini.yaml`),",
-            "local with two cores, and through a SLURM of two virtual nodes on the same machine, polled",
-            "every second.",
+            f"`make benchmark-slurm`. {machine()}. The shrunken demo",
+            "(`tests/workflow/mini.yaml`), local with two cores, and through a SLURM of two",
+            "virtual nodes on the same machine, polled every second.",
             "",
             "| | jobs | wall s | s of all commands | wall s per job |",
             "| --- | --- | --- | --- | --- |",
@@ -105,7 +105,7 @@ def text(local: Measured, slurm: Measured, queued: list[float], held: list[float
             "",
             f"SLURM ran {submitted} of the jobs, the others ran beside Snakemake. A job waited",
             f"{statistics.median(queued):.0f} s in the queue (median; most {max(queued):.0f}). The",
-            f"executor starts Snakemake twice in each job: {inside:.1f} s per job over the command.",
+            f"executor starts Snakemake twice in each, which took {inside:.1f} s of every job.",
             "",
         ]
     )
