@@ -27,6 +27,7 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bin = folder / "bin"  # commands here go before all others, in jobs too
+        self.printed = folder / "printed.log"
         for name in ("workflow", "profiles"):
             (folder / name).symlink_to(REPO / name)
         done = self.call(sys.executable, "-m", "alpharl.cli", "init", "--slurm")
@@ -42,8 +43,10 @@ class Project:
         return self.call(*self.command(*args))
 
     def start(self, *args: str) -> subprocess.Popen[str]:
-        """Start it, to do something to it while it runs."""
-        return subprocess.Popen(self.command(*args), start_new_session=True, **self._where())
+        """Start it, to do something to it while it runs; what it prints goes into `printed`."""
+        with self.printed.open("w") as file:
+            where = self._where() | {"stdout": file}
+            return subprocess.Popen(self.command(*args), start_new_session=True, **where)
 
     def command(self, *args: str) -> list[str]:
         """The command line."""
@@ -74,12 +77,13 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def small(mini: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """One run of the shrunken demo with few variants, since each job here costs seconds."""
+    """The shrunken demo with its shortest run and few variants: each job here costs seconds."""
     config = mini(
         spectra={"rank": 4, "shards": 1, "checkpoints_per_job": 3},
         ablation={"merged": [], "without": [], "percent_components": [], "rest": []},
     )
-    config["runs"] = {"rl": config["runs"]["rl"]}
+    config["bases"]["tiny"]["pretrain"]["steps"] = 40
+    config["runs"] = {"sft": config["runs"]["sft"]}
     config["forecast"]["methods"] = {"last": {}, "relex": {}}
     del config["tokens"]
     return config

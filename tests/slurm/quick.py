@@ -7,6 +7,7 @@ and no setting changes that. Only the outer process is another; jobs run the rea
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 
 from snakemake.cli import main
@@ -18,4 +19,6 @@ async def _sleep(executor: RemoteExecutor) -> None:
 
 
 RemoteExecutor.sleep = _sleep
+# A shell's background jobs ignore interrupts, and so would what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main(sys.argv[1:])

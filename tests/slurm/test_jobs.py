@@ -71,8 +71,7 @@ def test_a_job_of_two_gpus_runs_once_on_one_node_and_sees_both(cluster, project,
     time.sleep(8)  # two rounds of the scheduler
     assert state() == "PENDING", "one GPU of each node is not what was asked for"
     cluster.call("scancel", fillers[0])
-    out, _ = head.communicate(timeout=120)
-    assert head.returncode == 0, out
+    assert head.wait(timeout=120) == 0, project.printed.read_text()
     (job,) = submitted(cluster, int(ours))
     cluster.call("scancel", fillers[1])
     assert (job["partition"], job["nodes"], job["state"]) == ("gpu", "n1", "COMPLETED")
@@ -97,7 +96,7 @@ for rule in workflow.rules:
     rules = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("RULE")]
     asking = {name for name, gpu, model in rules if model == "'fake'"}
     assert asking == {name for name, gpu, model in rules if gpu == "True"}
-    assert {"pretrain", "train_rl", "gram", "score_rl_test_variants"} <= asking
+    assert {"pretrain", "train_sft", "gram", "score_sft_test_variants"} <= asking
     assert len(asking) < len(rules)
 
 
