@@ -100,19 +100,19 @@ for rule in workflow.rules:
     assert len(asking) < len(rules)
 
 
-def test_an_impossible_request_is_refused_with_a_clear_line(cluster, project, toy, before):
+def test_an_impossible_request_is_refused_with_a_clear_line(cluster, project, toy):
     text = GPU_JOB.replace("mem_mb=100", "mem_mb=10_000_000")
     done = project.snakemake(*toy(text, "--retries", "0"))
     assert done.returncode != 0
     assert "sbatch: error: Memory specification can not be satisfied" in done.stdout
-    assert submitted(cluster, before) == []
+    assert cluster.queue() == []
 
 
-def test_too_many_gpus_are_refused_with_a_clear_line(cluster, project, toy, before):
+def test_too_many_gpus_are_refused_with_a_clear_line(cluster, project, toy):
     done = project.snakemake(*toy(GPU_JOB.replace("gpu=2", "gpu=5"), "--retries", "0"))
     assert done.returncode != 0
     assert "sbatch: error: Batch job submission failed: Requested node config" in done.stdout
-    assert submitted(cluster, before) == []
+    assert cluster.queue() == []
 
 
 def test_no_job_asks_for_more_time_than_there_is(cluster, project, toy, before):
