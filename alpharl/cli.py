@@ -93,14 +93,24 @@ def _study_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     check = _verb(add, "check", "Validate a study file and print what it would make.")
     check.add_argument("study", type=Path)
     check.add_argument("--cost", action="store_true", help="hours, disk and memory per stage")
-    init = _verb(add, "init", "Write a study file for the checkpoints in a folder.")
-    init.add_argument("folder", type=Path, help="of a trainer's output, or of several")
-    init.add_argument("--base", help="model folder or Hub repository; default: what they tell")
-    init.add_argument("--out", type=Path, help="default: the folder's name with .yaml")
+    _init(_verb(add, "init", "Write a study file for checkpoints, or a profile for a cluster."))
     _verb(add, "methods", "List the forecasting methods with source, inputs and cost.")
     report = _verb(add, "report", "Write a study's report from its finished results.")
     report.add_argument("study", type=Path, nargs="?", help="study file")
     report.add_argument("--spec", help="the study as JSON instead of a file")
+
+
+def _init(init: argparse.ArgumentParser) -> None:
+    init.add_argument("folder", type=Path, nargs="?", help="of a trainer's output, or of several")
+    init.add_argument("--base", help="model folder or Hub repository; default: what they tell")
+    init.add_argument("--out", type=Path, help="default: FOLDER's name with .yaml, or `slurm`")
+    slurm = init.add_argument_group("profile for this SLURM cluster; the rest is guessed")
+    slurm.add_argument("--slurm", action="store_true", help="write it")
+    slurm.add_argument("--account", help="that pays")
+    slurm.add_argument("--partition", help="of jobs without GPUs")
+    slurm.add_argument("--gpu-partition", help="of jobs with GPUs")
+    slurm.add_argument("--gpu-model", help="default: any")
+    slurm.add_argument("--force", action="store_true", help="also over files that were changed")
 
 
 def _training_verbs(add: Adder[argparse.ArgumentParser]) -> None:

@@ -38,6 +38,10 @@ class DeviceError(AlpharlError):
     """GPUs that a job asked for are not there."""
 
 
+class ClusterError(AlpharlError):
+    """A scheduler does not answer, or holds what it should not."""
+
+
 def nearest(found: str, valid: list[str]) -> str:
     """Words for an error: the nearest valid name if one is close, else all of them."""
     close = difflib.get_close_matches(found, valid, n=1, cutoff=0.5)

@@ -11,6 +11,10 @@ from alpharl.errors import StudyError
 
 def init(args: Namespace) -> None:
     """Write a study file for the checkpoints in a folder, and say what was found."""
+    if args.slurm:
+        return _init_slurm(args)
+    if args.folder is None:
+        raise StudyError("found no folder, expected that of a trainer's output, or --slurm")
     from alpharl.checkpoints.discover import find_runs
     from alpharl.checkpoints.files import write_text
     from alpharl.study.starter import study_text
@@ -27,6 +31,19 @@ def init(args: Namespace) -> None:
     chat = any(has_chat_template(keys.get("path")) for keys in bases.values())
     write_text(out, study_text(name, bases, runs, chat))
     print(f"wrote {out}; next: put your suites in, then `alpharl check {out}`")
+
+
+def _init_slurm(args: Namespace) -> None:
+    """Write a Snakemake profile for the cluster that this machine belongs to."""
+    from alpharl.slurm.choose import choose
+    from alpharl.slurm.profile import describe, profile_files, write_profile
+    from alpharl.slurm.site import look
+
+    site = choose(look(), args.account, args.partition, args.gpu_partition, args.gpu_model)
+    out = args.out or Path("slurm")
+    write_profile(out, profile_files(site), force=args.force)
+    print(describe(site))
+    print(f"wrote {out}; look at its first block, then `snakemake --profile {out}`")
 
 
 def check(args: Namespace) -> None:

@@ -19,7 +19,7 @@ CHAIN = ["study", "checkpoints", "spectra", "dynamics", "forecasting", "variants
 BOTTOM = {"errors", "gpu", "problems"}
 """Anyone may import these; they import nothing of the package but each other."""
 ASIDE = {"training": {"checkpoints"}, "geometry": {"checkpoints"},
-         "cost": {"checkpoints", "spectra"}}  # fmt: skip
+         "slurm": {"checkpoints"}, "cost": {"checkpoints", "spectra"}}  # fmt: skip
 """Parts beside the order, and what each hangs off; only the command line imports them."""
 TOP = {"cli", "verbs", "callback", "__init__"}
 """The command line and the trainer's callback, which bring all parts together."""

@@ -2,6 +2,7 @@
 #
 # Every job of a cluster reads these files again, so what they cost must not grow with the plan: lists
 # that name all runs stand in functions, which are called for the jobs that need them.
+import ast
 import json
 
 # Of all names a constraint is short: a list of hundreds would be searched for each file.
@@ -73,15 +74,34 @@ def gram_files(run):
     return [paths.gram(run, shard) for shard in plan.shards]
 
 
+def profile_default(resource):
+    """What the profile asks for all jobs, or None."""
+    defaults = workflow.resource_settings.default_resources
+    return (
+        ast.literal_eval(defaults[resource].raw)
+        if defaults and resource in defaults
+        else None
+    )
+
+
+GPU_MODEL = profile_default("gpu_model")
+
+
 def asks(need):
     """What a rule asks the scheduler for, by what `need` says of a job's wildcards: memory and time
     grow with each attempt that a profile's `retries` allows."""
-    return {
+    found = {
         "mem_mb": lambda wildcards, attempt: attempt * need(wildcards).mem_mb,
         "runtime": lambda wildcards, attempt: attempt * need(wildcards).minutes,
         "disk_mb": lambda wildcards: need(wildcards).disk_mb,
         "gpu": lambda wildcards: need(wildcards).gpus,
     }
+    if GPU_MODEL:
+        # The executor would ask for one of that model for each job, also for those that take none.
+        found["gpu_model"] = lambda wildcards: (
+            GPU_MODEL if need(wildcards).gpus else None
+        )
+    return found
 
 
 def engine_options():

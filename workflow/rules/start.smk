@@ -1,0 +1,36 @@
+# What is done when a run starts and when it fails.
+import fcntl
+from pathlib import Path
+
+from alpharl.slurm import jobs as slurm_jobs
+
+held = []  # the study's lock lasts as long as its file is open
+
+
+onstart:
+    # Snakemake 9 limits job starts to 100 a second by default. While it does, each job that ends adds
+    # one look at all ready jobs to every second of the rest of the run: soon that fills a core.
+    workflow.scheduler.job_rate_limiter = None
+    # Snakemake's own lock outlives a killed process; this one ends with it (see profiles/README.md).
+    Path(paths.root).mkdir(parents=True, exist_ok=True)
+    held.append(open(f"{paths.root}/.lock", "w"))
+    try:
+        fcntl.flock(held[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(
+            f"error: another snakemake runs study '{study.study}'; wait for it or stop it"
+        )
+    executors = map(workflow.scheduler.get_executor, workflow.dag.needrun_jobs())
+    names = {e.run_uuid for e in executors if hasattr(e, "run_uuid")}  # SLURM's
+    try:
+        slurm_jobs.claim(paths.root, sorted(names))
+    except AlpharlError as error:
+        sys.exit(f"error: {error}")
+
+
+onerror:
+    # An interrupt in the moment of a status check leaves SLURM jobs behind.
+    try:
+        slurm_jobs.cancel_left(paths.root)
+    except AlpharlError as error:
+        print(f"error: {error}", file=sys.stderr)
