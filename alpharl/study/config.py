@@ -126,8 +126,8 @@ class Study(Frozen):
     tokens: TokenLevel = TokenLevel()
     """Analyses of saved answers token by token."""
     gpus: NonNegativeInt = 0
-    """GPUs of a scoring job with vLLM, which splits the model over them. Above 0, jobs that train take
-    one for each process, and those that factor or score with transformers take one."""
+    """GPUs of a scoring job with vLLM, which splits the model over them. Above 0, jobs that train
+    take one for each process, and those that factor or score with transformers take one."""
 
     @model_validator(mode="before")
     @classmethod
