@@ -16,8 +16,7 @@ rule gpus:
     shell: "echo $CUDA_VISIBLE_DEVICES $(hostname) >> {output}"
 """
 CPU_JOBS = """
-rule all:
-    input: expand("done/{i}", i=range(3))
+include: "workflow/Snakefile"
 rule sleep:
     output: "done/{i}"
     resources: mem_mb=100, runtime=5
@@ -125,8 +124,10 @@ def test_no_job_asks_for_more_time_than_there_is(cluster, project, toy, before):
     assert cluster.detail(job["id"])["TimeLimit"] == "1-00:00:00"
 
 
-def test_an_interrupt_cancels_everything(cluster, project, toy, before):
-    head = project.start(*toy(CPU_JOBS))
+def test_an_interrupt_cancels_everything(cluster, project, toy, before, small):
+    """Also in the moment in which the executor forgets its jobs: soon after they start."""
+    targets = [f"done/{i}" for i in range(3)]
+    head = project.start(*targets, *project.study(small), *toy(CPU_JOBS))
     cluster.wait("running jobs", lambda: len(_running(cluster, before)) == 3, 120)
     head.send_signal(signal.SIGINT)
     assert head.wait(timeout=120) != 0

@@ -20,8 +20,8 @@ LOCAL_RULES = {"suite", "disjoint", "checkpoints", "report", "all"}
 
 FAILS_ONCE = """#!/bin/sh
 # The first gram is killed, as one that needs more memory than it asked for.
-if [ "$1" = gram ] && [ ! -e gram-memory ]; then
-  echo "$SLURM_MEM_PER_NODE" > gram-memory
+if [ "$1" = gram ] && [ ! -e gram-failed ]; then
+  touch gram-failed
   exit 137
 fi
 exec {alpharl} "$@"
@@ -177,8 +177,6 @@ def test_a_job_that_ran_out_of_memory_succeeds_with_more(story, cluster):
     first, second = by_rule(cluster, story)["gram_wildcards_sft_0"][-2:]
     assert (first["state"], second["state"]) == ("FAILED", "COMPLETED")
     assert megabytes(second["memory"]) == 2 * megabytes(first["memory"])
-    told = (story.project.folder / "gram-memory").read_text().strip()
-    assert int(told) == megabytes(first["memory"])
 
 
 def megabytes(text: str) -> int:
