@@ -57,17 +57,18 @@ class Size:
 
 
 def size_of(plan: Plan, run: str) -> Size:
-    """Size of a run's checkpoints.
+    """Size of a run's checkpoints; assumed where there is no base yet to read it off.
 
     Raises:
         CheckpointError: the base or the last checkpoint is there, and broken.
     """
     spec = plan.study.runs[run]
     base, folder = plan.study.bases[spec.base], Path(plan.paths.base_model(spec.base))
-    made_here = base.path is None
-    if made_here and not Path(plan.paths.base_manifest(spec.base)).is_file():
-        return _of_shape(plan, run, base.pretrain.model) if base.pretrain else _assumed(plan, run)
-    return _read(plan, run, folder)
+    # One that is made or fetched here is whole when its manifest is there.
+    sign = folder if base.path else Path(plan.paths.base_manifest(spec.base))
+    if sign.exists():
+        return _read(plan, run, folder)
+    return _of_shape(plan, run, base.pretrain.model) if base.pretrain else _assumed(plan, run)
 
 
 def _read(plan: Plan, run: str, folder: Path) -> Size:
