@@ -28,32 +28,51 @@ BAR = 2.0
 REPEATS = 2
 HEADER = (
     "study", "jobs", "s", "ms a job", "MiB", "bare: jobs", "s", "ms a job", "MiB",
-    f"ratio (bar {BAR:g})", "start of one job, s", "bare",
+    f"ratio (bar {BAR:g})", "asking: s", "ratio", "start of one job, s", "bare",
 )  # fmt: skip
+LEGEND = """
+`bare` are jobs of no work that ask for nothing. `asking` are the same with what a job on a cluster
+cannot do without: memory, time, disk and GPUs by functions of the run, a log, a benchmark file, a
+command with parameters. The difference between both is Snakemake's own price of these.
+"""
 # A run's jobs in Snakemake alone: what is asked for is what is done, by nothing.
 BARE = """
 N = range(1, {checkpoints} + 1)
+def one(wildcards):
+    return 1
+def grows(wildcards, attempt):
+    return attempt
 rule all:
     input: [f"{{run}}/scores/{{n}}" for run in [f"run{{i}}" for i in range({runs})] for n in N]
 rule checkpoint:
     output: "{{run}}/checkpoints/{{n}}"
-    shell: "true"
+    {checkpoint}
 rule factors:
     input: "{{run}}/checkpoints/{{n}}"
     output: "{{run}}/factors/{{n}}"
-    shell: "true"
+    {factors}
 rule gram:
     input: lambda w: [f"{{w.run}}/checkpoints/{{n}}" for n in N]
     output: "{{run}}/gram"
-    shell: "true"
+    {gram}
 rule variant:
     input: "{{run}}/gram", "{{run}}/factors/{{n}}"
     output: "{{run}}/variants/{{n}}"
-    shell: "true"
+    {variant}
 rule score:
     input: "{{run}}/variants/{{n}}"
     output: "{{run}}/scores/{{n}}"
-    shell: "true"
+    {score}
+"""
+NOTHING = 'shell: "true"'
+ASKING = """
+    log: "logs/{rule}/{name}"
+    benchmark: "benchmarks/{rule}/{name}"
+    threads: one
+    resources: mem_mb=grows, runtime=grows, disk_mb=one, gpu=one
+    params: model=one, version=1
+    message: "Doing {rule} of {{wildcards}}"
+    shell: "do {{params.model}} --gpus {{resources.gpu}} --out {{output:q}} 2> {{log:q}}"
 """
 
 
@@ -162,10 +181,16 @@ def ours(config: dict[str, Any], folder: Path) -> list[str]:
     return [*snakefile, "--workflow-profile", str(REPO / "profiles/default")]
 
 
-def bare(jobs: int, folder: Path) -> list[str]:
-    """Options that plan about as many jobs with Snakemake alone."""
+def bare(jobs: int, folder: Path, rest: str = NOTHING) -> list[str]:
+    """Options that plan about as many jobs with Snakemake alone; the rest of each rule is given."""
     runs = max(1, round(jobs / (4 * CHECKPOINTS + 1)))
-    (folder / "bare.smk").write_text(BARE.format(checkpoints=CHECKPOINTS, runs=runs))
+    rules = {rule: "{run}-{n}" for rule in ("checkpoint", "factors", "variant", "score")}
+    rests = {
+        rule: rest.format(rule=rule, name=name)
+        for rule, name in (rules | {"gram": "{run}"}).items()
+    }
+    text = BARE.format(checkpoints=CHECKPOINTS, runs=runs, **rests)
+    (folder / "bare.smk").write_text(text)
     return ["--snakefile", "bare.smk", "--scheduler", "greedy"]
 
 
@@ -180,8 +205,10 @@ def line(name: str, config: dict[str, Any]) -> list[str]:
         options = bare(mine.jobs, folder)
         other = dry_run(folder, options)
         alone = start(folder, options, "gram:run=run0")
-    ratio = f"{mine.seconds / other.seconds:.2f}"
-    row = [name, *mine.cells, *other.cells, ratio, f"{started:.1f}", f"{alone:.1f}"]
+        asking = dry_run(folder, bare(mine.jobs, folder, ASKING))
+    ratios = [f"{mine.seconds / cost.seconds:.2f}" for cost in (other, asking)]
+    row = [name, *mine.cells, *other.cells, ratios[0], f"{asking.seconds:.1f}", ratios[1],
+           f"{started:.1f}", f"{alone:.1f}"]  # fmt: skip
     print(" | ".join(row), flush=True)
     return row
 
@@ -206,6 +233,7 @@ def main() -> None:
     if args.out:
         text = ["# Benchmarks of the plan", "", f"`make benchmark-plan`. {machine()}.", ""]
         text += [f"| {' | '.join(line)} |" for line in (HEADER, ["---"] * len(HEADER), *rows)]
+        text += LEGEND.rstrip().split("\n")
         args.out.write_text("\n".join(text) + "\n")
 
 
