@@ -60,10 +60,12 @@ JobAcctGatherType=jobacct_gather/linux
 PartitionName=cpu Nodes=n1,n2 Default=YES MaxTime=2-00:00:00 State=UP
 PartitionName=gpu Nodes=n1,n2 MaxTime=1-00:00:00 State=UP
 """
-# CPUs decide how many jobs run at once, so there are few: memory and CPUs need not be there.
+CPUS = 4
+"""Of a node. They decide how many jobs run at once, so they are few; they need not be there."""
 NODE = (
-    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 Boards=1 "
-    "SocketsPerBoard=1 CoresPerSocket=4 ThreadsPerCore=1 RealMemory={memory} Gres=gpu:fake:{gpus}\n"
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} Boards=1 "
+    "SocketsPerBoard=1 CoresPerSocket={cpus} ThreadsPerCore=1 RealMemory={memory} "
+    "Gres=gpu:fake:{gpus}\n"
 )
 GRES = "AutoDetect=off\nNodeName=n1,n2 Name=gpu Type=fake File={run}/gpu[0-{last}]\n"
 
@@ -129,13 +131,17 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def started() -> Iterator[Cluster]:
-    """Start the cluster in a folder of its own, and take everything down at the end."""
+def started(cpus: int = CPUS) -> Iterator[Cluster]:
+    """Start the cluster in a folder of its own, and take everything down at the end.
+
+    Args:
+        cpus: of each node.
+    """
     cluster = Cluster()
     with _alone(), tempfile.TemporaryDirectory(prefix="slurm-") as folder:
         run = Path(folder)
         run.chmod(0o755)  # munged is not root, and must reach its socket
-        _write_configuration(run)
+        _write_configuration(run, cpus)
         with _site_configuration(run / "slurm.conf"):
             try:
                 _start(run)
@@ -154,12 +160,12 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _write_configuration(run: Path) -> None:
+def _write_configuration(run: Path, cpus: int) -> None:
     host = socket.gethostname().partition(".")[0]
     for folder in ("state", "log", "munge", *(f"spool/{name}" for name in NODES)):
         (run / folder).mkdir(parents=True)
     nodes = [
-        NODE.format(name=name, host=host, port=17001 + i, memory=MEMORY_MB, gpus=GPUS)
+        NODE.format(name=name, host=host, port=17001 + i, cpus=cpus, memory=MEMORY_MB, gpus=GPUS)
         for i, name in enumerate(NODES)
     ]
     # Partitions name nodes, which stand before them.

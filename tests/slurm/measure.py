@@ -97,7 +97,7 @@ def text(local: Measured, slurm: Measured, queued: list[float], held: list[float
             "",
             f"`make benchmark-slurm`. {machine()}. The shrunken demo",
             "(`tests/workflow/mini.yaml`), local with two cores, and through a SLURM of two",
-            "virtual nodes on the same machine, polled every second.",
+            "virtual nodes with one core each on the same machine, polled every second.",
             "",
             "| | jobs | wall s | s of all commands | wall s per job |",
             "| --- | --- | --- | --- | --- |",
@@ -122,7 +122,7 @@ def main() -> None:
         local.mkdir()
         clustered.mkdir()
         alone = run_local(local)
-        with started() as cluster:
+        with started(cpus=1) as cluster:
             args.out.write_text(text(alone, run_slurm(clustered), *waits(cluster)))
     print(args.out.read_text())
 
