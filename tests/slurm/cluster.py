@@ -72,6 +72,7 @@ GRES = "AutoDetect=off\nNodeName=n1,n2 Name=gpu Type=fake File={run}/gpu[0-{last
 
 def install() -> None:
     """Install Debian's packages; skip the tests, and say why, where that cannot be."""
+    os.environ["PATH"] += os.pathsep + "/usr/sbin"  # of daemons; not all have it in theirs
     missing = [command for command in COMMANDS if shutil.which(command) is None]
     if not missing:
         return
