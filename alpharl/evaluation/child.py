@@ -57,6 +57,10 @@ class Child:
             EvaluationError: it is dead.
         """
         assert self._process.stdin
+        if (
+            self._process.returncode is not None
+        ):  # what it started may hold the pipe a moment longer
+            raise self._death()
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()

@@ -15,6 +15,8 @@ from alpharl.training.train import train
 from safetensors.torch import load_file
 from trainees import SMALL_RL, base, changed, one_thread, table
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["base", "one_thread"]
 
 SFT = TrainSpec(

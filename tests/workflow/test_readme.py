@@ -13,6 +13,8 @@ from alpharl.study.config import parse_study
 
 from tests.workflow.conftest import REPO, Workflow, environment
 
+pytestmark = pytest.mark.slow
+
 README = (REPO / "README.md").read_text()
 
 

@@ -10,8 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.benchmarks.plan import alone, own_checkpoints
 from tests.workflow.conftest import Workflow, environment
+
+pytestmark = pytest.mark.slow
 
 
 def study(runs: int) -> dict[str, Any]:

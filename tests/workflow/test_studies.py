@@ -11,6 +11,8 @@ from alpharl.study.plan import Plan
 
 from tests.workflow.conftest import REPO, Workflow
 
+pytestmark = pytest.mark.slow
+
 STUDIES = sorted((REPO / "config" / "studies").glob("*.yaml"))
 
 

@@ -158,6 +158,7 @@ def test_overlapping_suites_are_refused(finished, mini):
     assert done.returncode == 1
 
 
+@pytest.mark.slow
 def test_your_own_checkpoints_give_the_same_numbers(finished, mini):
     """A run that was trained elsewhere: here, the trained run's folders under another study."""
     config = mini()
