@@ -101,6 +101,9 @@ def test_what_the_child_has_started_ends_with_it(child, killed):
             child.send({"number": 1})
     else:
         child.close()
+    deadline = time.monotonic() + 10  # a signal that was sent is not yet an end
+    while group(child.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert group(child.pid) == []
 
 
