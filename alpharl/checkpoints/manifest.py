@@ -86,9 +86,15 @@ class KnownDigests(dict[str, str]):
     """Digests of model folders by absolute path; one without a manifest is read and hashed."""
 
     def __init__(self, manifests: Iterable[Path], base: Path | None = None) -> None:
-        """Take the digests that manifests hold; `base` is the model that adapters are on."""
+        """Take the digests that manifests, or tables of them, hold.
+
+        Args:
+            manifests: files that `write_manifest` or `write_checkpoints` wrote.
+            base: the model that adapters are on.
+        """
         self._base = base
-        entries = [json.loads(path.read_text()) for path in manifests]
+        files = [json.loads(path.read_text()) for path in manifests]
+        entries = [entry for file in files for entry in file.get("checkpoints", [file])]
         super().__init__((os.path.abspath(entry["path"]), entry["digest"]) for entry in entries)
 
     def __missing__(self, folder: str) -> str:

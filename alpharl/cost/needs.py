@@ -104,9 +104,16 @@ class Needs:
         return Need(PROCESS + GIB + 3 * held, START + seconds, 5e6)
 
     def rank(self, run: str) -> Need:
-        """Factors of one checkpoint become an adapter."""
-        factors = self.size(run).factors
-        return Need(PROCESS + 4 * factors, START + 4 * factors / READ, factors)
+        """Factors of some checkpoints, one after the other, become adapters."""
+        factors, variants = self.size(run).factors, self._plan.rank_variants(run)
+        moved = (2 * len({variant.step for variant in variants}) + len(variants)) * factors
+        return Need(PROCESS + 4 * factors, START + moved / READ, len(variants) * factors)
+
+    def forecasts(self, run: str) -> Need:
+        """All quick fits of a run, one after the other."""
+        fits = [self.forecast(run, forecast) for forecast in self._plan.quick_forecasts(run)]
+        seconds = START + sum(fit.seconds - START for fit in fits)
+        return Need(max(fit.memory for fit in fits), seconds, sum(fit.disk for fit in fits))
 
     def forecast(self, run: str, forecast: ForecastVariant) -> Need:
         """A fit on factors and grams; of a method that tries models, their scores too."""

@@ -30,8 +30,11 @@ def stages(plan: Plan) -> Iterator[tuple[str, Need]]:
         yield "floor", needs.floor(run)
         if run in plan.trajectories:
             yield "dynamics", needs.dynamics(run)
-        yield from (("rank", needs.rank(run)) for _ in plan.rank_variants(run))
-        yield from (("forecast", needs.forecast(run, found)) for found in plan.forecasts(run))
+        if plan.rank_variants(run):
+            yield "rank", needs.rank(run)
+        if plan.quick_forecasts(run):
+            yield "forecast", needs.forecasts(run)
+        yield from (("forecast", needs.forecast(run, found)) for found in plan.slow_forecasts(run))
         if plan.known(run):
             yield "truth", needs.truth(run)
         if study.tokens.suite:

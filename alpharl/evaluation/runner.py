@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -24,7 +23,7 @@ from alpharl.evaluation.questions import longest_sequence, read_questions
 from alpharl.evaluation.statistics import per_task, summarize
 from alpharl.evaluation.suites import SuiteFiles
 from alpharl.study.suite import Evaluation
-from alpharl.variants.adapters import read_source
+from alpharl.variants.adapters import read_source, source_digest
 from alpharl.variants.store import Variant, adapter_rank
 
 Progress = Callable[[str], None]
@@ -62,7 +61,7 @@ def score_variants(
     with Scorer(suite, base, evaluation, gpus, rank, progress) as scorer:
         pending: dict[str, tuple[Path | Variant, str, str]] = {}
         for name, source in sources.items():
-            model = _model_digest(source, digests)
+            model = source_digest(source, digests)
             key = scorer.key(source, model)
             if not _is_current(out / f"{name}.json", key):
                 pending[name] = (source, model, key)
@@ -80,12 +79,6 @@ def score_variants(
     shares = {name: json.loads((out / f"{name}.json").read_text())["truncated"]
               for name in variants}  # fmt: skip
     return [name for name, share in shares.items() if share is not None and share > limit]
-
-
-def _model_digest(source: Path | Variant, digests: Mapping[str, str]) -> str:
-    if isinstance(source, Variant):
-        return source.digest(digests)
-    return digests[os.path.abspath(source)]
 
 
 SPEED = {

@@ -63,15 +63,22 @@ def balance(results: Results, run: str, forecast: ForecastVariant) -> Balance:
     # Validation scores the base as well, on both sides of the share.
     scored = (seen + 1) / (len(steps) + 1)
     skipped = (results.target_step(run, forecast) - forecast.through) / steps[-1]
-    validation = f"score/{run}/{results.study.validation_suite}-checkpoints"
+    validation = f"score/{run}/{results.study.validation_suite}/"
     needs = forecast.reads
     return Balance(
         training=_seconds(results, f"train/{run}") * skipped,
         factors=_seconds(results, f"factors/{run}/") * window if "factors" in needs else 0.0,
         gram=_seconds(results, f"gram/{run}/") * window if "gram" in needs else 0.0,
         validation=_seconds(results, validation) * scored if "scores" in needs else 0.0,
-        forecast=_seconds(results, f"forecast/{run}/{forecast.name}"),
+        forecast=_forecasting(results, run, forecast),
     )
+
+
+def _forecasting(results: Results, run: str, forecast: ForecastVariant) -> float:
+    """Of a job that makes many forecasts, each counts as an equal part."""
+    if forecast.quick:
+        return _seconds(results, f"forecast/{run}") / len(results.plan.quick_forecasts(run))
+    return _seconds(results, f"forecast/{run}/{forecast.name}")
 
 
 def _seconds(results: Results, name: str) -> float:

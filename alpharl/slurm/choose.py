@@ -22,6 +22,8 @@ class Site:
     gpus: int = 0
     """The most GPUs that a node of the GPU partition has."""
     gpu_model: str | None = None
+    gres: bool = False
+    """Whether GPUs are asked for with `--gres` instead of `--gpus`."""
     account: str | None = None
     minutes: int | None = None
     """The longest that every job may run; None: no limit."""
@@ -35,6 +37,7 @@ def choose(
     partition: str | None = None,
     gpu_partition: str | None = None,
     gpu_model: str | None = None,
+    gpu_syntax: str | None = None,
 ) -> Site:
     """The site's facts; what is given counts, the rest is guessed, and asked for as a last resort.
 
@@ -53,6 +56,7 @@ def choose(
         gpu_partition=gpu_name,
         gpus=sum(gpu.gpus.values()) if gpu else 0,
         gpu_model=gpu_model,
+        gres=_syntax(found, gpu_syntax) == "gres",
         account=account or _account(found.accounts),
         minutes=min(limits, default=None),
         status=status,
@@ -83,6 +87,10 @@ def partition_for_gpus(partitions: dict[str, Partition], cpu: str, given: str | 
 def _account(accounts: list[str]) -> str | None:
     """The user's default comes first; none where the site keeps no accounts."""
     return accounts[0] if accounts else None
+
+
+def _syntax(found: Found, given: str | None) -> str:
+    return given or ("gpus" if found.select == "select/cons_tres" else "gres")
 
 
 def _status(found: Found) -> tuple[str, int]:

@@ -50,9 +50,10 @@ def write_profile(folder: Path, texts: Mapping[str, str], force: bool) -> None:
 def describe(site: Site) -> str:
     """What was found and chosen, as lines."""
     gpus = f"{site.gpu_partition}, {site.gpus} a node" if site.gpu_partition else "none found"
+    option = "--gres" if site.gres else "--gpus"
     limit = f"{site.minutes} minutes" if site.minutes else "none"
     return (
-        f"partition: {site.partition}\nGPUs: {gpus}, model {site.gpu_model or 'any'}\n"
+        f"partition: {site.partition}\nGPUs: {gpus}, model {site.gpu_model or 'any'}, by {option}\n"
         f"account: {site.account or 'none'}\ntime limit: {limit}\nstates of jobs: {site.status}"
     )
 
@@ -79,6 +80,7 @@ def _facts(site: Site) -> list[str]:
         *_account(site),
         *_where(site),
         *_model(site),
+        *_syntax(site),
         *([] if not _two(site) else _file()),
         *_caps(site),
         "# How to ask for the state of jobs: `sacct` needs an accounting database, `squeue` none.",
@@ -108,6 +110,14 @@ def _model(site: Site) -> list[str]:
     return [
         "  # The model of GPU that jobs with GPUs ask for; without this line, whichever is free.",
         f"  {line}" if site.gpu_model else f"  # {line}",
+    ]
+
+
+def _syntax(site: Site) -> list[str]:
+    return [
+        "  # With this line, jobs ask for GPUs with --gres, as older SLURMs and some sites want;",
+        "  # without it, with --gpus.",
+        f"  {'' if site.gres else '# '}gpu_syntax: {_text('gres')}",
     ]
 
 

@@ -33,6 +33,8 @@ class Found:
     """Whether `sacct` can tell what became of a job."""
     min_job_age: int
     """Seconds that `squeue` shows a job after its end."""
+    select: str = "select/cons_tres"
+    """The plugin that chooses nodes; only this one, in SLURM since 19.05, knows `--gpus`."""
 
 
 def look() -> Found:
@@ -48,6 +50,7 @@ def look() -> Found:
         accounts=_accounts() if accounting else [],
         accounting=accounting,
         min_job_age=int(setting(config, "MinJobAge").split()[0]),
+        select=setting(config, "SelectType"),
     )
 
 

@@ -40,6 +40,11 @@ class Method(Frozen):
         """How many triplets of each update a fit reads, where it reads factors."""
         return Depth(1 if "factors" in self.needs else 0)
 
+    @property
+    def quick(self) -> bool:
+        """Whether a fit takes seconds at most, so that one job makes many."""
+        return "suite" not in self.reads
+
 
 class Last(Method):
     """The window's last checkpoint, unchanged: what you have without any forecast."""
@@ -218,6 +223,11 @@ class Next(Method):
     def depth(self) -> Depth:
         """As many triplets as `rank` says."""
         return Depth(self.rank)
+
+    @property
+    def quick(self) -> bool:
+        """Training networks takes minutes."""
+        return False
 
 
 class LogitsExtrapolation(Method):

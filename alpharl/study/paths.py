@@ -102,6 +102,10 @@ class Paths:
         """Folder of a forecast."""
         return f"{self.run(run)}/forecasts/{name}"
 
+    def trials(self, run: str, name: str) -> str:
+        """Folder of the answers of models that a forecast tries; no stage reads it."""
+        return f"{self.run(run)}/trials/{name}"
+
     def truth(self, run: str) -> str:
         """Table of a run's forecast weights against trained ones, with a CSV twin."""
         return f"{self.run(run)}/truth.parquet"

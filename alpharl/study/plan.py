@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 from alpharl.errors import StudyError
 from alpharl.study.config import Study
 from alpharl.study.data_files import data_file, fetched, training_task
@@ -43,6 +45,11 @@ class ForecastVariant:
         return reads if self.target_accuracy is None else reads | {"scores"}
 
     @property
+    def quick(self) -> bool:
+        """Whether the fit takes seconds at most."""
+        return self.options.quick
+
+    @property
     def target_option(self) -> str:
         """The target as the command line takes it."""
         if self.target_accuracy is not None:
@@ -56,6 +63,10 @@ class ForecastVariant:
         return [f"{key}={value}" for key, value in given.items()]
 
 
+FORECAST_VARIANTS = TypeAdapter(list[ForecastVariant])
+"""Reads and writes them as JSON, as `alpharl forecasts` takes them."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Variants of one run that one process scores on one suite."""
@@ -63,6 +74,8 @@ class Batch:
     run: str
     suite: str
     group: Literal["checkpoints", "variants"]
+    part: int
+    """Which one of the group's batches, from 1."""
     variants: tuple[str, ...]
 
 
@@ -229,6 +242,14 @@ class Plan:
             ]
         return found
 
+    def quick_forecasts(self, run: str) -> list[ForecastVariant]:
+        """Those that a job of a few seconds makes, all of a run together."""
+        return [forecast for forecast in self.forecasts(run) if forecast.quick]
+
+    def slow_forecasts(self, run: str) -> list[ForecastVariant]:
+        """Those that are a job each: they score trial models, or train networks."""
+        return [forecast for forecast in self.forecasts(run) if not forecast.quick]
+
     def _target_step(self, steps: list[int], through: int) -> int | None:
         settings = self.study.forecast
         if settings.target_accuracy is not None:
@@ -246,15 +267,24 @@ class Plan:
         """Score jobs: a run's checkpoints on every suite, its variants on the test suites."""
         found = []
         for run in self.study.runs:
-            checkpoints = tuple(f"step-{step}" for step in [0, *self.steps(run)])
-            ranks = [variant.name for variant in self.rank_variants(run)]
-            variants = (*ranks, *(forecast.name for forecast in self.forecasts(run)))
-            found += [Batch(run, suite, "checkpoints", checkpoints) for suite in self.study.suites]
-            if variants:
-                found += [
-                    Batch(run, suite, "variants", variants) for suite in self.study.test_suites
-                ]
+            checkpoints = [f"step-{step}" for step in [0, *self.steps(run)]]
+            variants = [variant.name for variant in self.rank_variants(run)]
+            variants += [forecast.name for forecast in self.forecasts(run)]
+            for suite in self.study.suites:
+                found += self._parts(run, suite, "checkpoints", checkpoints)
+            for suite in self.study.test_suites:
+                found += self._parts(run, suite, "variants", variants)
         return found
+
+    def _parts(
+        self, run: str, suite: str, group: Literal["checkpoints", "variants"], names: list[str]
+    ) -> list[Batch]:
+        size = self.study.evaluation.models_per_job
+        starts = range(0, len(names), size)
+        return [
+            Batch(run, suite, group, part, tuple(names[start : start + size]))
+            for part, start in enumerate(starts, start=1)
+        ]
 
     def token_variants(self, run: str) -> list[str]:
         """Variants that write and read beside the base: the full run, and rank-k models of it."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
+from pydantic import TypeAdapter
+
 from alpharl.study.depth import Depth, deepest
 
 if TYPE_CHECKING:
@@ -65,6 +67,10 @@ class RankVariant:
     step: int
     control: str | None = None
     """Name of the random control to read it beside; None where there is none."""
+
+
+RANK_VARIANTS = TypeAdapter(list[RankVariant])
+"""Reads and writes them as JSON, as `alpharl ranks` takes them."""
 
 
 def rank_variants(ablation: Ablation, stored: Depth, steps: list[int]) -> list[RankVariant]:

@@ -107,6 +107,9 @@ class Evaluation(Frozen):
     """What generates answers: transformers here, vLLM in its own environment, or a server."""
     batch_size: PositiveInt = 64
     """Prompts that are decoded at once (`hf`), or requests under way at once (`api`)."""
+    models_per_job: PositiveInt = 10
+    """Models that one job scores, in one start of the engine. More are fewer starts, fewer are more
+    jobs side by side. Raise it for small models."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Precision of the scored model; of `api`, what the server was started with."""
     environment: str | None = None

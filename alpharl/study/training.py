@@ -123,6 +123,8 @@ class TrainSpec(Frozen):
     """Optimizer steps. The last one is always saved."""
     save_every: Count = 6
     """Optimizer steps between saved checkpoints."""
+    save_at: list[Count] = Field(default=[])
+    """Further optimizer steps that are saved, such as early ones."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the order of the questions and of the sampled completions, or of the random walk."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -164,6 +166,10 @@ class TrainSpec(Frozen):
         return [
             ("args", not (walk and self.args), "which has no trainer; leave it out"),
             (
+                f"save_at {self.save_at}", max(self.save_at, default=0) <= self.steps,
+                f"which ends at step {self.steps}; save within it",
+            ),
+            (
                 f"optimizer '{self.optimizer}'", gradient or self.optimizer == "adamw",
                 "which has no optimizer; leave it out",
             ),
@@ -177,4 +183,4 @@ class TrainSpec(Frozen):
     def saved_steps(self) -> list[int]:
         """The optimizer steps at which a checkpoint is written, ascending; the last is `steps`."""
         regular = range(self.save_every, self.steps + 1, self.save_every)
-        return sorted({*regular, self.steps})
+        return sorted({*regular, *self.save_at, self.steps})

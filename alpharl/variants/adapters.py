@@ -59,3 +59,10 @@ def read_source(folder: Path, base: Path) -> Path | Variant:
     if (folder / "variant.json").is_file():
         return read_variant(folder)
     return adapter_checkpoint(folder, base) if is_adapter(folder) else folder
+
+
+def source_digest(source: Path | Variant, known: Mapping[str, str]) -> str:
+    """Digest of all that a model depends on, given those of model folders by absolute path."""
+    if isinstance(source, Variant):
+        return source.digest(known)
+    return known[os.path.abspath(source)]

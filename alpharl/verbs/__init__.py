@@ -6,9 +6,9 @@ from argparse import Namespace
 from importlib import import_module
 
 VERBS = {
-    "forecasts": ["forecast", "trust"],
+    "forecasts": ["forecast", "forecasts", "trust"],
     "geometry": ["geometry"],
-    "models": ["export", "rank", "truth", "unpack"],
+    "models": ["export", "rank", "ranks", "truth", "unpack"],
     "runs": ["checkpoints", "download", "manifest", "merge", "pretrain", "train"],
     "scores": ["accuracy", "disjoint", "evaluate", "fetch", "suite", "tasks"],
     "spectra": ["dynamics", "factors", "floor", "gram"],

@@ -1,4 +1,4 @@
-"""Forecasts and the verdict on them: forecast, trust."""
+"""Forecasts and the verdict on them: forecast, forecasts, trust."""
 
 from __future__ import annotations
 
@@ -25,11 +25,33 @@ if TYPE_CHECKING:
 
 def forecast(args: Namespace) -> None:
     """Forecast a later model from an early window, and print what was fitted."""
+    log_verdict(_forecast(args, _options(args.method, args.option)))
+
+
+def forecasts(args: Namespace) -> None:
+    """Make many forecasts of one run, one folder each; an undefined one is recorded as such."""
+    from alpharl.study.plan import FORECAST_VARIANTS
+
+    windows: dict[tuple[int, int | None], Window] = {}
+    for asked in FORECAST_VARIANTS.validate_json(args.spec):
+        target = {"target_step": asked.target_step, "target_accuracy": asked.target_accuracy}
+        how = {"through": asked.through, "amplitude": asked.amplitude, "record_undefined": True}
+        one = Namespace(**{**vars(args), **target, **how, "out": args.out / asked.name})
+        log(f"{asked.name}:")
+        window = _forecast(one, asked.options)
+        # The verdict reads no factors, which are large.
+        windows[asked.through, asked.target_step] = replace(window, factors=None)
+    for window in windows.values():
+        log_verdict(window)
+
+
+def _forecast(args: Namespace, options: MethodOptions) -> Window:
+    """Write one forecast and print what was fitted; the window that it was made from."""
     from alpharl.forecasting import VERSION
     from alpharl.forecasting.contract import Prediction, norm_ratio
     from alpharl.forecasting.registry import predict
 
-    folders, options = window_folders(args), _options(args.method, args.option)
+    folders = window_folders(args)
     window = _window(args, folders, options)
     undefined = None
     try:
@@ -37,10 +59,10 @@ def forecast(args: Namespace) -> None:
     except UndefinedForecast as error:
         if not args.record_undefined:
             raise
-        prediction, undefined = Prediction(), f"{args.method}: {error}"
+        prediction, undefined = Prediction(), f"{options.method}: {error}"
     meta = {
         "kind": "forecast",
-        "method": args.method,
+        "method": options.method,
         "options": options.model_dump(mode="json"),
         "algorithm": VERSION,
         "window_steps": window.steps,
@@ -55,7 +77,7 @@ def forecast(args: Namespace) -> None:
     write_model(args, folders, meta, prediction.blend, prediction.adapter)
     shown = {key: value for key, value in meta.items() if key not in ("kind", "algorithm")}
     print(json.dumps(shown, indent=1))
-    log_verdict(window)
+    return window
 
 
 def trust(args: Namespace) -> None:

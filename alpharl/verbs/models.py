@@ -1,4 +1,4 @@
-"""Models made from updates or files: rank, truth, export, unpack."""
+"""Models made from updates or files: rank, ranks, truth, export, unpack."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 from alpharl.checkpoints.sources import step_of
 from alpharl.errors import MethodError, StudyError
 from alpharl.study.depth import Depth
-from alpharl.verbs.inputs import factors_at, log, write_table
+from alpharl.verbs.inputs import factors_at, factors_of, log, run_folders, write_table
 
 if TYPE_CHECKING:
     from alpharl.forecasting.contract import Blend
     from alpharl.spectra.lowrank import Factors, LowRank
+    from alpharl.study.recipes import Recipe
 
 
 def rank(args: Namespace) -> None:
     """Make a rank-k model of an update, a variation of it, or a control."""
     from alpharl.checkpoints.index import read_index
     from alpharl.study.recipes import Recipe
-    from alpharl.variants import RANK_VERSION
     from alpharl.variants.ranks import rank_parts
 
     step = step_of(args.checkpoint) if args.step is None else args.step
@@ -34,9 +34,35 @@ def rank(args: Namespace) -> None:
     if recipe.kind != "rest-only":  # nothing in scope: factors are not needed, and dear to make
         found = factors_at(args.factors, args.base, args.checkpoint, recipe.reads)
     blend, adapter = rank_parts(recipe, step, found, args.seed, read_index(args.base).tensors)
+    write_model(args, {step: args.checkpoint}, _made(recipe, step, args.seed), blend, adapter)
+
+
+def ranks(args: Namespace) -> None:
+    """Make many of them from factors that are there, one folder each."""
+    from alpharl.checkpoints.index import read_index
+    from alpharl.study.recipes import RANK_VARIANTS
+    from alpharl.variants.ranks import rank_parts
+    from alpharl.variants.store import write_variant
+
+    asked = RANK_VARIANTS.validate_json(args.spec)
+    folders, tensors = run_folders(args), read_index(args.base).tensors
+    for step in sorted({variant.step for variant in asked}):
+        found = factors_of(args, {step: folders[step]}, Depth(1))[step]
+        for variant in (variant for variant in asked if variant.step == step):
+            blend, adapter = rank_parts(variant.recipe, step, found, args.seed, tensors)
+            how = _made(variant.recipe, step, args.seed)
+            write_variant(
+                args.out / variant.name, args.base, {step: folders[step]}, how, blend, adapter
+            )
+            log(variant.name)
+
+
+def _made(recipe: Recipe, step: int, seed: int) -> dict[str, Any]:
+    """What a variant says of itself."""
+    from alpharl.variants import RANK_VERSION
+
     how = {"kind": recipe.kind, "scale": recipe.scale, "rest": recipe.rest, **asdict(recipe.depth)}
-    how |= {"step": step, "seed": args.seed, "merged": recipe.merged}
-    write_model(args, {step: args.checkpoint}, how | {"algorithm": RANK_VERSION}, blend, adapter)
+    return how | {"step": step, "seed": seed, "merged": recipe.merged, "algorithm": RANK_VERSION}
 
 
 def truth(args: Namespace) -> None:
@@ -86,7 +112,9 @@ def unpack(args: Namespace) -> None:
 
 
 def _depth(args: Namespace) -> Depth:
-    """The depth that was asked for; rank 1 if none was."""
+    """The depth that was asked for; rank 1 if none was, and none of what has none."""
+    if args.kind in ("full-update", "rest-only"):
+        return Depth()
     percents = (args.percent_components, args.percent_parameters)
     rank = 1 if args.rank is None and not any(percents) else args.rank or 0
     if min(rank, *percents) < 0 or not any((rank, *percents)):

@@ -39,7 +39,8 @@ def _init_slurm(args: Namespace) -> None:
     from alpharl.slurm.profile import describe, profile_files, write_profile
     from alpharl.slurm.site import look
 
-    site = choose(look(), args.account, args.partition, args.gpu_partition, args.gpu_model)
+    given = (args.account, args.partition, args.gpu_partition, args.gpu_model, args.gpu_syntax)
+    site = choose(look(), *given)
     out = args.out or Path("slurm")
     write_profile(out, profile_files(site), force=args.force)
     print(describe(site))

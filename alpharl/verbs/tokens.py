@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alpharl.errors import EvaluationError
+from alpharl.evaluation.kept import KeptRows
 from alpharl.verbs.inputs import log, write_csv
 from alpharl.verbs.scores import go_offline
 
 if TYPE_CHECKING:
+    from alpharl.evaluation.engine import Generate
     from alpharl.evaluation.hf import HfEngine
     from alpharl.evaluation.questions import TaskQuestions
     from alpharl.evaluation.tokens import Written
@@ -40,8 +42,30 @@ def tokens(args: Namespace) -> None:
             )
     engine = HfEngine(args.base, args.dtype, args.batch_size)
     written = _written(args, tasks, suite.settings, engine.tokenizer)
-    write_csv(_reading(args, engine, written), args.out / "reading.csv")
-    write_csv(_prefixes(args, engine, tasks, written), args.out / "prefix.csv")
+    kept = KeptRows(args.out / ".rows.jsonl", _stamp(args, suite.digest))
+    write_csv(_reading(args, engine, written, kept), args.out / "reading.csv")
+    write_csv(_prefixes(args, engine, tasks, written, kept), args.out / "prefix.csv")
+    kept.remove()
+
+
+def _stamp(args: Namespace, suite: str) -> dict[str, Any]:
+    """What rows depend on: of what is left by a killed job, others are worthless."""
+    from alpharl.checkpoints.manifest import KnownDigests, digest_file
+    from alpharl.evaluation import TOKENS_VERSION
+    from alpharl.variants.adapters import read_source, source_digest
+
+    known = KnownDigests(args.manifests, args.base)
+    readers = {BASE: args.base, **_named(args.reader)}
+    return {
+        "version": TOKENS_VERSION,
+        "suite": suite,
+        "dtype": args.dtype,
+        "writers": {name: digest_file(path) for name, path in _named(args.writer).items()},
+        "readers": {
+            name: source_digest(read_source(folder, args.base), known)
+            for name, folder in readers.items()
+        },
+    }
 
 
 def _named(entries: list[str]) -> dict[str, Path]:
@@ -71,33 +95,45 @@ def _written(
     return found
 
 
-def _reading(args: Namespace, engine: HfEngine, written: dict[str, list[list[Written]]]) -> Any:
+def _reading(
+    args: Namespace, engine: HfEngine, written: dict[str, list[list[Written]]], kept: KeptRows
+) -> Any:
     """Each reader on each writer's answers: non-greedy share and perplexity."""
     import pandas as pd
 
-    from alpharl.evaluation.statistics import mean_and_error
-    from alpharl.evaluation.tokens import read
     from alpharl.variants.adapters import read_source
 
-    rows = []
+    texts = {
+        writer: [text for answers in tasks for text in answers if text.tokens]
+        for writer, tasks in written.items()
+    }
+    keys: list[str] = []
     for reader, folder in {BASE: args.base, **_named(args.reader)}.items():
-        with engine.weights(read_source(folder, args.base)) as model:
-            for writer, tasks in written.items():
-                texts = [text for answers in tasks for text in answers if text.tokens]
-                if not texts:
-                    continue
-                measured = read(model, texts, args.batch_size)
-                (share, share_se), (perplexity, perplexity_se) = map(mean_and_error, measured)
-                rows.append({
-                    "writer": writer, "reader": reader, "n": len(texts),
-                    "tokens": sum(len(text.tokens) for text in texts),
-                    "nongreedy": share, "nongreedy_se": share_se,
-                    "perplexity": perplexity, "perplexity_se": perplexity_se,
-                })  # fmt: skip
-                log(f"{reader} reads {writer}: {share:.3f} not its likeliest token")
+        asked = {f"{reader} reads {writer}": writer for writer, own in texts.items() if own}
+        missing = {key: writer for key, writer in asked.items() if key not in kept}
+        if missing:
+            with engine.weights(read_source(folder, args.base)) as model:
+                for key, writer in missing.items():
+                    names = {"writer": writer, "reader": reader}
+                    kept[key] = names | _read(model, texts[writer], args.batch_size)
+                    log(f"{key}: {kept[key]['nongreedy']:.3f} not its likeliest token")
+        keys += asked
     columns = ["writer", "reader", "n", "tokens", "nongreedy", "nongreedy_se", "perplexity",
                "perplexity_se"]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame([kept[key] for key in keys], columns=columns)
+
+
+def _read(model: Any, texts: list[Written], batch_size: int) -> dict[str, float]:
+    from alpharl.evaluation.statistics import mean_and_error
+    from alpharl.evaluation.tokens import read
+
+    measured = read(model, texts, batch_size)
+    (share, share_se), (perplexity, perplexity_se) = map(mean_and_error, measured)
+    return {
+        "n": len(texts), "tokens": sum(len(text.tokens) for text in texts),
+        "nongreedy": share, "nongreedy_se": share_se,
+        "perplexity": perplexity, "perplexity_se": perplexity_se,
+    }  # fmt: skip
 
 
 def _prefixes(
@@ -105,32 +141,46 @@ def _prefixes(
     engine: HfEngine,
     tasks: list[TaskQuestions],
     written: dict[str, list[list[Written]]],
+    kept: KeptRows,
 ) -> Any:
     """The base on the first tokens of each writer's answers, and the writer alone: accuracy."""
     import pandas as pd
 
+    keys = {
+        f"base after {prefix} tokens of {writer}": (writer, prefix)
+        for writer in written
+        for prefix in sorted(args.prefix)
+    }
+    missing = {key: found for key, found in keys.items() if key not in kept}
+    if missing:
+        with engine.model(args.base) as generate:
+            for key, (writer, prefix) in missing.items():
+                names = {"writer": writer, "prefix": prefix}
+                kept[key] = names | _continued(engine, generate, tasks, written[writer], prefix)
+                log(f"{key}: accuracy {kept[key]['accuracy']:.3f}")
+    columns = ["writer", "prefix", "n", "accuracy", "stderr", "own", "whole"]
+    return pd.DataFrame([kept[key] for key in keys], columns=columns)
+
+
+def _continued(
+    engine: HfEngine,
+    generate: Generate,
+    tasks: list[TaskQuestions],
+    answers: list[list[Written]],
+    prefix: int,
+) -> dict[str, float]:
+    """One writer's answers, begun by it and continued by the base."""
     from alpharl.evaluation.statistics import accuracy
     from alpharl.evaluation.tokens import continue_from, own_grades
 
-    rows = []
-    with engine.model(args.base) as generate:
-        for writer, answers in written.items():
-            own, _ = accuracy(
-                [grade for task, texts in zip(tasks, answers, strict=True)
-                 for grade in own_grades(task, texts)]
-            )  # fmt: skip
-            for prefix in sorted(args.prefix):
-                correct, whole = [], 0.0
-                for task, texts in zip(tasks, answers, strict=True):
-                    found = continue_from(task, texts, prefix, generate, engine.tokenizer)
-                    correct += found.correct
-                    whole += found.whole * len(texts)
-                value, error = accuracy(correct)
-                rows.append({
-                    "writer": writer, "prefix": prefix, "n": len(correct), "accuracy": value,
-                    "stderr": error, "own": own, "whole": whole / len(correct),
-                })  # fmt: skip
-                log(f"base after {prefix} tokens of {writer}: accuracy {value:.3f}")
-    return pd.DataFrame(
-        rows, columns=["writer", "prefix", "n", "accuracy", "stderr", "own", "whole"]
-    )
+    correct, own, whole = list[float](), list[float](), 0.0
+    for task, texts in zip(tasks, answers, strict=True):
+        found = continue_from(task, texts, prefix, generate, engine.tokenizer)
+        correct += found.correct
+        own += own_grades(task, texts)
+        whole += found.whole * len(texts)
+    value, error = accuracy(correct)
+    return {
+        "n": len(correct), "accuracy": value, "stderr": error, "own": accuracy(own)[0],
+        "whole": whole / len(correct),
+    }  # fmt: skip

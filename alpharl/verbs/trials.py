@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from alpharl.forecasting.contract import Prediction
+    from alpharl.variants.store import Variant
 
 
 def trial_scorer(
@@ -23,8 +24,11 @@ def trial_scorer(
 ) -> Callable[[Prediction], np.ndarray]:
     """A function that builds a trial model, scores it on the validation suite and deletes it.
 
+    With `args.trials`, a folder, answers are kept there: a killed job asks only for those that it
+    had not got.
+
     Args:
-        args: `suite`, `base` and the engine's settings.
+        args: `suite`, `base`, `trials`, `manifests` and the engine's settings.
         folders: model folders that a blend may name.
 
     Raises:
@@ -33,6 +37,7 @@ def trial_scorer(
     go_offline()
     import numpy as np
 
+    from alpharl.checkpoints.manifest import KnownDigests
     from alpharl.evaluation.runner import Scorer
     from alpharl.evaluation.suites import read_suite
     from alpharl.variants.store import read_variant, write_variant
@@ -46,12 +51,19 @@ def trial_scorer(
     scorer = Scorer(suite, args.base, engine_settings(args), args.gpus or 0)
     base = args.base.absolute()
     paths = {step: path.absolute() for step, path in folders.items()}
+    known = KnownDigests(args.manifests, base)
+
+    kept: Path | None = args.trials
+
+    def answers(trial: Variant) -> Path | None:
+        return kept / f"{trial.digest(known)[:16]}.answers.jsonl" if kept else None
 
     def score(prediction: Prediction) -> np.ndarray:
         with tempfile.TemporaryDirectory(prefix="alpharl-") as folder:
-            trial = Path(folder) / "trial"
-            write_variant(trial, base, paths, {}, prediction.blend, prediction.adapter)
-            outcomes = np.array(scorer.score(read_variant(trial))["correct"])
+            place = Path(folder) / "trial"
+            write_variant(place, base, paths, {}, prediction.blend, prediction.adapter)
+            trial = read_variant(place)
+            outcomes = np.array(scorer.score(trial, answers=answers(trial))["correct"])
         log(f"trial model: validation accuracy {outcomes.mean():.3f}")
         return outcomes
 

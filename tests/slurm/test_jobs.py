@@ -46,7 +46,9 @@ def before(cluster) -> int:
 
 
 def test_the_profile_says_what_the_cluster_told(project):
-    assert "partition: cpu\nGPUs: gpu, 4 a node, model any\naccount: none" in project.told
+    assert (
+        "partition: cpu\nGPUs: gpu, 4 a node, model any, by --gpus\naccount: none" in project.told
+    )
     text = (project.folder / "slurm" / "config.yaml").read_text()
     assert "slurm-status-command: squeue" in text, "for there is no accounting"
     assert "\n  runtime: 1440\n" in text, "the shorter of both partitions"
@@ -100,6 +102,38 @@ for name in ("pretrain", "train", "gram", "score_variants", "rank", "dynamics", 
         assert asked[name] == "fake", name
     for name in ("rank", "dynamics", "geometry"):
         assert asked[name] == "None", name
+
+
+def test_gpus_are_asked_for_by_gres_where_the_profile_says_so(cluster, project, toy, small, before):
+    profile = project.folder / "slurm" / "config.yaml"
+    lines = {"# gpu_syntax": "gpu_syntax", "# gpu_model: \"'a100'\"": "gpu_model: \"'fake'\""}
+    text = profile.read_text()
+    for old, new in lines.items():
+        assert old in text
+        text = text.replace(old, new)
+    profile.write_text(text)
+    rules = """
+from alpharl.cost.need import Need
+include: "workflow/Snakefile"
+rule cards:
+    output: "cards.txt"
+    resources: **asks(lambda w: Need(memory=1e8, seconds=1, gpus=2))
+    shell: "echo {resources.gpus} $CUDA_VISIBLE_DEVICES > {output}"
+rule none:
+    output: "none.txt"
+    resources: **asks(lambda w: Need(memory=1e8, seconds=1))
+    shell: "echo {resources.gpus} > {output}"
+"""
+    study = project.study(small | {"gpus": 1})
+    done = project.snakemake("cards.txt", "none.txt", *study, *toy(rules))
+    assert done.returncode == 0, done.stdout
+    jobs = {name: job for job in submitted(cluster, before) for name in [job["rule"]]}
+    assert jobs["rule_cards"]["gres"] == "gres:gpu:fake:2"
+    assert (jobs["rule_cards"]["partition"], jobs["rule_none"]["partition"]) == ("gpu", "cpu")
+    assert jobs["rule_none"]["gres"] == "N/A"
+    count, cards = (project.folder / "cards.txt").read_text().split()
+    assert count == "2" and len(set(cards.split(","))) == 2
+    assert (project.folder / "none.txt").read_text() == "0\n"
 
 
 def test_an_impossible_request_is_refused_with_a_clear_line(cluster, project, toy):

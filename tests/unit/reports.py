@@ -55,8 +55,9 @@ SECONDS = {
     "pretrain/base": 130.0,
     "train/grpo": 300.0,
     "gram/grpo/0": 20.0,
-    "score/grpo/validation-checkpoints": 44.0,
-    "score/grpo/test-checkpoints": 50.0,
+    "score/grpo/validation/checkpoints-1": 40.0,
+    "score/grpo/validation/checkpoints-2": 4.0,
+    "score/grpo/test/checkpoints-1": 50.0,
     "gram/grpo-own/0": 21.0,
     "report": 9.0,
 }
@@ -294,7 +295,9 @@ class Tree:
         seconds = dict(SECONDS)
         for run in self.study.runs:
             seconds |= {f"factors/{run}/step-{s}-0": 2.0 for s in self.plan.steps(run)}
-            seconds |= {f"forecast/{run}/{f.name}": 1.5 for f in self.plan.forecasts(run)}
+            quick, slow = self.plan.quick_forecasts(run), self.plan.slow_forecasts(run)
+            seconds |= {f"forecast/{run}/{f.name}": 1.5 for f in slow}
+            seconds |= {f"forecast/{run}": 1.5 * len(quick)}
         for name, value in seconds.items():
             head = "s\th:m:s\tmax_rss\tmax_vms\tmean_load\tcpu_time"
             row = f"{value}\t0:00:02\t512.5\t900\t-\t{2 * value}"

@@ -21,7 +21,7 @@ BOTTOM = {"errors", "gpu", "problems"}
 ASIDE = {"training": {"checkpoints"}, "geometry": {"checkpoints"},
          "slurm": {"checkpoints"}, "cost": {"checkpoints", "spectra"}}  # fmt: skip
 """Parts beside the order, and what each hangs off; only the command line imports them."""
-TOP = {"cli", "verbs", "callback", "__init__"}
+TOP = {"cli", "arguments", "verbs", "callback", "__init__"}
 """The command line and the trainer's callback, which bring all parts together."""
 EXCEPTIONS = {("study/check.py", "checkpoints"), ("study/check.py", "spectra")}
 """The preflight reads the headers of a study's checkpoints; only `alpharl check` imports it."""

@@ -99,6 +99,21 @@ def test_what_cannot_be_guessed_is_one_line(monkeypatch, given, message):
         choose(found(SITE), **given)
 
 
+@pytest.mark.parametrize(
+    ("select", "given", "gres"),
+    [
+        ("select/cons_tres", None, False),
+        ("select/cons_res", None, True),
+        ("select/cons_tres", "gres", True),
+        ("select/linear", "gpus", False),
+    ],
+)
+def test_how_gpus_are_asked_for_follows_the_plugin(select, given, gres):
+    site = choose(found(select=select), gpu_syntax=given)
+    assert site.gres == gres
+    assert ("gpu_syntax='gres'" in parsed(site)["default-resources"]) == gres
+
+
 def test_no_gpus_is_no_gpu_partition():
     site = choose(found("batch*|infinite|(null)\n"))
     assert (site.gpu_partition, site.gpus, site.minutes) == (None, 0, None)
@@ -118,7 +133,7 @@ def parsed(site: Site) -> dict:
 
 
 def test_snakemake_reads_the_profile():
-    read = parsed(Site("cpu", "gpu", 4, "a100", "p-1", 1440, "squeue", 10))
+    read = parsed(Site("cpu", "gpu", 4, "a100", False, "p-1", 1440, "squeue", 10))
     assert read["default-resources"] == ["nodes=1", "slurm_account='p-1'", "gpu_model='a100'"]
     assert read["resources"] == ["runtime=1440"]
     assert read["set-resource-scopes"] == ["runtime=local"]

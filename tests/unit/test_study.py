@@ -209,8 +209,8 @@ def test_amplitudes_stand_beside_each_forecast():
         ("expo@0.5", 1), ("expo@0.5x0.5", 0.5), ("expo@0.5x2", 2),
     ]  # fmt: skip
     assert [f.name for f in plan.known("r")] == list(found)
-    (tested,) = [b.variants for b in plan.batches() if b.group == "variants"]
-    assert tested[-6:] == tuple(found)
+    tested = [v for b in plan.batches() if b.group == "variants" for v in b.variants]
+    assert tested[-6:] == list(found)
     assert plan.folder("r", "expo@0.5x2") == "results/s/runs/r/forecasts/expo@0.5x2"
 
 
@@ -235,12 +235,23 @@ def test_variants_and_batches():
     ]  # fmt: skip
     assert [f.name for f in plan.forecasts("r")] == ["last@0.5", "expo@0.5"]
     assert {f.through for f in plan.forecasts("r")} == {20}
-    batches = {(b.suite, b.group): b.variants for b in plan.batches()}
+    batches = {(b.suite, b.group, b.part): b.variants for b in plan.batches()}
     assert set(batches) == {
-        ("validation", "checkpoints"), ("test", "checkpoints"), ("test", "variants"),
+        ("validation", "checkpoints", 1), ("test", "checkpoints", 1),
+        ("test", "variants", 1), ("test", "variants", 2),
     }  # fmt: skip
-    assert batches["test", "variants"] == (*names, "last@0.5", "expo@0.5")
-    assert batches["validation", "checkpoints"][0] == "step-0"
+    tested = (*batches["test", "variants", 1], *batches["test", "variants", 2])
+    assert tested == (*names, "last@0.5", "expo@0.5")
+    assert batches["validation", "checkpoints", 1][0] == "step-0"
+
+
+def test_models_are_scored_in_jobs_of_a_given_size():
+    plan = Plan(parse_study(changed("evaluation.models_per_job", 4)))
+    parts = [b for b in plan.batches() if (b.suite, b.group) == ("test", "variants")]
+    names = [v.name for v in (*plan.rank_variants("r"), *plan.forecasts("r"))]
+    assert [part.part for part in parts] == [1, 2, 3]
+    assert [len(part.variants) for part in parts] == [4, 4, 3]
+    assert [name for part in parts for name in part.variants] == names
 
 
 @pytest.mark.parametrize(

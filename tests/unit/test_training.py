@@ -48,6 +48,9 @@ def test_saved_steps_end_with_the_last_step() -> None:
     assert TrainSpec(steps=120, save_every=6).saved_steps() == list(range(6, 121, 6))
     assert TrainSpec(steps=10, save_every=4).saved_steps() == [4, 8, 10]
     assert TrainSpec(steps=3, save_every=9).saved_steps() == [3]
+    assert TrainSpec(steps=9, save_every=9, save_at=[4, 1, 2]).saved_steps() == [1, 2, 4, 9]
+    with pytest.raises(ValueError, match=r"save_at \[12\].* which ends at step 9"):
+        TrainSpec(steps=9, save_at=[12])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 # Every job of a cluster reads these files again, so what they cost must not grow with the plan: lists
 # that name all runs stand in functions, which are called for the jobs that need them.
 import ast
+import inspect
 import json
 
 # Of all names a constraint is short: a list of hundreds would be searched for each file.
@@ -59,11 +60,9 @@ def base_manifest(wildcards):
     return paths.base_manifest(base_of(wildcards.run))
 
 
-def manifests(wildcards):
-    return [
-        paths.checkpoint_manifest(wildcards.run, step)
-        for step in plan.steps(wildcards.run)
-    ]
+def checkpoints_of(wildcards):
+    """The table that stands for all checkpoints of a run: one file for Snakemake to follow."""
+    return paths.checkpoints(wildcards.run)
 
 
 def factor_files(run, steps):
@@ -84,24 +83,44 @@ def profile_default(resource):
     )
 
 
-GPU_MODEL = profile_default("gpu_model")
+GPU_MODEL, GPU_SYNTAX = map(profile_default, ("gpu_model", "gpu_syntax"))
+
+
+def gres(count):
+    """GPUs as `--gres` takes them; None for none."""
+    words = ["gpu", GPU_MODEL, str(count)] if GPU_MODEL else ["gpu", str(count)]
+    return ":".join(words) if count else None
 
 
 def asks(need):
     """What a rule asks the scheduler for, by what `need` says of a job's wildcards: memory and time
     grow with each attempt that a profile's `retries` allows."""
+    # A number where it can be: each function that is asked for each job takes its time.
+    gpus = (lambda wildcards: need(wildcards).gpus) if study.gpus else 0
     found = {
         "mem_mb": lambda wildcards, attempt: attempt * need(wildcards).mem_mb,
         "runtime": lambda wildcards, attempt: attempt * need(wildcards).minutes,
         "disk_mb": lambda wildcards: need(wildcards).disk_mb,
-        "gpu": lambda wildcards: need(wildcards).gpus,
+        "gpus": gpus,
     }
+    if GPU_SYNTAX == "gres":
+        return found | {
+            "gres": lambda wildcards: gres(need(wildcards).gpus),
+            "gpu_model": lambda wildcards: None,
+        }
+    found["gpu"] = gpus
     if GPU_MODEL:
         # The executor would ask for one of that model for each job, also for those that take none.
         found["gpu_model"] = lambda wildcards: (
             GPU_MODEL if need(wildcards).gpus else None
         )
     return found
+
+
+def threads_of():
+    """Threads of jobs that compute with a run's models: a number where all runs have the same."""
+    counts = {needs.threads(run) for run in study.runs}
+    return counts.pop() if len(counts) == 1 else lambda w: needs.threads(w.run)
 
 
 def engine_options():
@@ -117,3 +136,19 @@ def engine_options():
         "key-variable": settings.key_variable if settings.url else None,
     }
     return [f"--{name}={value}" for name, value in given.items() if value is not None]
+
+
+def remember_signatures():
+    """Keep the signatures of functions in rules, and of what evaluates resources. Snakemake asks for
+    them anew for each job: a sixth of the time of a large plan."""
+    for rule in workflow.rules:
+        files = (getattr(file, "_file", file) for file in rule.input)
+        asked = [
+            function
+            for resource in rule.resources.values()
+            for function in (resource._evaluator, type(resource).evaluate)
+        ]
+        for item in (*files, *rule.params, *asked):
+            function = getattr(item, "callable", item)
+            if inspect.isfunction(function):
+                function.__signature__ = inspect.signature(function)

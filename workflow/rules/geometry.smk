@@ -9,9 +9,7 @@ def sparsity_steps(wildcards):
 rule geometry:
     input:
         base=base_manifest,
-        checkpoints=lambda w: [
-            paths.checkpoint_manifest(w.run, step) for step in sparsity_steps(w)
-        ],
+        checkpoints=checkpoints_of,
     output:
         table=paths.sparsity("{run}"),
         csv=paths.sparsity("{run}").replace(".parquet", ".csv"),

@@ -25,7 +25,7 @@ rule pretrain:
         "Pretraining base {wildcards.base}"
     shell:
         "alpharl pretrain --spec {params.spec:q} --out {params.model:q} --manifest {output.manifest:q}"
-        " --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
+        " --gpus {resources.gpus} 2>&1 | tee {log:q} >&2"
 
 
 rule base_manifest:
@@ -113,17 +113,19 @@ for _index, ((_steps, _processes), _runs) in enumerate(
         shell:
             "alpharl train --spec {params.spec:q} --base {params.model:q} --out {params.out:q}"
             " --manifests {params.pattern:q} {params.teacher:q} {params.data:q} {params.without:q}"
-            " --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
+            " --gpus {resources.gpus} 2>&1 | tee {log:q} >&2"
+
+
+def checkpoint_made(wildcards):
+    """Of a checkpoint that is fetched or merged, what was done."""
+    made = wildcards.run in {*FETCHED_RUNS, *MERGED_RUNS}
+    return paths.checkpoint_made(wildcards.run, wildcards.step) if made else []
 
 
 rule checkpoint_manifest:
     input:
         base=base_manifest,
-        made=lambda w: (
-            paths.checkpoint_made(w.run, w.step)
-            if w.run in [*FETCHED_RUNS, *MERGED_RUNS]
-            else []
-        ),
+        made=checkpoint_made if FETCHED_RUNS or MERGED_RUNS else [],
     output:
         manifest=paths.checkpoint_manifest("{run}", "{step}"),
     log:
@@ -147,7 +149,9 @@ rule checkpoint_manifest:
 
 rule checkpoints:
     input:
-        manifests=manifests,
+        manifests=lambda w: [
+            paths.checkpoint_manifest(w.run, step) for step in plan.steps(w.run)
+        ],
     output:
         table=paths.checkpoints("{run}"),
     log:

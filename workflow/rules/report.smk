@@ -13,21 +13,27 @@ def token_tables(run):
 
 rule report:
     input:
+        # Behind these stand all others that it reads: the checkpoints' scores behind accuracies, the
+        # forecasts behind their scores, factors and grams behind fits.
         scores=lambda _: [
-            paths.score(b.run, b.suite, v) for b in BATCHES for v in b.variants
+            paths.score(b.run, b.suite, v)
+            for b in BATCHES
+            if b.group == "variants"
+            for v in b.variants
         ],
         accuracy=of_runs(lambda run: [paths.accuracy(run, s) for s in study.suites]),
         dynamics=of_runs(lambda run: [paths.dynamics(run)], plan.trajectories),
         pcas=of_runs(lambda run: [paths.pca(run)], plan.trajectories),
         floors=of_runs(lambda run: [paths.floor(run)]),
         sparsities=of_runs(lambda run: [paths.sparsity(run)]),
-        forecasts=lambda _: [
-            f"{paths.forecast(run, name)}/variant.json" for run, name in FORECASTS
-        ],
         tokens=of_runs(token_tables),
         truths=of_runs(lambda run: [paths.truth(run)] if plan.known(run) else []),
         checkpoints=of_runs(lambda run: [paths.checkpoints(run)]),
-        factors=of_runs(lambda run: factor_files(run, plan.steps(run))),
+        factors=of_runs(
+            lambda run: (
+                [] if run in plan.trajectories else factor_files(run, plan.steps(run))
+            )
+        ),
     output:
         html=paths.report,
         study=paths.resolved,

@@ -6,6 +6,7 @@ from alpharl.evaluation import (
     TOKENS_VERSION,
 )
 from alpharl.study.data_files import fetched, role_of
+from alpharl.variants import RANK_VERSION
 
 FETCHED = fetched(
     study.suites.values(), [run.train for run in study.runs.values() if run.train]
@@ -98,8 +99,15 @@ def checked(wildcards):
     return paths.disjoint if study.suites[wildcards.suite].role == "test" else []
 
 
-def scored_manifests(wildcards):
-    return [base_manifest(wildcards), *manifests(wildcards)]
+def scored_manifests(group, names):
+    """Digests of what is scored: of the checkpoints, or of what variants are made from."""
+    if group == "variants":
+        return lambda w: [base_manifest(w), checkpoints_of(w)]
+    steps = [int(name.removeprefix("step-")) for name in names if name != "step-0"]
+    return lambda w: [
+        base_manifest(w),
+        *(paths.checkpoint_manifest(w.run, step) for step in steps),
+    ]
 
 
 def variant_files(variants):
@@ -118,8 +126,8 @@ def variant_options(variants):
 # Results that are there are kept (`update`): the verb scores only what has none for exactly this
 # model, suite and setting.
 for _group in ("checkpoints", "variants"):
-    for _index, (_variants, _runs) in enumerate(
-        alike((b.variants, b.run) for b in BATCHES if b.group == _group), 1
+    for _index, ((_part, _variants), _runs) in enumerate(
+        alike(((b.part, b.variants), b.run) for b in BATCHES if b.group == _group), 1
     ):
 
         rule:
@@ -128,20 +136,20 @@ for _group in ("checkpoints", "variants"):
             input:
                 suite=paths.suite("{suite}"),
                 checked=checked,
-                manifests=scored_manifests,
+                manifests=scored_manifests(_group, _variants),
                 variants=variant_files(_variants) if _group == "variants" else [],
             output:
                 scores=[update(paths.score("{run}", "{suite}", v)) for v in _variants],
             log:
-                paths.log(f"score/{{run}}/{{suite}}-{_group}"),
+                paths.log(f"score/{{run}}/{{suite}}/{_group}-{_part}"),
             benchmark:
-                paths.benchmark(f"score/{{run}}/{{suite}}-{_group}")
+                paths.benchmark(f"score/{{run}}/{{suite}}/{_group}-{_part}")
             wildcard_constraints:
                 run=one_of(_runs, among=study.runs),
                 suite=one_of(
                     (b.suite for b in BATCHES if b.group == _group), among=study.suites
                 ),
-            threads: lambda w: needs.threads(w.run)
+            threads: threads_of()
             resources:
                 **asks(scoring_need(len(_variants))),
             params:
@@ -159,7 +167,7 @@ for _group in ("checkpoints", "variants"):
             shell:
                 "alpharl evaluate --suite {input.suite:q} --base {params.base:q} --run {params.run:q}"
                 " {params.variants:q} --manifests {input.manifests:q} {params.engine:q} {params.allow}"
-                " --out {params.folder:q} --gpus {resources.gpu} 2>&1 | tee {log:q} >&2"
+                " --out {params.folder:q} --gpus {resources.gpus} 2>&1 | tee {log:q} >&2"
 
 
 rule tokens:
@@ -167,8 +175,10 @@ rule tokens:
         suite=lambda w: paths.suite(study.tokens.suite),
         base=base_manifest,
         full=lambda w: paths.checkpoint_manifest(w.run, plan.steps(w.run)[-1]),
+        # Made again with every new rank of the run, as they were unless the factors changed.
+        factors=lambda w: factor_files(w.run, plan.steps(w.run)[-1:]),
         ranks=lambda w: [
-            f"{plan.folder(w.run, variant)}/variant.json"
+            ancient(f"{plan.folder(w.run, variant)}/variant.json")
             for variant in plan.token_variants(w.run)[1:]
         ],
         # The checkpoints are scored again where the suite or the engine changed, and with them all
@@ -188,7 +198,7 @@ rule tokens:
         paths.log("tokens/{run}"),
     benchmark:
         paths.benchmark("tokens/{run}")
-    threads: lambda w: needs.threads(w.run)
+    threads: threads_of()
     resources:
         **asks(lambda w: needs.tokens(w.run)),
     params:
@@ -208,14 +218,16 @@ rule tokens:
         engine=literal(engine_options()),
         dtype=study.evaluation.dtype,
         batch_size=study.evaluation.batch_size,
+        known=lambda w, input: [input.base, input.full],
         folder=lambda w: paths.tokens(w.run),
         version=TOKENS_VERSION,
+        rank_version=RANK_VERSION,
     message:
         "Reading the answers of {wildcards.run} token by token"
     shell:
         "alpharl tokens --suite {input.suite:q} --base {params.base:q} {params.writers:q}"
-        " {params.readers:q} --prefix {params.prefix} --dtype {params.dtype}"
-        " --batch-size {params.batch_size} --out {params.folder:q} --gpus {resources.gpu}"
+        " {params.readers:q} --manifests {params.known:q} --prefix {params.prefix} --dtype {params.dtype}"
+        " --batch-size {params.batch_size} --out {params.folder:q} --gpus {resources.gpus}"
         " > {log:q} 2>&1"
 
 

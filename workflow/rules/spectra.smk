@@ -19,7 +19,7 @@ FACTORS = (
     " --percent-components {params.percent_components}"
     " --percent-parameters {params.percent_parameters}"
     " --scope {params.scope} --shard {wildcards.shard} --shards {params.shards} {params.options:q}"
-    " --gpus {resources.gpu} --out {output.factors:q} 2> {log:q}"
+    " --gpus {resources.gpus} --out {output.factors:q} 2> {log:q}"
 )
 
 
@@ -35,7 +35,7 @@ if study.spectra.checkpoints_per_job == 1:
             paths.log("factors/{run}/step-{step}-{shard}"),
         benchmark:
             paths.benchmark("factors/{run}/step-{step}-{shard}")
-        threads: lambda w: needs.threads(w.run)
+        threads: threads_of()
         resources:
             **asks(lambda w: needs.factors(w.run, 1)),
         params:
@@ -75,7 +75,7 @@ else:
                 )
             wildcard_constraints:
                 run=one_of(_runs, among=study.runs),
-            threads: lambda w: needs.threads(w.run)
+            threads: threads_of()
             resources:
                 **asks(lambda w, count=len(_steps): needs.factors(w.run, count)),
             params:
@@ -97,14 +97,14 @@ else:
 rule gram:
     input:
         base=base_manifest,
-        checkpoints=manifests,
+        checkpoints=checkpoints_of,
     output:
         gram=paths.gram("{run}", "{shard}"),
     log:
         paths.log("gram/{run}/{shard}"),
     benchmark:
         paths.benchmark("gram/{run}/{shard}")
-    threads: lambda w: needs.threads(w.run)
+    threads: threads_of()
     resources:
         **asks(lambda w: needs.gram(w.run)),
     params:
@@ -118,7 +118,7 @@ rule gram:
         "Gram of {wildcards.run}, shard {wildcards.shard}"
     shell:
         "alpharl gram --base {params.base:q} --checkpoints {params.checkpoints:q} --steps {params.steps}"
-        " --shard {wildcards.shard} --shards {params.shards} {params.options:q} --gpus {resources.gpu}"
+        " --shard {wildcards.shard} --shards {params.shards} {params.options:q} --gpus {resources.gpus}"
         " --out {output.gram:q} 2> {log:q}"
 
 
@@ -181,4 +181,4 @@ rule floor:
         "Finding the bf16 floor of {wildcards.run}"
     shell:
         "alpharl floor --base {params.base:q} --checkpoint {params.model:q} --factors {input.factors:q}"
-        " --seed {params.seed} --gpus {resources.gpu} --out {output.table:q} > {log:q} 2>&1"
+        " --seed {params.seed} --gpus {resources.gpus} --out {output.table:q} > {log:q} 2>&1"

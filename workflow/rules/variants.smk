@@ -1,39 +1,49 @@
 # Rank-k models, controls and forecasts: small folders made from factors, grams and scores; and how
 # far the forecasts' weights are from trained ones.
 from alpharl.forecasting import VERSION as FORECAST_VERSION
+from alpharl.study.plan import FORECAST_VARIANTS
+from alpharl.study.recipes import RANK_VARIANTS
 from alpharl.variants import RANK_VERSION, TRUTH_VERSION
 
-RANKS = {(run, v.name): v for run in study.runs for v in plan.rank_variants(run)}
-FORECASTS = {(run, f.name): f for run in study.runs for f in plan.forecasts(run)}
+SLOW = {(run, f.name): f for run in study.runs for f in plan.slow_forecasts(run)}
 
 
-def rank_of(wildcards):
-    return RANKS[wildcards.run, wildcards.variant]
+def names_of(variants):
+    return tuple(variant.name for variant in variants)
 
 
-def forecast_of(wildcards):
-    return FORECASTS[wildcards.run, wildcards.forecast]
-
-
-def forecast_inputs(wildcards):
-    """What the method needs; the gram always, for the size of what is predicted."""
-    run, forecast = wildcards.run, forecast_of(wildcards)
+def reads(run, forecasts):
+    """What fits read; the gram always, for the size of what is predicted."""
     needed = {"gram": gram_files(run)}
-    if "factors" in forecast.reads:
-        seen = [step for step in plan.steps(run) if step <= forecast.through]
+    last = max((f.through for f in forecasts if "factors" in f.reads), default=0)
+    if last:
+        seen = [step for step in plan.steps(run) if step <= last]
         needed["factors"] = factor_files(run, seen)
-    if "scores" in forecast.reads:
+    if any("scores" in f.reads for f in forecasts):
         needed["scores"] = paths.accuracy(run, study.validation_suite)
+    return needed
+
+
+def slow_inputs(wildcards):
+    forecast = SLOW[wildcards.run, wildcards.forecast]
+    needed = reads(wildcards.run, [forecast])
     if "suite" in forecast.reads:
         needed["suite"] = paths.suite(study.validation_suite)
+        needed["manifests"] = [base_manifest(wildcards), checkpoints_of(wildcards)]
     return needed
+
+
+def scores_option(wildcards, input):
+    return [f"--scores={path}" for path in [input.get("scores")] if path]
 
 
 def forecast_suite(wildcards, input):
     """Options for scoring trial models, of a method that does."""
     if "suite" not in input.keys():
         return []
-    return [f"--suite={input.suite}", *engine_options()]
+    kept = paths.trials(wildcards.run, wildcards.forecast)
+    options = [f"--suite={input.suite}", *engine_options(), f"--trials={kept}"]
+    return [*options, "--manifests", *input.manifests]
 
 
 def target_steps(wildcards):
@@ -44,38 +54,94 @@ def known_forecasts(wildcards):
     return [paths.forecast(wildcards.run, f.name) for f in plan.known(wildcards.run)]
 
 
-rule rank:
-    input:
-        factors=lambda w: factor_files(w.run, [rank_of(w).step]),
-    output:
-        variant=f"{paths.variant('{run}', '{variant}')}/variant.json",
-    log:
-        paths.log("rank/{run}/{variant}"),
-    benchmark:
-        paths.benchmark("rank/{run}/{variant}")
-    wildcard_constraints:
-        variant=one_of(name for _, name in RANKS),
-    resources:
-        **asks(lambda w: needs.rank(w.run)),
-    params:
-        base=base_model,
-        model=lambda w: paths.checkpoint(w.run, rank_of(w).step),
-        recipe=lambda w: rank_of(w).recipe.options,
-        step=lambda w: rank_of(w).step,
-        seed=study.ablation.seed,
-        folder=paths.variant("{run}", "{variant}"),
-        version=RANK_VERSION,
-    message:
-        "Making {wildcards.variant} of {wildcards.run}"
-    shell:
-        "alpharl rank --base {params.base:q} --checkpoint {params.model:q}"
-        " {params.recipe} --step {params.step} --seed {params.seed} --factors {input.factors:q}"
-        " --out {params.folder:q} 2> {log:q}"
+for _index, (_names, _runs) in enumerate(
+    alike((names_of(plan.rank_variants(run)), run) for run in study.runs), 1
+):
+    if not _names:
+        continue
+
+    rule:
+        name:
+            numbered("rank", _index)
+        input:
+            factors=lambda w: factor_files(
+                w.run, sorted({v.step for v in plan.rank_variants(w.run)})
+            ),
+        output:
+            variants=[f"{paths.variant('{run}', name)}/variant.json" for name in _names],
+        log:
+            paths.log("rank/{run}"),
+        benchmark:
+            paths.benchmark("rank/{run}")
+        wildcard_constraints:
+            run=one_of(_runs, among=study.runs),
+        resources:
+            **asks(lambda w: needs.rank(w.run)),
+        params:
+            base=base_model,
+            checkpoints=lambda w: paths.checkpoint_options(w.run),
+            steps=lambda w: plan.steps(w.run),
+            spec=lambda w: RANK_VARIANTS.dump_json(plan.rank_variants(w.run)).decode(),
+            seed=study.ablation.seed,
+            factors=lambda w: paths.factors(w.run, "{step}", "{shard}"),
+            shards=study.spectra.shards,
+            folder=paths.variant("{run}", ""),
+            version=RANK_VERSION,
+        message:
+            "Making the rank-k models of {wildcards.run}"
+        shell:
+            "alpharl ranks --base {params.base:q} --checkpoints {params.checkpoints:q} --steps {params.steps}"
+            " --spec {params.spec:q} --seed {params.seed} --factors {params.factors:q}"
+            " --shards {params.shards} --out {params.folder:q} 2> {log:q}"
+
+
+for _index, (_names, _runs) in enumerate(
+    alike((names_of(plan.quick_forecasts(run)), run) for run in plan.trajectories), 1
+):
+    if not _names:
+        continue
+
+    rule:
+        name:
+            numbered("forecasts", _index)
+        input:
+            unpack(lambda w: reads(w.run, plan.quick_forecasts(w.run))),
+        output:
+            variants=[
+                f"{paths.forecast('{run}', name)}/variant.json" for name in _names
+            ],
+        log:
+            paths.log("forecast/{run}"),
+        benchmark:
+            paths.benchmark("forecast/{run}")
+        wildcard_constraints:
+            run=one_of(_runs, among=study.runs),
+        resources:
+            **asks(lambda w: needs.forecasts(w.run)),
+        params:
+            base=base_model,
+            checkpoints=lambda w: paths.checkpoint_options(w.run),
+            steps=lambda w: plan.steps(w.run),
+            spec=lambda w: FORECAST_VARIANTS.dump_json(
+                plan.quick_forecasts(w.run)
+            ).decode(),
+            factors=lambda w: paths.factors(w.run, "{step}", "{shard}"),
+            gram=lambda w: paths.gram(w.run, "{shard}"),
+            shards=study.spectra.shards,
+            scores=scores_option,
+            folder=paths.forecast("{run}", ""),
+            version=FORECAST_VERSION,
+        message:
+            "Forecasting {wildcards.run}"
+        shell:
+            "alpharl forecasts --base {params.base:q} --checkpoints {params.checkpoints:q} --steps {params.steps}"
+            " --spec {params.spec:q} {params.scores:q} --factors {params.factors:q} --gram {params.gram:q}"
+            " --shards {params.shards} --out {params.folder:q} > {log:q} 2>&1"
 
 
 rule forecast:
     input:
-        unpack(forecast_inputs),
+        unpack(slow_inputs),
     output:
         variant=f"{paths.forecast('{run}', '{forecast}')}/variant.json",
     log:
@@ -83,24 +149,25 @@ rule forecast:
     benchmark:
         paths.benchmark("forecast/{run}/{forecast}")
     wildcard_constraints:
-        forecast=one_of(name for _, name in FORECASTS),
+        forecast=one_of(name for _, name in SLOW),
+    threads: threads_of()
     resources:
-        **asks(lambda w: needs.forecast(w.run, forecast_of(w))),
+        **asks(lambda w: needs.forecast(w.run, SLOW[w.run, w.forecast])),
     params:
         base=base_model,
         checkpoints=lambda w: paths.checkpoint_options(w.run),
         steps=lambda w: plan.steps(w.run),
-        through=lambda w: forecast_of(w).through,
-        target=lambda w: forecast_of(w).target_option,
-        amplitude=lambda w: forecast_of(w).amplitude,
-        method=lambda w: forecast_of(w).options.method,
-        options=lambda w: [f"--option={o}" for o in forecast_of(w).option_pairs],
+        through=lambda w: SLOW[w.run, w.forecast].through,
+        target=lambda w: SLOW[w.run, w.forecast].target_option,
+        amplitude=lambda w: SLOW[w.run, w.forecast].amplitude,
+        method=lambda w: SLOW[w.run, w.forecast].options.method,
+        options=lambda w: [
+            f"--option={pair}" for pair in SLOW[w.run, w.forecast].option_pairs
+        ],
         factors=lambda w: paths.factors(w.run, "{step}", "{shard}"),
         gram=lambda w: paths.gram(w.run, "{shard}"),
         shards=study.spectra.shards,
-        scores=lambda w, input: [
-            f"--scores={path}" for path in [input.get("scores")] if path
-        ],
+        scores=scores_option,
         suite=forecast_suite,
         folder=paths.forecast("{run}", "{forecast}"),
         version=FORECAST_VERSION,
@@ -110,7 +177,7 @@ rule forecast:
         "alpharl forecast --base {params.base:q} --checkpoints {params.checkpoints:q} --steps {params.steps}"
         " --through {params.through} {params.target} --amplitude {params.amplitude} --method {params.method}"
         " {params.options:q} {params.scores:q} {params.suite:q} --factors {params.factors:q} --gram {params.gram:q}"
-        " --shards {params.shards} --record-undefined --gpus {resources.gpu} --out {params.folder:q} > {log:q} 2>&1"
+        " --shards {params.shards} --record-undefined --gpus {resources.gpus} --out {params.folder:q} > {log:q} 2>&1"
 
 
 rule truth:
