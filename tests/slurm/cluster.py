@@ -57,8 +57,11 @@ GresTypes=gpu
 MinJobAge=3600
 KillWait=3
 JobAcctGatherType=jobacct_gather/linux
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 PartitionName=cpu Nodes=n1,n2 Default=YES MaxTime=2-00:00:00 State=UP
 PartitionName=gpu Nodes=n1,n2 MaxTime=1-00:00:00 State=UP
+PartitionName=urgent Nodes=n1,n2 MaxTime=1-00:00:00 State=UP PriorityTier=10
 """
 CPUS = 4
 """Of a node. They decide how many jobs run at once, so they are few; they need not be there."""
