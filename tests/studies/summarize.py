@@ -22,6 +22,7 @@ BEYOND = 1.96
 RL_GROUPS = ("grpo", "dr-grpo", "dapo", "gspo", "rloo", "reinforce++", "ppo")
 MOST = 8
 """Columns of a curve; of one with more, quarters are shown."""
+RANKS = ("rank-1", "random-1", "rank-4", "full-update", "rank-1+rest", "rest-only")
 UPDATES = ("norm", "rank1_share", "pls_r2", "line_r2")
 
 
@@ -122,7 +123,7 @@ def recoveries(folder: Path) -> Iterator[str]:
         group=ranks["run"].map(heads.get),
         kind=ranks["variant"].str.split("@").str[0],
     )
-    chosen = ranks[ranks["kind"].isin(["rank-1", "rank-4", "random-1", "full-update"])]
+    chosen = ranks[ranks["kind"].isin(RANKS)]
     models = chosen.pivot_table(index="group", columns="kind", values="gain_recovery", sort=False)
     yield "## Gain recovered\n"
     windows = ", ".join(sorted({f"{float(w):.0%}" for w in frame["window"]}))
