@@ -9,10 +9,12 @@ from alpharl.arguments.shared import Adder, gpus, verb
 
 
 def study_verbs(add: Adder[argparse.ArgumentParser]) -> None:
-    """check, init, methods, report."""
+    """check, status, init, methods, report."""
     check = verb(add, "check", "Validate a study file and print what it would make.")
     check.add_argument("study", type=Path)
     check.add_argument("--cost", action="store_true", help="hours, disk and memory per stage")
+    status = verb(add, "status", "How far a study is, its jobs on a cluster, and what failed.")
+    status.add_argument("study", type=Path)
     _init(verb(add, "init", "Write a study file for checkpoints, or a profile for a cluster."))
     verb(add, "methods", "List the forecasting methods with source, inputs and cost.")
     report = verb(add, "report", "Write a study's report from its finished results.")

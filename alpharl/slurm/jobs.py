@@ -58,6 +58,15 @@ def claim(root: str, names: list[str]) -> None:
         write_text(record, "".join(f"{name}\n" for name in names))
 
 
+def left(root: str) -> list[Job]:
+    """Jobs that a start of the study, over or not, has on the cluster.
+
+    Raises:
+        ClusterError: SLURM does not answer.
+    """
+    return _unfinished(_recorded(Path(root) / _RECORD))
+
+
 def cancel_left(root: str) -> None:
     """Cancel jobs of this start that are still there when it ends.
 

@@ -149,6 +149,11 @@ class Paths:
         return f"{self.root}/suites/disjoint.json"
 
     @property
+    def lock(self) -> str:
+        """File that a running workflow holds locked."""
+        return f"{self.root}/.lock"
+
+    @property
     def report(self) -> str:
         """The report."""
         return f"{self.root}/report/index.html"

@@ -12,7 +12,7 @@ VERBS = {
     "runs": ["checkpoints", "download", "manifest", "merge", "pretrain", "train"],
     "scores": ["accuracy", "disjoint", "evaluate", "fetch", "suite", "tasks"],
     "spectra": ["dynamics", "factors", "floor", "gram"],
-    "study": ["check", "init", "methods", "report"],
+    "study": ["check", "init", "methods", "report", "status"],
     "tokens": ["tokens"],
 }
 """By module, the functions in it that are verbs."""

@@ -1,4 +1,4 @@
-"""The study as a whole: init, check, methods, report."""
+"""The study as a whole: init, check, status, methods, report."""
 
 from __future__ import annotations
 
@@ -58,6 +58,23 @@ def check(args: Namespace) -> None:
     print(describe(study))
     if args.cost:
         print(f"\n{cost_text(Plan(study))}")
+
+
+def status(args: Namespace) -> None:
+    """Print how far a study is, its jobs on the cluster, and what failed."""
+    from alpharl.slurm.jobs import left
+    from alpharl.study.config import load_study
+    from alpharl.study.plan import Plan
+    from alpharl.study.status import failures, is_running, progress
+
+    plan = Plan(load_study(args.study))
+    print(f"{plan.paths.root}: {'a' if is_running(plan) else 'no'} snakemake works on it; made:")
+    print("\n".join(progress(plan)))
+    jobs, failed = left(plan.paths.root), failures(plan)
+    if jobs:
+        print("\n".join([f"jobs on the cluster: {len(jobs)}", *(f"  {job}" for job in jobs)]))
+    if failed:
+        print("\n".join(["logs that end with an error:", *failed]))
 
 
 def methods(args: Namespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from alpharl.errors import ClusterError
-from alpharl.slurm.jobs import cancel_left, claim
+from alpharl.slurm.jobs import cancel_left, claim, left
 
 
 def submit(cluster, name: str, count: int) -> None:
@@ -23,6 +23,7 @@ def test_they_are_named_and_nothing_is_claimed_until_they_are_gone(cluster, tmp_
     submit(cluster, "first-uuid", 10)
     with pytest.raises(ClusterError, match="found 10 jobs") as error:
         claim(str(tmp_path), ["second-uuid"])
+    assert len(left(str(tmp_path))) == 10, "which `alpharl status` lists"
     line = str(error.value)
     assert "\n" not in line
     assert "rank_wildcards_rl_rank-0@6 (" in line

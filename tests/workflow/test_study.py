@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -55,6 +57,15 @@ def test_last_scores_as_its_checkpoint_and_full_window_tree_is_complete(finished
 
 def test_nothing_to_do_after_a_run(finished, mini):
     assert finished.planned(mini()) == {}
+
+
+def test_status_says_that_all_is_made(finished, mini):
+    finished.planned(mini())  # writes the study file
+    command = [sys.executable, "-m", "alpharl.cli", "status", "study.yaml"]
+    done = subprocess.run(command, cwd=finished.folder, capture_output=True, text=True, check=True)
+    first, *stages = done.stdout.splitlines()
+    assert first == "results/mini: no snakemake works on it; made:"
+    assert len(stages) == 14 and all(line.split()[-3] == line.split()[-1] for line in stages)
 
 
 def test_a_new_rank_plans_only_its_variant_its_score_and_the_report(finished, mini):

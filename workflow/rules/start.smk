@@ -13,7 +13,7 @@ onstart:
     workflow.scheduler.job_rate_limiter = None
     # Snakemake's own lock outlives a killed process; this one ends with it (see profiles/README.md).
     Path(paths.root).mkdir(parents=True, exist_ok=True)
-    held.append(open(f"{paths.root}/.lock", "w"))
+    held.append(open(paths.lock, "w"))
     try:
         fcntl.flock(held[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

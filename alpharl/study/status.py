@@ -1,0 +1,86 @@
+"""How far a study is, from the files that are there; of logs the ends are read. Torch-free."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from alpharl.study.plan import Plan
+
+_TAIL = 4096
+"""Bytes of a log that its last line is looked for in."""
+_FAILED = re.compile(r"alpharl [a-z]+: error: |[\w.]*(Error|Exception|Interrupt)\b")
+"""How the last line of a job that failed begins: by a line of ours, or of a traceback."""
+
+
+def outputs(plan: Plan) -> dict[str, list[str]]:
+    """The files that say a stage is done, of all runs together, in the order of the stages."""
+    paths, study = plan.paths, plan.study
+    found: dict[str, list[str]] = {"bases": [paths.base_manifest(base) for base in study.bases]}
+    for run in study.runs:
+        for stage, files in _of_run(plan, run).items():
+            found.setdefault(stage, []).extend(files)
+    for batch in plan.batches():
+        files = [paths.score(batch.run, batch.suite, variant) for variant in batch.variants]
+        found.setdefault(f"scores on {batch.suite}", []).extend(files)
+    return {stage: files for stage, files in found.items() if files} | {"report": [paths.report]}
+
+
+def _of_run(plan: Plan, run: str) -> Mapping[str, Sequence[str]]:
+    paths, steps, path = plan.paths, plan.steps(run), run in plan.trajectories
+    return {
+        "checkpoints": [paths.checkpoint_manifest(run, step) for step in steps],
+        "factors": [paths.factors(run, step, shard) for step in steps for shard in plan.shards],
+        "grams": [paths.gram(run, shard) for shard in plan.shards],
+        "rank-k models": [_variant(paths.variant(run, v.name)) for v in plan.rank_variants(run)],
+        "forecasts": [_variant(paths.forecast(run, f.name)) for f in plan.forecasts(run)],
+        "truth": [paths.truth(run)] if plan.known(run) else [],
+        "dynamics": [paths.dynamics(run)] if path else [],
+        "floor": [paths.floor(run)],
+        "geometry": [paths.sparsity(run)],
+        "token level": [f"{paths.tokens(run)}/prefix.csv"] if plan.study.tokens.suite else [],
+    }
+
+
+def _variant(folder: str) -> str:
+    return f"{folder}/variant.json"
+
+
+def progress(plan: Plan) -> list[str]:
+    """A line for each stage: files that are there, and how many there should be."""
+    counts = {stage: (_there(files), len(files)) for stage, files in outputs(plan).items()}
+    width = max(map(len, counts))
+    return [f"  {stage:<{width}} {done:>6} of {total}" for stage, (done, total) in counts.items()]
+
+
+def _there(files: Sequence[str]) -> int:
+    return sum(map(os.path.exists, files))
+
+
+def is_running(plan: Plan) -> bool:
+    """Whether a Snakemake on this machine, or one that shares its locks, works on the study."""
+    try:
+        with open(plan.paths.lock) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def failures(plan: Plan) -> list[str]:
+    """The last lines of logs that end with an error. A job that is run again has a new log."""
+    logs = sorted(Path(plan.paths.root, "logs").rglob("*.log"))
+    said = ((log.relative_to(plan.paths.root), _last_line(log)) for log in logs)
+    return [f"  {log}: {line}" for log, line in said if _FAILED.match(line)]
+
+
+def _last_line(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL))
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""

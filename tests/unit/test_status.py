@@ -1,0 +1,88 @@
+"""`alpharl status`: what is there of a study, who works on it, and what failed."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+import pytest
+import yaml
+from alpharl.study.config import parse_study
+from alpharl.study.plan import Plan
+from alpharl.study.status import outputs
+
+STUDY = {
+    "study": "s",
+    "bases": {"b": {"path": "base"}},
+    "runs": {
+        "long": {"base": "b", "checkpoints": "long/{step}", "steps": [10, 20, 30, 40]},
+        "short": {"base": "b", "checkpoints": "short/{step}", "steps": [10]},
+    },
+    "suites": {
+        role: {"role": role, "tasks": [{"task": "addition", "split": role}]}
+        for role in ("validation", "test")
+    },
+    "spectra": {"shards": 2},
+    "forecast": {"windows": [0.5], "methods": {"last": {}, "relex": {}}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(STUDY))
+    return tmp_path
+
+
+def make(*paths: str) -> None:
+    for path in paths:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+
+
+def counts(text: str) -> dict[str, tuple[int, int]]:
+    rows = (line.rsplit(maxsplit=3) for line in text.splitlines() if " of " in line)
+    return {stage.strip(): (int(done), int(total)) for stage, done, _, total in rows}
+
+
+def test_what_is_there_is_counted(place, cli):
+    plan = Plan(parse_study(STUDY))
+    shown = cli("status", "s.yaml")
+    assert shown.status == 0, shown.err
+    assert "results/s: no snakemake works on it" in shown.out
+    empty = counts(shown.out)
+    assert {done for done, _ in empty.values()} == {0}
+    assert empty["checkpoints"][1] == 5 and empty["factors"][1] == 2 * 5
+    assert empty["dynamics"][1] == 1 and empty["forecasts"][1] == 2, "of the run that is a path"
+    variants = 9 + 9 + 2  # rank-k models of both runs, forecasts of one
+    assert empty["scores on validation"][1] == 5 + 2
+    assert empty["scores on test"][1] == 5 + 2 + variants
+    make(*outputs(plan)["factors"][:3], plan.paths.report)
+    some = counts(cli("status", "s.yaml").out)
+    assert some["factors"] == (3, 10) and some["report"] == (1, 1)
+    assert some["grams"] == (0, 4)
+
+
+def test_a_workflow_at_work_is_seen(place, cli):
+    make("results/s/.lock")
+    assert "no snakemake works" in cli("status", "s.yaml").out
+    with open("results/s/.lock") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "a snakemake works on it" in cli("status", "s.yaml").out
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("reading\nalpharl factors: error: x: found no shard\n", True),
+        ("Traceback\n  File ...\ntorch.OutOfMemoryError: CUDA\n", True),
+        ("Traceback\nKeyboardInterrupt\n", True),
+        ("step 5/10\n", False),
+        ("", False),
+    ],
+)
+def test_logs_that_end_with_an_error_are_named(place, cli, text, named):
+    make("results/s/logs/factors/long/step-10-0.log")
+    Path("results/s/logs/factors/long/step-10-0.log").write_text("x" * 9000 + "\n" + text)
+    out = cli("status", "s.yaml").out
+    assert ("  logs/factors/long/step-10-0.log: " in out) == named
