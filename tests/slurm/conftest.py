@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -28,6 +30,7 @@ class Project:
         self.folder = folder
         self.bin = folder / "bin"  # commands here go before all others, in jobs too
         self.printed = folder / "printed.log"
+        self._started: list[subprocess.Popen[str]] = []
         for name in ("workflow", "profiles"):
             (folder / name).symlink_to(REPO / name)
         done = self.call(sys.executable, "-m", "alpharl.cli", "init", "--slurm")
@@ -46,7 +49,16 @@ class Project:
         """Start it, to do something to it while it runs; what it prints goes into `printed`."""
         with self.printed.open("w") as file:
             where = self._where() | {"stdout": file}
-            return subprocess.Popen(self.command(*args), start_new_session=True, **where)
+            head = subprocess.Popen(self.command(*args), start_new_session=True, **where)
+        self._started.append(head)
+        return head
+
+    def end(self) -> None:
+        """End what a test that failed left running."""
+        for head in self._started:
+            if head.poll() is None:
+                os.killpg(head.pid, signal.SIGKILL)
+                head.wait()
 
     def command(self, *args: str) -> list[str]:
         """The command line."""
@@ -90,6 +102,8 @@ def small(mini: Callable[..., dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def project(cluster: Cluster, tmp_path: Path) -> Project:
+def project(cluster: Cluster, tmp_path: Path) -> Iterator[Project]:
     """A project folder of its own for one test."""
-    return Project(tmp_path)
+    found = Project(tmp_path)
+    yield found
+    found.end()

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,16 +64,19 @@ def local(small, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def story(cluster, small, tmp_path_factory) -> Story:
+def story(cluster, small, tmp_path_factory) -> Iterator[Story]:
     """The study: head killed, started too soon, interrupted, a node lost, and then to its end."""
     project = Project(tmp_path_factory.mktemp("clustered"))
     fail_once(project)
     resources = [f"{rule}:gres=gpu:fake:1" for rule in GPU_RULES]
     story = Story(project, [*project.study(small), "--set-resources", *resources])
-    kill_head(story, cluster)
-    interrupt(story, cluster)
-    lose_a_node(story, cluster)
-    return story
+    try:
+        kill_head(story, cluster)
+        interrupt(story, cluster)
+        lose_a_node(story, cluster)
+        yield story
+    finally:
+        project.end()
 
 
 def fail_once(project: Project) -> None:
