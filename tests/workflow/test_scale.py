@@ -57,6 +57,16 @@ def test_a_job_costs_the_same_in_a_larger_plan(tmp_path: Path) -> None:
     assert second < 1.2 * first
 
 
+def test_signatures_of_functions_are_looked_up_once(tmp_path: Path) -> None:
+    """Snakemake alone does it several times for each job."""
+    jobs, _ = planned(tmp_path, 5)
+    calls = pstats.Stats(str(tmp_path / "profile")).stats  # type: ignore[attr-defined]
+    made = sum(
+        count[0] for (_, _, name), count in calls.items() if name == "_signature_from_function"
+    )
+    assert jobs > 150 and made < 3 * jobs
+
+
 def test_a_job_that_is_run_alone_starts_as_fast_in_a_larger_plan(tmp_path: Path) -> None:
     starts = [planned(tmp_path, runs, *alone("gram:run=run0,shard=0")) for runs in (1, 30)]
     assert [jobs for jobs, _ in starts] == [1, 1]

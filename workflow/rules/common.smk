@@ -140,15 +140,16 @@ def engine_options():
 
 def remember_signatures():
     """Keep the signatures of functions in rules, and of what evaluates resources. Snakemake asks for
-    them anew for each job: a sixth of the time of a large plan."""
+    them anew for each job: a sixth of the time of a large plan.
+
+    Where another version of it keeps functions elsewhere, they are not found, and nothing changes.
+    """
     for rule in workflow.rules:
-        files = (getattr(file, "_file", file) for file in rule.input)
-        asked = [
-            function
-            for resource in rule.resources.values()
-            for function in (resource._evaluator, type(resource).evaluate)
-        ]
-        for item in (*files, *rule.params, *asked):
+        asked = rule.resources.values()
+        items = [getattr(file, "_file", file) for file in rule.input]
+        items += [getattr(item, "_evaluator", item) for item in asked]
+        items += [getattr(type(item), "evaluate", None) for item in asked]
+        for item in (*items, *rule.params):
             function = getattr(item, "callable", item)
             if inspect.isfunction(function):
                 function.__signature__ = inspect.signature(function)
