@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
+from alpharl import locks
 from alpharl.errors import DeviceError
 
 POLL_SECONDS = 0.5
@@ -126,7 +127,7 @@ def _take(folder: Path, cards: list[str], count: int) -> dict[str, IO[str]]:
     with (folder / "looking.lock").open("w") as looking:
         fcntl.flock(looking, fcntl.LOCK_EX)
         for card in cards:
-            lock = _try_lock(folder / f"{card.replace('/', '_')}.lock")
+            lock = locks.take(folder / f"{card.replace('/', '_')}.lock")
             if lock is not None:
                 taken[card] = lock
             if len(taken) == count:
@@ -134,17 +135,6 @@ def _take(folder: Path, cards: list[str], count: int) -> dict[str, IO[str]]:
         for lock in taken.values():
             lock.close()
     return {}
-
-
-def _try_lock(path: Path) -> IO[str] | None:
-    """The file, open and locked; None if another process has it locked."""
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
 
 
 @contextmanager

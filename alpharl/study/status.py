@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from alpharl import locks
 from alpharl.study.plan import Plan
 
 _TAIL = 4096
@@ -62,14 +62,7 @@ def _there(files: Sequence[str]) -> int:
 
 def is_running(plan: Plan) -> bool:
     """Whether a Snakemake on this machine, or one that shares its locks, works on the study."""
-    try:
-        with open(plan.paths.lock) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return locks.is_taken(Path(plan.paths.lock))
 
 
 def failures(plan: Plan) -> list[str]:

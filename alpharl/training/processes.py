@@ -2,12 +2,54 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
+from alpharl import locks
 from alpharl.errors import StudyError
+
+LOCK = ".lock"
+"""File in a run's folder that says which process trains it, which holds it locked."""
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Be the only process, or group of processes, that trains into a folder.
+
+    A job outlives a Snakemake that is killed; started again, two would write the same files.
+
+    Raises:
+        StudyError: another one does.
+    """
+    lock = locks.take(out / LOCK)
+    if lock is None:
+        who = (out / LOCK).read_text()
+        raise StudyError(
+            f"{out}: found process {who} that trains there, expected none; wait for it or stop it"
+        )
+    with lock:
+        lock.truncate(0)
+        lock.write(f"{os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        yield
+
+
+def end_with_parent() -> None:
+    """Have Linux kill this process when the one that started it ends, however it ends.
+
+    The launcher gives each process a session of its own, so that no signal to the group reaches
+    them: killed, it would leave them behind, training.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def launched() -> bool:
@@ -31,7 +73,8 @@ def launch(count: int, arguments: Sequence[str]) -> None:
     # Port 0: any free one, since other runs may be under way on this machine.
     options += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     command = [sys.executable, "-m", "accelerate.commands.launch", *options]
-    process = subprocess.Popen([*command, "-m", "alpharl.cli", *arguments])
+    words = [*command, "-m", "alpharl.cli", *arguments]
+    process = subprocess.Popen(words, preexec_fn=end_with_parent)
     try:
         status = process.wait()
     except BaseException:

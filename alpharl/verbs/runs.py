@@ -24,13 +24,18 @@ def pretrain(args: Namespace) -> None:
 def train(args: Namespace) -> None:
     """Train a run, in several processes if it says so; write a manifest for each checkpoint."""
     from alpharl.study.training import TrainSpec
-    from alpharl.training.processes import launch, launched
+    from alpharl.training.processes import alone, end_with_parent, launch, launched
 
     spec = TrainSpec.model_validate_json(args.spec)
-    if spec.processes > 1 and not launched():
-        launch(spec.processes, _again(args))
-    else:
+    if launched():
+        end_with_parent()
         _train(args, spec)
+        return
+    with alone(args.out):
+        if spec.processes > 1:
+            launch(spec.processes, _again(args))
+        else:
+            _train(args, spec)
 
 
 def _again(args: Namespace) -> list[str]:

@@ -16,7 +16,7 @@ PACKAGE = Path(alpharl.__file__).parent
 CHAIN = ["study", "checkpoints", "spectra", "dynamics", "forecasting", "variants", "evaluation",
          "report"]  # fmt: skip
 """DESIGN 3: each part may import itself and those before it."""
-BOTTOM = {"errors", "gpu", "problems"}
+BOTTOM = {"errors", "gpu", "locks", "problems"}
 """Anyone may import these; they import nothing of the package but each other."""
 ASIDE = {"training": {"checkpoints"}, "geometry": {"checkpoints"},
          "slurm": {"checkpoints"}, "cost": {"checkpoints", "spectra"}}  # fmt: skip

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alpharl.errors import StudyError
 from alpharl.study.training import TrainSpec
+from alpharl.training.processes import LOCK
 from alpharl.training.train import train
 from safetensors.torch import load_file
-from trainees import SMALL_RL, base, changed, one_thread, table
+from trainees import SMALL_RL, base, changed, one_thread, table, weights
 
 pytestmark = pytest.mark.slow
 
@@ -28,16 +30,36 @@ RL = TrainSpec(algorithm="reinforce++", steps=2, save_every=1, processes=2, args
 })  # fmt: skip
 
 
+def command(spec: TrainSpec, base: Path, out: Path) -> list[str]:
+    words = [sys.executable, "-m", "alpharl.cli", "train", "--spec", spec.model_dump_json()]
+    words += ["--base", str(base), "--out", str(out / "checkpoints")]
+    return words + ["--manifests", str(out / "manifests" / "step-{step}.json")]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
 def run(spec: TrainSpec, base: Path, out: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "alpharl.cli", "train", "--spec", spec.model_dump_json()]
-    command += ["--base", str(base), "--out", str(out / "checkpoints")]
-    command += ["--manifests", str(out / "manifests" / "step-{step}.json")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
+    words = command(spec, base, out)
+    return subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=900)
+
+
+def kill_when_there(file: Path, spec: TrainSpec, base: Path, out: Path) -> None:
+    """Start a run, and kill the process that was started as soon as there is a file."""
+    with (out / "killed.log").open("w") as log:
+        process = subprocess.Popen(command(spec, base, out), stderr=log, env=environment())
+    deadline = time.monotonic() + 600
+    while not file.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert file.exists(), (out / "killed.log").read_text()
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    found = (str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    return sorted(set(found) - {LOCK})
 
 
 def test_two_processes_leave_what_one_leaves(base: Path, tmp_path: Path) -> None:
@@ -62,6 +84,35 @@ def test_rl_in_two_processes(base: Path, tmp_path: Path) -> None:
     assert files(tmp_path / "manifests") == ["step-1.json", "step-2.json"]
     saved: dict[str, Any] = load_file(tmp_path / "checkpoints" / "step-2" / "model.safetensors")
     assert all(tensor.isfinite().all() for tensor in saved.values())
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "args"),
+    [
+        ("sft", {}),
+        ("grpo", {"num_generations": 4}),
+        ("ppo", {"num_generations": 1, "num_iterations": 1}),  # its critic too is to go on
+    ],
+)
+def test_killed_processes_go_on_exactly(
+    algorithm: str, args: dict[str, Any], base: Path, tmp_path: Path
+) -> None:
+    args = {"per_device_train_batch_size": 8, "warmup_steps": 0, **args}
+    spec = TrainSpec(algorithm=algorithm, steps=8, save_every=2, processes=2, args=args)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    killed.mkdir()
+    assert run(spec, base, whole).returncode == 0
+    kill_when_there(killed / "checkpoints" / "step-4", spec, base, killed)
+    assert not (killed / "checkpoints" / "step-8").exists()
+    done = run(spec, base, killed)
+    assert done.returncode == 0, done.stderr
+    first = next(line for line in done.stderr.splitlines() if f"{algorithm}: step" in line)
+    assert f"{algorithm}: step 1/" not in first, "it began anew"
+    for step in spec.saved_steps():
+        assert weights(killed / "checkpoints" / f"step-{step}") == weights(
+            whole / "checkpoints" / f"step-{step}"
+        )
+    assert files(killed / "checkpoints") == files(whole / "checkpoints")
 
 
 def test_failure_of_the_processes_is_one(base: Path, tmp_path: Path) -> None:

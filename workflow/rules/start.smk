@@ -1,7 +1,7 @@
 # What is done when a run starts and when it fails.
-import fcntl
 from pathlib import Path
 
+from alpharl import locks
 from alpharl.slurm import jobs as slurm_jobs
 
 held = []  # the study's lock lasts as long as its file is open
@@ -12,11 +12,8 @@ onstart:
     # one look at all ready jobs to every second of the rest of the run: soon that fills a core.
     workflow.scheduler.job_rate_limiter = None
     # Snakemake's own lock outlives a killed process; this one ends with it (see profiles/README.md).
-    Path(paths.root).mkdir(parents=True, exist_ok=True)
-    held.append(open(paths.lock, "w"))
-    try:
-        fcntl.flock(held[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    held.append(locks.take(Path(paths.lock)))
+    if held[0] is None:
         sys.exit(
             f"error: another snakemake runs study '{study.study}'; wait for it or stop it"
         )
