@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -92,7 +91,7 @@ def _wait(
     cards: list[str], count: int, held: ExitStack, progress: Callable[[str], None]
 ) -> list[str]:
     """Lock `count` of the cards, as soon as so many are free; `held` keeps the locks."""
-    folder = _folder()
+    folder = locks.folder()
     while not (taken := _take(folder, cards, count)):
         # One line, however long it takes.
         progress(f"waiting for {count} of the GPUs {', '.join(cards)} to become free")
@@ -107,17 +106,6 @@ def _silent(line: str) -> None:
     """Say nothing."""
 
 
-def _folder() -> Path:
-    """Where this machine's locks lie; each SLURM job has its own, as it counts its own cards."""
-    # Clusters hand the variable on to nodes that lack the folder.
-    own = os.environ.get("XDG_RUNTIME_DIR", "")
-    root = own if own and Path(own).is_dir() else tempfile.gettempdir()
-    job = f"-{os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
-    folder = Path(root) / f"alpharl-gpu-{os.getuid()}{job}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
-
-
 def _take(folder: Path, cards: list[str], count: int) -> dict[str, IO[str]]:
     """Open, locked files of `count` cards; none if fewer are free, so that nobody waits for half.
 
@@ -127,7 +115,7 @@ def _take(folder: Path, cards: list[str], count: int) -> dict[str, IO[str]]:
     with (folder / "looking.lock").open("w") as looking:
         fcntl.flock(looking, fcntl.LOCK_EX)
         for card in cards:
-            lock = locks.take(folder / f"{card.replace('/', '_')}.lock")
+            lock = locks.take(folder / f"gpu-{card.replace('/', '_')}.lock")
             if lock is not None:
                 taken[card] = lock
             if len(taken) == count:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
+import tempfile
 from pathlib import Path
 from typing import IO
 
 _WITHOUT = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 """What file systems without locks say, as Lustre does where it is mounted so."""
+
+
+def folder() -> Path:
+    """Where this machine's locks lie; each SLURM job has its own, as it counts its own cards."""
+    # Clusters hand the variable on to nodes that lack the folder.
+    own = os.environ.get("XDG_RUNTIME_DIR", "")
+    root = own if own and Path(own).is_dir() else tempfile.gettempdir()
+    job = f"-{os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
+    found = Path(root) / f"alpharl-{os.getuid()}{job}"
+    found.mkdir(mode=0o700, exist_ok=True)
+    return found
 
 
 def take(path: Path) -> IO[str] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,10 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from alpharl import locks
+from alpharl.checkpoints.manifest import digest_json
 from alpharl.errors import StudyError
 
-LOCK = ".lock"
-"""File in a run's folder that says which process trains it, which holds it locked."""
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
 
@@ -25,20 +23,23 @@ _PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
 def alone(out: Path) -> Iterator[None]:
     """Be the only process, or group of processes, that trains into a folder.
 
-    A job outlives a Snakemake that is killed; started again, two would write the same files.
+    A job outlives a Snakemake that is killed; started again, two would write the same files. On
+    this machine: jobs of SLURM are asked for before any is submitted (`alpharl.slurm.jobs`), and
+    on a shared file system the lock of a node that fell would stay.
 
     Raises:
         StudyError: another one does.
     """
-    lock = locks.take(out / LOCK)
+    path = locks.folder() / f"train-{digest_json(str(out.resolve()))}.lock"
+    lock = locks.take(path)
     if lock is None:
-        who = (out / LOCK).read_text()
         raise StudyError(
-            f"{out}: found process {who} that trains there, expected none; wait for it or stop it"
+            f"{out}: found process {path.read_text()} that trains there, expected none; wait for "
+            "its end, or stop it"
         )
     with lock:
         lock.truncate(0)
-        lock.write(f"{os.getpid()} on {socket.gethostname()}")
+        lock.write(str(os.getpid()))
         lock.flush()
         yield
 

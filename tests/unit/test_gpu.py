@@ -146,7 +146,7 @@ def test_a_slurm_job_keeps_the_cards_that_it_was_given(machine, start, monkeypat
     # The scheduler gave both jobs a card that each calls 1: no lock may keep them apart.
     assert holds(start(1)) == {"1"}
     assert holds(start(1)) == {"1"}
-    assert not list(tmp_path.glob("alpharl-gpu-*"))
+    assert not list(tmp_path.glob("alpharl-*"))
     with pytest.raises(DeviceError, match=r"found 1 GPUs \(1\), expected 2"), allot(2, fail):
         pass
 
@@ -178,7 +178,7 @@ def test_nothing_happens_without_a_count(machine, monkeypatch, tmp_path):
     with allot(0, fail):
         assert "CUDA_VISIBLE_DEVICES" not in os.environ
     require_visible(0)
-    assert not list(tmp_path.glob("alpharl-gpu-*"))
+    assert not list(tmp_path.glob("alpharl-*"))
 
 
 def test_torch_must_see_what_was_allotted(monkeypatch):

@@ -82,7 +82,8 @@ def test_a_run_is_trained_by_one_process_at_a_time(base: Path, tmp_path: Path, c
         refused = cli(*asked)
         assert refused.status == 1 and not list(out.glob("step-*"))
         assert (
-            f"found process {os.getpid()} on " in refused.err and len(refused.err.splitlines()) == 1
+            f"found process {os.getpid()} that trains there" in refused.err
+            and len(refused.err.splitlines()) == 1
         )
     assert cli(*asked).status == 0
     assert (out / "step-1").is_dir() and (tmp_path / "step-1.json").exists()
