@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from tests.benchmarks.models import (
     update,
     write_run,
 )
+from tests.markdown import processor
 
 Row = tuple[str, str, str, str]
 REPEATS = 3
@@ -161,14 +161,9 @@ def grams(place: Path | None) -> list[Row]:
 
 def machine() -> str:
     """When and on what."""
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
     return (
-        f"{datetime.date.today()}, {names[0] if names else platform.machine()}, "
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+        f"{datetime.date.today()}, {processor()}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}"
     )
 
 
