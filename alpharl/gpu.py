@@ -91,8 +91,7 @@ def _wait(
     cards: list[str], count: int, held: ExitStack, progress: Callable[[str], None]
 ) -> list[str]:
     """Lock `count` of the cards, as soon as so many are free; `held` keeps the locks."""
-    folder = locks.folder()
-    while not (taken := _take(folder, cards, count)):
+    while not (taken := _take(cards, count)):
         # One line, however long it takes.
         progress(f"waiting for {count} of the GPUs {', '.join(cards)} to become free")
         progress = _silent
@@ -106,16 +105,22 @@ def _silent(line: str) -> None:
     """Say nothing."""
 
 
-def _take(folder: Path, cards: list[str], count: int) -> dict[str, IO[str]]:
+def _lock(name: str) -> Path:
+    """File of a lock; each SLURM job has its own, as it counts its own cards."""
+    job = os.environ.get("SLURM_JOB_ID", "local")
+    return locks.folder() / f"gpu-{job}-{name.replace('/', '_')}.lock"
+
+
+def _take(cards: list[str], count: int) -> dict[str, IO[str]]:
     """Open, locked files of `count` cards; none if fewer are free, so that nobody waits for half.
 
     One job looks at a time: two that want two of three cards cannot take one each.
     """
     taken: dict[str, IO[str]] = {}
-    with (folder / "looking.lock").open("w") as looking:
+    with _lock("looking").open("w") as looking:
         fcntl.flock(looking, fcntl.LOCK_EX)
         for card in cards:
-            lock = locks.take(folder / f"gpu-{card.replace('/', '_')}.lock")
+            lock = locks.take(_lock(card))
             if lock is not None:
                 taken[card] = lock
             if len(taken) == count:

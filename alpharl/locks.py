@@ -14,12 +14,11 @@ _WITHOUT = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 def folder() -> Path:
-    """Where this machine's locks lie; each SLURM job has its own, as it counts its own cards."""
+    """Where this user's locks lie on this machine."""
     # Clusters hand the variable on to nodes that lack the folder.
     own = os.environ.get("XDG_RUNTIME_DIR", "")
     root = own if own and Path(own).is_dir() else tempfile.gettempdir()
-    job = f"-{os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
-    found = Path(root) / f"alpharl-{os.getuid()}{job}"
+    found = Path(root) / f"alpharl-{os.getuid()}"
     found.mkdir(mode=0o700, exist_ok=True)
     return found
 
