@@ -6,11 +6,15 @@ import errno
 import fcntl
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import IO
 
 _WITHOUT = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 """What file systems without locks say, as Lustre does where it is mounted so."""
+
+_LOOK_S = 0.05
+"""Longer than a look of `is_taken`, which holds the file while it looks."""
 
 
 def folder() -> Path:
@@ -33,8 +37,10 @@ def take(path: Path) -> IO[str] | None:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
     if _is_refused(file, fcntl.LOCK_EX):
-        file.close()
-        return None
+        time.sleep(_LOOK_S)
+        if _is_refused(file, fcntl.LOCK_EX):
+            file.close()
+            return None
     return file
 
 

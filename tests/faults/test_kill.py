@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -11,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from alpharl import locks
 
 from tests.workflow.conftest import Workflow, environment
 
@@ -87,29 +87,23 @@ def test_scores_are_the_same(survivor, finished):
     assert compared > 30
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a running workflow holds the study's lock."""
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
 def test_a_second_snakemake_on_the_same_study_is_refused(survivor, mini):
     """The lock holds while a study runs, and is gone with the process."""
-    config = mini(dynamics={"permutations": 3000})
-    assert not is_locked(root(survivor) / ".lock")
+    config, lock = mini(dynamics={"permutations": 3000}), root(survivor) / ".lock"
+    assert not locks.is_taken(lock)
     first = subprocess.Popen(
         survivor.command(config), cwd=survivor.folder, env=environment(), start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not is_locked(root(survivor) / ".lock") and time.monotonic() < deadline:
+    while not locks.is_taken(lock):
+        assert first.poll() is None
         time.sleep(0.05)
-    second = survivor.run(config)
+    os.killpg(first.pid, signal.SIGSTOP)  # so that it does not end before the second looks
+    try:
+        second = survivor.run(config)
+    finally:
+        os.killpg(first.pid, signal.SIGCONT)
     assert second.returncode != 0
     assert "another snakemake runs study 'mini'" in second.stdout
     assert first.wait() == 0
-    assert not is_locked(root(survivor) / ".lock")
+    assert not locks.is_taken(lock)

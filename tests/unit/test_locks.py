@@ -42,6 +42,18 @@ def test_one_holds_it_until_it_is_killed(tmp_path: Path) -> None:
     assert locks.take(path)
 
 
+def test_looking_does_not_refuse_the_file_to_who_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`alpharl status` in the moment in which a study starts."""
+    path = tmp_path / "file"
+    path.touch()
+    with path.open() as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        monkeypatch.setattr(locks.time, "sleep", lambda _: fcntl.flock(look, fcntl.LOCK_UN))
+        assert locks.take(path)
+
+
 def test_content_stays(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("who")
