@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from alpharl.evaluation.runner import UNDEFINED as UNDEFINED_SCORE
 from alpharl.evaluation.statistics import Graded, per_task, summarize
+from alpharl.report import write_report
 from alpharl.study.config import Study, parse_study
 from alpharl.study.plan import ForecastVariant, Plan
 from safetensors.numpy import save_file
@@ -302,6 +304,14 @@ class Tree:
             head = "s\th:m:s\tmax_rss\tmax_vms\tmean_load\tcpu_time"
             row = f"{value}\t0:00:02\t512.5\t900\t-\t{2 * value}"
             self.write(self.plan.paths.benchmark(name), f"{head}\n{row}\n")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """A study whose report is written."""
+    made = Tree(tmp_path_factory.mktemp("results"))
+    assert write_report(made.study) == made.root / "report" / "index.html"
+    return made
 
 
 def row_of(frame: pd.DataFrame, **values: object) -> pd.Series:

@@ -14,7 +14,7 @@ from alpharl.cost.sizes import size_of
 from alpharl.cost.table import costs, stages
 from alpharl.study.config import parse_study
 from alpharl.study.plan import Plan
-from headers import HIDDEN, LAYERS, MLP, header_model, qwen_7b
+from tests.unit.headers import HIDDEN, LAYERS, MLP, header_model, qwen_7b
 
 GB = 1e9
 PARAMETERS = 7_615_616_512

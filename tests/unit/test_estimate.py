@@ -12,7 +12,7 @@ from alpharl.checkpoints.index import read_index
 from alpharl.errors import CheckpointError
 from alpharl.spectra.estimate import Estimate, estimate_run
 from alpharl.study.depth import Depth
-from headers import HIDDEN, KV, LAYERS, MLP, header_model, qwen_7b
+from tests.unit.headers import HIDDEN, KV, LAYERS, MLP, header_model, qwen_7b
 
 NAME = "model.layers.0.self_attn.q_proj.weight"
 

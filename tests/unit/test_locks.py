@@ -13,7 +13,7 @@ import pytest
 from alpharl import locks
 from alpharl.study.training import TrainSpec
 from alpharl.training.processes import alone
-from trainees import base
+from tests.unit.trainees import base
 
 __all__ = ["base"]
 

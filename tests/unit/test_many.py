@@ -9,7 +9,7 @@ import pytest
 from alpharl.study.config import parse_study
 from alpharl.study.plan import FORECAST_VARIANTS, Plan
 from alpharl.study.recipes import RANK_VARIANTS
-from forecasts import THROUGH
+from tests.unit.forecasts import THROUGH
 
 STEPS = [10, 20, 35, 50, 90]
 

@@ -1,4 +1,4 @@
-"""avg@k, pass@k and maj@k against enumeration, the published formula and a bootstrap."""
+"""Accuracy, avg@k, pass@k and maj@k against enumeration, the published formula and a bootstrap."""
 
 from __future__ import annotations
 
@@ -163,3 +163,38 @@ def test_a_task_counts_its_own_questions():
         mine = [row for row, name in zip(rows, tasks, strict=True) if name == task]
         assert found[task] == {k: v for k, v in summarize(mine).items() if k != "correct"}
     assert list(found) == ["a", "b"] and found["a"]["n"] == 3
+
+
+@given(right=st.integers(0, 400), wrong=st.integers(0, 400))
+def test_accuracy_of_right_and_wrong_answers(right, wrong):
+    n = right + wrong
+    if n == 0:
+        return
+    mean, error = accuracy([1.0] * right + [0.0] * wrong)
+    assert mean == right / n
+    if right and wrong:
+        assert error == pytest.approx(math.sqrt(mean * (1 - mean) / (n - 1)))
+    else:
+        p = (right + 1) / (n + 2)
+        assert error == pytest.approx(math.sqrt(p * (1 - p) / (n + 2)))
+    assert error > 0, "no number of questions makes sure"
+
+
+@pytest.mark.parametrize(
+    ("correct", "mean", "error"),
+    [
+        ([1, 1, 0, 0], 0.5, math.sqrt(1 / 3 / 4)),
+        ([1, 0, 0, 0], 0.25, math.sqrt((9 / 16 + 3 / 16) / 3 / 4)),
+        ([0] * 98, 0.0, math.sqrt(0.01 * 0.99 / 100)),
+        ([1] * 98, 1.0, math.sqrt(0.01 * 0.99 / 100)),
+        ([1], 1.0, math.sqrt(2 / 3 * 1 / 3 / 3)),
+    ],
+)
+def test_accuracy_by_hand(correct, mean, error):
+    assert accuracy([float(c) for c in correct]) == (mean, pytest.approx(error))
+
+
+def test_accuracy_agrees_with_the_golden_standard_errors():
+    """Golden README: 2.2 points at 50 %, 0.6 at 98 %, for 500 questions."""
+    assert accuracy([1.0, 0.0] * 250)[1] == pytest.approx(0.022, abs=5e-4)
+    assert accuracy([1.0] * 490 + [0.0] * 10)[1] == pytest.approx(0.006, abs=5e-4)

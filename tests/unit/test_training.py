@@ -18,7 +18,7 @@ from alpharl.training.tokenizer import IGNORED, character_tokenizer, encode
 from alpharl.training.train import train
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from trainees import (
+from tests.unit.trainees import (
     GRPO,
     PRETRAIN,
     Killed,

@@ -18,9 +18,18 @@ from alpharl.training.tokenizer import IGNORED
 from alpharl.training.train import train
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from setups import logps, setup_of
+from tests.unit.setups import logps, setup_of
+from tests.unit.trainees import (
+    SHAPE,
+    base,
+    changed,
+    goes_on_exactly,
+    lenient,
+    one_thread,
+    table,
+    weights,
+)
 from torch import Tensor
-from trainees import SHAPE, base, changed, goes_on_exactly, lenient, one_thread, table, weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 __all__ = ["base", "lenient", "one_thread"]

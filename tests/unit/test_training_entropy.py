@@ -13,8 +13,8 @@ from alpharl.training.progress import quiet
 from alpharl.training.questions import ProblemQuestions, ask
 from alpharl.training.rl import rl_trainer
 from alpharl.training.setup import Setup
+from tests.unit.trainees import GRPO, base, changed, goes_on_exactly, lenient, one_thread
 from torch import Tensor
-from trainees import GRPO, base, changed, goes_on_exactly, lenient, one_thread
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 __all__ = ["base", "lenient", "one_thread"]

@@ -18,9 +18,9 @@ from alpharl.training.questions import ProblemQuestions, ask
 from alpharl.training.setup import Setup
 from alpharl.training.train import train
 from safetensors.torch import load_file
+from tests.unit.trainees import Killed, base, changed, lenient, one_thread, table
+from tests.unit.trainees import weights as digest
 from torch import Tensor
-from trainees import Killed, base, changed, lenient, one_thread, table
-from trainees import weights as digest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 __all__ = ["base", "lenient", "one_thread"]

@@ -12,8 +12,7 @@ from alpharl.study.training import Lora, TrainSpec
 from alpharl.training.train import train
 from peft import PeftModel
 from safetensors.torch import load_file
-from torch.optim.optimizer import register_optimizer_step_pre_hook
-from trainees import (
+from tests.unit.trainees import (
     GRPO,
     base,
     changed,
@@ -23,6 +22,7 @@ from trainees import (
     table,
     weights,
 )
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 __all__ = ["base", "lenient", "one_thread"]

@@ -20,9 +20,19 @@ from alpharl.training.rl import rl_trainer
 from alpharl.training.setup import Setup
 from alpharl.training.train import train
 from safetensors.torch import load_file
+from tests.unit.trainees import (
+    EASY,
+    GRPO,
+    base,
+    changed,
+    goes_on_exactly,
+    kill_at,
+    lenient,
+    one_thread,
+    table,
+)
+from tests.unit.trainees import weights as digest
 from torch import Tensor
-from trainees import EASY, GRPO, base, changed, goes_on_exactly, kill_at, lenient, one_thread, table
-from trainees import weights as digest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 __all__ = ["base", "lenient", "one_thread"]

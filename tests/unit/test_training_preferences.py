@@ -17,9 +17,8 @@ from alpharl.training.sampling import Sampler
 from alpharl.training.setup import Setup
 from alpharl.training.train import train
 from safetensors.torch import load_file
-from setups import logps, moved, setup_of
-from tokenizers.processors import TemplateProcessing
-from trainees import (
+from tests.unit.setups import logps, moved, setup_of
+from tests.unit.trainees import (
     EASY,
     base,
     changed,
@@ -30,6 +29,7 @@ from trainees import (
     table,
     weights,
 )
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 __all__ = ["base", "lenient", "one_thread"]

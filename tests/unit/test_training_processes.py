@@ -14,7 +14,7 @@ from alpharl.errors import StudyError
 from alpharl.study.training import TrainSpec
 from alpharl.training.train import train
 from safetensors.torch import load_file
-from trainees import SMALL_RL, base, changed, one_thread, table, weights
+from tests.unit.trainees import SMALL_RL, base, changed, one_thread, table, weights
 
 pytestmark = pytest.mark.slow
 

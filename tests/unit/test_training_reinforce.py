@@ -14,8 +14,7 @@ from alpharl.training.reinforce import ReinforceTrainer, rewards_to_go
 from alpharl.training.rl import rl_trainer
 from alpharl.training.setup import Setup
 from alpharl.training.train import train
-from torch import Tensor
-from trainees import (
+from tests.unit.trainees import (
     GRPO,
     base,
     changed,
@@ -25,6 +24,7 @@ from trainees import (
     table,
     weights,
 )
+from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer
 
 __all__ = ["base", "lenient", "one_thread"]
