@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -189,8 +188,7 @@ def test_killed_run_goes_on_exactly(
     spec: TrainSpec, base: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("trainees.train", partial(train, teacher=teacher))
-    goes_on_exactly(spec, 2, base, tmp_path, monkeypatch, capsys)
+    goes_on_exactly(spec, 2, base, tmp_path, monkeypatch, capsys, teacher)
 
 
 @BOTH

@@ -84,8 +84,9 @@ def table(out: Path) -> list[dict[str, str]]:
 
 
 def kill_at(
-    step: int, monkeypatch: pytest.MonkeyPatch, spec: TrainSpec, base: Path, out: Path
-) -> None:
+    step: int, monkeypatch: pytest.MonkeyPatch, spec: TrainSpec, base: Path, out: Path,
+    teacher: Path | None = None,
+) -> None:  # fmt: skip
     """Start a run whose process ends right after the optimizer step `step`, before it is saved."""
     with monkeypatch.context() as patch, pytest.raises(Killed):
 
@@ -94,20 +95,20 @@ def kill_at(
                 raise Killed
 
         patch.setattr(Progress, "on_step_end", on_step_end)
-        train(spec, base, out)
+        train(spec, base, out, teacher=teacher)
 
 
 def goes_on_exactly(
     spec: TrainSpec, restored: int, base: Path, folder: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], teacher: Path | None = None,
 ) -> None:  # fmt: skip
     """Check that a run killed before its last step goes on from the step `restored`, exactly."""
     whole, killed = folder / "whole", folder / "killed"
-    train(spec, base, whole)
-    kill_at(spec.steps - 1, monkeypatch, spec, base, killed)
+    train(spec, base, whole, teacher=teacher)
+    kill_at(spec.steps - 1, monkeypatch, spec, base, killed, teacher)
     assert not (killed / f"step-{spec.steps}").exists()
     capsys.readouterr()
-    train(spec, base, killed)
+    train(spec, base, killed, teacher=teacher)
     assert f"step {restored + 1}/" in capsys.readouterr().err.splitlines()[0]
     for step in spec.saved_steps():
         assert weights(killed / f"step-{step}") == weights(whole / f"step-{step}")
