@@ -10,7 +10,7 @@ from __future__ import annotations
 from alpharl.cost.need import Need
 from alpharl.cost.rates import CPU, FLOAT32, GIB, PROCESS, READ, START, rate
 from alpharl.cost.scoring import scoring
-from alpharl.cost.sizes import Size, size_of
+from alpharl.cost.sizes import Size, is_there, size_of
 from alpharl.cost.training import training
 from alpharl.study.plan import ForecastVariant, Plan
 
@@ -31,9 +31,10 @@ class Needs:
 
     def size(self, run: str) -> Size:
         """Size of a run's models. An assumed one is looked for again: it may be there by now."""
-        if run not in self._sizes or not self._sizes[run].known:
-            self._sizes[run] = size_of(self._plan, run)
-        return self._sizes[run]
+        found = self._sizes.get(run)
+        if found is None or (not found.known and is_there(self._plan, run)):
+            found = self._sizes[run] = size_of(self._plan, run)
+        return found
 
     def threads(self, run: str) -> int:
         """Threads of a job that computes with a run's models; fewer where the machine has fewer.

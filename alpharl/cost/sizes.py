@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,13 +63,19 @@ def size_of(plan: Plan, run: str) -> Size:
     Raises:
         CheckpointError: the base or the last checkpoint is there, and broken.
     """
-    spec = plan.study.runs[run]
-    base, folder = plan.study.bases[spec.base], Path(plan.paths.base_model(spec.base))
-    # One that is made or fetched here is whole when its manifest is there.
-    sign = folder if base.path else Path(plan.paths.base_manifest(spec.base))
-    if sign.exists():
-        return _read(plan, run, folder)
+    name = plan.study.runs[run].base
+    base = plan.study.bases[name]
+    if is_there(plan, run):
+        return _read(plan, run, Path(plan.paths.base_model(name)))
     return _of_shape(plan, run, base.pretrain.model) if base.pretrain else _assumed(plan, run)
+
+
+def is_there(plan: Plan, run: str) -> bool:
+    """Whether a run's base is there, whole."""
+    name = plan.study.runs[run].base
+    # One that is made or fetched here is whole when its manifest is there.
+    made = plan.paths.base_model if plan.study.bases[name].path else plan.paths.base_manifest
+    return os.path.exists(made(name))
 
 
 def _read(plan: Plan, run: str, folder: Path) -> Size:

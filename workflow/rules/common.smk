@@ -6,6 +6,8 @@ import ast
 import inspect
 import json
 
+from snakemake.common import overwrite_function_params
+
 # Of all names a constraint is short: a list of hundreds would be searched for each file.
 ANY = "[^/]+"
 
@@ -139,8 +141,8 @@ def engine_options():
 
 
 def remember_signatures():
-    """Keep the signatures of functions in rules, and of what evaluates resources. Snakemake asks for
-    them anew for each job: a sixth of the time of a large plan.
+    """Keep the parameters of functions in rules, and of what evaluates resources. Snakemake looks them
+    up anew for each job: a sixth of the time of a large plan.
 
     Where another version of it keeps functions elsewhere, they are not found, and nothing changes.
     """
@@ -152,4 +154,6 @@ def remember_signatures():
         for item in (*items, *rule.params):
             function = getattr(item, "callable", item)
             if inspect.isfunction(function):
-                function.__signature__ = inspect.signature(function)
+                overwrite_function_params(
+                    function, inspect.signature(function).parameters
+                )

@@ -27,7 +27,7 @@ if study.spectra.checkpoints_per_job == 1:
 
     rule factors:
         input:
-            base=base_manifest,
+            # Made again where the base changes.
             checkpoint=paths.checkpoint_manifest("{run}", "{step}"),
         output:
             factors=paths.factors("{run}", "{step}", "{shard}"),
@@ -63,7 +63,6 @@ else:
             name:
                 numbered("factors", _index)
             input:
-                base=base_manifest,
                 checkpoints=[paths.checkpoint_manifest("{run}", s) for s in _steps],
             output:
                 factors=[paths.factors("{run}", s, "{shard}") for s in _steps],
