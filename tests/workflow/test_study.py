@@ -178,15 +178,32 @@ def test_overlapping_suites_are_refused(finished, mini):
     assert done.returncode == 1
 
 
-@pytest.mark.slow
-def test_your_own_checkpoints_give_the_same_numbers(finished, mini):
-    """A run that was trained elsewhere: here, the trained run's folders under another study."""
+@pytest.fixture
+def own(finished, mini):
+    """A study, run to its end, of what was trained elsewhere: here, the trained run's folders."""
     config = mini()
     trained = "results/mini/runs/rl/checkpoints/step-{step}"
     config |= {"study": "own", "bases": {"mine": {"path": "results/mini/bases/tiny/model"}}}
     config["runs"] = {"rl": {"base": "mine", "checkpoints": trained, "steps": [2, 4, 6]}}
     done = finished.run(config)
     assert done.returncode == 0, done.stdout
+    return config
+
+
+@pytest.mark.slow
+def test_another_base_is_not_forgotten_by_a_kill(finished, own):
+    """The checkpoints' manifests, made again for it, are the same: nothing newer for Snakemake."""
+    manifest = finished.folder / "results/own/bases/mine/manifest.json"
+    manifest.write_text(manifest.read_text() + "\n")
+    assert finished.planned(own)["checkpoint_manifest"] == 3
+    assert finished.run(own, "--until", "checkpoint_manifest").returncode == 0
+    planned = finished.planned(own)
+    assert "checkpoint_manifest" not in planned
+    assert {"factors", "gram", "score_checkpoints"} <= planned.keys()
+
+
+@pytest.mark.slow
+def test_your_own_checkpoints_give_the_same_numbers(finished, own):
     roots = [finished.folder / "results" / study / "runs/rl" for study in ("mini", "own")]
     for name in ("forecasts/relex@0.7/blend.json", "factors/step-6/shard-0.safetensors"):
         one, two = ((root / name).read_bytes() for root in roots)

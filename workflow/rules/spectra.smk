@@ -27,7 +27,8 @@ if study.spectra.checkpoints_per_job == 1:
 
     rule factors:
         input:
-            # Made again where the base changes.
+            # Not through the checkpoint's manifest alone: made again for another base, that is the same.
+            base=base_manifest,
             checkpoint=paths.checkpoint_manifest("{run}", "{step}"),
         output:
             factors=paths.factors("{run}", "{step}", "{shard}"),
@@ -63,6 +64,7 @@ else:
             name:
                 numbered("factors", _index)
             input:
+                base=base_manifest,
                 checkpoints=[paths.checkpoint_manifest("{run}", s) for s in _steps],
             output:
                 factors=[paths.factors("{run}", s, "{shard}") for s in _steps],
