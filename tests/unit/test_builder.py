@@ -15,8 +15,6 @@ from alpharl.variants.store import read_adapter, read_variant, write_variant
 from safetensors.torch import load_file
 from tests.unit.updates import UP, assert_updates, built_update, low_rank, own_variant
 
-# --- the builder ---
-
 
 def test_blend_and_adapter_together(trajectory, tmp_path, cli):
     """On the same tensor, on different ones, with ranks that differ and weights that are zero."""

@@ -10,8 +10,6 @@ import torch
 from alpharl.checkpoints.index import read_index, require_same_tensors
 from alpharl.errors import CheckpointError
 from safetensors import safe_open
-
-# --- index ---
 from tests.unit.weights import INDEX, SINGLE, one_line, tensors
 
 __all__ = ["tensors"]

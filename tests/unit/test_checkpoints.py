@@ -11,8 +11,6 @@ from alpharl.checkpoints import stream as stream_module
 from alpharl.checkpoints.reader import ModelReader
 from alpharl.checkpoints.stream import Span, load_update, streamer
 from alpharl.errors import CheckpointError
-
-# --- reader ---
 from tests.unit.weights import SINGLE, one_line, tensors
 
 __all__ = ["tensors"]

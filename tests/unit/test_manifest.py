@@ -18,8 +18,6 @@ from alpharl.checkpoints.manifest import (
 )
 from alpharl.checkpoints.sources import at_steps, find_steps, step_of
 from alpharl.errors import CheckpointError
-
-# --- manifests ---
 from tests.unit.weights import SINGLE, tensors
 
 __all__ = ["tensors"]

@@ -15,9 +15,8 @@ from alpharl.spectra.lowrank import LowRank
 from alpharl.study.suite import Evaluation
 from alpharl.variants.store import write_variant
 from tests.unit.suites import make_suite
+from tests.unit.updates import UP
 from transformers import AutoTokenizer
-
-UP = "model.layers.0.mlp.up_proj.weight"
 
 
 class Counting:
