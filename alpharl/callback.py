@@ -23,10 +23,10 @@ from alpharl.errors import AlpharlError, CheckpointError, MethodError
 from alpharl.forecasting.contract import Window
 from alpharl.forecasting.trust import Verdict, assess
 from alpharl.spectra import FACTORS_VERSION, GRAM_VERSION
+from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, write_factors
 from alpharl.spectra.gram import Gram, extend_gram, read_gram, write_gram
 from alpharl.spectra.lowrank import read_metadata
-from alpharl.study.depth import Depth
 
 LOG = logging.getLogger(__name__)
 

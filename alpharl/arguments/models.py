@@ -16,7 +16,7 @@ from alpharl.arguments.shared import (
     variant_out,
     verb,
 )
-from alpharl.study.recipes import KINDS
+from alpharl.variants.recipes import KINDS
 
 
 def model_verbs(add: Adder[argparse.ArgumentParser]) -> None:

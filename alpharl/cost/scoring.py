@@ -5,7 +5,7 @@ from __future__ import annotations
 from alpharl.cost.need import Need
 from alpharl.cost.rates import GIB, PROCESS, PROMPT, QUESTIONS, READ, START, WIDTHS, rate
 from alpharl.cost.sizes import Size
-from alpharl.study.suite import Evaluation, Suite
+from alpharl.evaluation.settings import Evaluation, Suite
 
 _COPIES = 3
 """Models in memory at a time: the base, the scored one, and the earlier of two whose logits are

@@ -10,7 +10,7 @@ from alpharl.checkpoints.adapter import read_model
 from alpharl.checkpoints.index import read_config, read_index
 from alpharl.spectra.estimate import estimate_run
 from alpharl.study.plan import Plan
-from alpharl.study.training import ModelShape
+from alpharl.training.spec import ModelShape
 
 _FLOAT32 = 4
 _ASSUMED = (8_000_000_000, 4096, 36, 150_000, 32_768)

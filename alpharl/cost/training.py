@@ -5,7 +5,7 @@ from __future__ import annotations
 from alpharl.cost.need import Need
 from alpharl.cost.rates import FLOAT32, GIB, PROCESS, PROMPT, READ, START, STEP, WIDTHS, rate
 from alpharl.cost.sizes import Size
-from alpharl.study.training import RL, TrainSpec
+from alpharl.training.spec import RL, TrainSpec
 
 _BATCH, _COMPLETION, _MEMBERS = 8, 256, 30
 """Rows of a batch, tokens of a completion, members of a population, where a recipe says none."""

@@ -16,7 +16,7 @@ from openai import APIConnectionError, APIStatusError, OpenAI, OpenAIError
 
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.engine import Answer, Decoding, Generate, Prompt
-from alpharl.study.suite import Evaluation
+from alpharl.evaluation.settings import Evaluation
 from alpharl.variants.store import Variant
 
 CONNECT_SECONDS = 30

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from alpharl.study.suite import Evaluation
+from alpharl.evaluation.settings import Evaluation
 from alpharl.variants.store import Variant
 
 

@@ -20,9 +20,9 @@ from alpharl.evaluation.asking import Asked, Meter, ask, asked_of, graded, is_ke
 from alpharl.evaluation.end_tokens import end_tokens
 from alpharl.evaluation.engine import SEED_NOTES, Engine, open_engine
 from alpharl.evaluation.questions import longest_sequence, read_questions
+from alpharl.evaluation.settings import Evaluation
 from alpharl.evaluation.statistics import per_task, summarize
 from alpharl.evaluation.suites import SuiteFiles
-from alpharl.study.suite import Evaluation
 from alpharl.variants.adapters import read_source, source_digest
 from alpharl.variants.store import Variant, adapter_rank
 

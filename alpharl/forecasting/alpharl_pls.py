@@ -13,35 +13,57 @@ Both take v_1 from the window's last checkpoint, as the code does; the paper doe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
+from pydantic import PositiveFloat
 
 from alpharl.dynamics.align import align_backwards
 from alpharl.dynamics.pls import fit_pls, r_squared
 from alpharl.forecasting.contract import Prediction, Window
+from alpharl.forecasting.method import Method
 from alpharl.spectra.lowrank import Factors, LowRank
 from alpharl.spectra.scope import in_paper_scope
-from alpharl.study.methods import AlphaRLPaper, AlphaRLRepo
 
 
-def alpharl_paper(window: Window, options: AlphaRLPaper) -> Prediction:
-    """Base + the predicted rank-1 update, matrices of the paper's scope.
+class AlphaRLRepo(Method):
+    """As AlphaRL's released code: sigma_1 u_1 unscaled, added to the window's last checkpoint."""
 
-    Raises:
-        MethodError: no accuracy for an observed step, or accuracies that do not vary.
-    """
-    adapter, fit = _predict(window, options.target_accuracy, rescaled=True)
-    return Prediction(adapter=adapter, fit=fit)
+    source = "AlphaRL, released code (AlphaPredVector.py, AlphaRLBuildPerdictModel.py)"
+    needs = frozenset({"factors", "scores"})
+    cost = "one PLS fit per matrix, and the window's validation scores"
+    method: Literal["alpharl-repo"] = "alpharl-repo"
+    target_accuracy: PositiveFloat = 1.0
+    """The accuracy that the fitted line is inverted at; the released script uses 1.7."""
+
+    def forecast(self, window: Window) -> Prediction:
+        """Last checkpoint (all tensors) + the predicted rank-1 update.
+
+        Raises:
+            MethodError: no accuracy for an observed step, or accuracies that do not vary.
+        """
+        adapter, fit = _predict(window, self.target_accuracy, rescaled=False)
+        return Prediction({name: {window.last: 1.0} for name in window.tensors}, adapter, fit)
 
 
-def alpharl_repo(window: Window, options: AlphaRLRepo) -> Prediction:
-    """Last checkpoint (all tensors) + the predicted rank-1 update.
+class AlphaRLPaper(Method):
+    """Norm-rescaled sigma_1 u_1 fitted against accuracy by PLS, added to the base."""
 
-    Raises:
-        MethodError: no accuracy for an observed step, or accuracies that do not vary.
-    """
-    adapter, fit = _predict(window, options.target_accuracy, rescaled=False)
-    return Prediction({name: {window.last: 1.0} for name in window.tensors}, adapter, fit)
+    source = "AlphaRL, arXiv 2510.00553 v3, section 4.1"
+    needs = frozenset({"factors", "scores"})
+    cost = "one PLS fit per matrix, and the window's validation scores"
+    method: Literal["alpharl-paper"] = "alpharl-paper"
+    target_accuracy: PositiveFloat = 1.0
+    """The accuracy that the fitted line is inverted at; the paper says 1."""
+
+    def forecast(self, window: Window) -> Prediction:
+        """Base + the predicted rank-1 update, matrices of the paper's scope.
+
+        Raises:
+            MethodError: no accuracy for an observed step, or accuracies that do not vary.
+        """
+        adapter, fit = _predict(window, self.target_accuracy, rescaled=True)
+        return Prediction(adapter=adapter, fit=fit)
 
 
 def _predict(

@@ -10,29 +10,38 @@ them, of rank T at most, and the best rank-1 approximation of that sum is kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
 from alpharl.dynamics.temporal import line_weights
 from alpharl.forecasting.contract import Prediction, Window
+from alpharl.forecasting.method import Method
 from alpharl.spectra.lowrank import LowRank
 from alpharl.spectra.scope import in_paper_scope
-from alpharl.study.methods import AlphaRLStep
 
 
-def alpharl_step(window: Window, options: AlphaRLStep) -> Prediction:
-    """Base + the rank-1 matrix on the line at the target, matrices of the paper's scope."""
-    factors = window.need_factors()
-    weights = line_weights(np.array(window.steps), window.need_target_step())
-    adapter, kept = {}, {}
-    for name in filter(in_paper_scope, factors[window.last]):
-        tops = [at[name].low.top(1) for at in factors.values()]
-        found = recompress([low.scaled(w) for low, w in zip(tops, weights, strict=True)])
-        if found.s[0] > 0:  # a frozen matrix stays at base
-            adapter[name] = found.top(1)
-            kept[name] = float(found.s[0] ** 2 / np.sum(found.s**2))
-    steps = dict(zip(window.steps, weights.tolist(), strict=True))
-    return Prediction(adapter=adapter, fit={"weights": steps, "share": kept})
+class AlphaRLStep(Method):
+    """Rank-1 parts of the updates, a line through them against the step, cut to rank 1 again."""
+
+    source = "ours, after AlphaRL, arXiv 2510.00553 v3"
+    needs = frozenset({"factors"})
+    cost = "two QR factorizations of T columns per matrix"
+    method: Literal["alpharl-step"] = "alpharl-step"
+
+    def forecast(self, window: Window) -> Prediction:
+        """Base + the rank-1 matrix on the line at the target, matrices of the paper's scope."""
+        factors = window.need_factors()
+        weights = line_weights(np.array(window.steps), window.need_target_step())
+        adapter, kept = {}, {}
+        for name in filter(in_paper_scope, factors[window.last]):
+            tops = [at[name].low.top(1) for at in factors.values()]
+            found = recompress([low.scaled(w) for low, w in zip(tops, weights, strict=True)])
+            if found.s[0] > 0:  # a frozen matrix stays at base
+                adapter[name] = found.top(1)
+                kept[name] = float(found.s[0] ** 2 / np.sum(found.s**2))
+        steps = dict(zip(window.steps, weights.tolist(), strict=True))
+        return Prediction(adapter=adapter, fit={"weights": steps, "share": kept})
 
 
 def recompress(terms: Sequence[LowRank]) -> LowRank:

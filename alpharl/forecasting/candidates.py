@@ -7,22 +7,19 @@ window is rehearsed as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from alpharl.forecasting.backtest import Backtest, backtest
 from alpharl.forecasting.contract import Prediction, Window
-from alpharl.forecasting.raw_linear import raw_linear
-from alpharl.forecasting.relex import relex_pinned
-from alpharl.forecasting.weight_extrapolation import weight_extrapolation
-from alpharl.study.methods import RawLinear, RelexPinned, WeightExtrapolation
+from alpharl.forecasting.method import Method
+from alpharl.forecasting.raw_linear import RawLinear
+from alpharl.forecasting.relex import RelexPinned
+from alpharl.forecasting.weight_extrapolation import WeightExtrapolation
 
-_FORECASTS: dict[str, Callable[[Window], Prediction]] = {
-    "raw-linear": lambda window: raw_linear(window, RawLinear()),
-    "relex-pinned": lambda window: relex_pinned(window, RelexPinned()),
-    "weight-extrapolation": lambda window: weight_extrapolation(window, WeightExtrapolation()),
+_METHODS: dict[str, Method] = {
+    method.method: method for method in (RawLinear(), RelexPinned(), WeightExtrapolation())
 }
 WHOLE = ("raw-linear", "relex-pinned")
 """Candidates that fit the whole window."""
@@ -40,7 +37,7 @@ class Candidate:
 
     def forecast(self, window: Window) -> Prediction:
         """The method's own forecast of the window's target."""
-        return _FORECASTS[self.label](window)
+        return _METHODS[self.label].forecast(window)
 
     @property
     def skill(self) -> float:
@@ -61,13 +58,13 @@ def candidates(window: Window) -> list[Candidate]:
     """
     if not origins(window):
         return []
-    found = [rehearse(window, label) for label in _FORECASTS]
+    found = [rehearse(window, label) for label in _METHODS]
     return sorted(found, key=lambda candidate: -candidate.skill)
 
 
 def rehearse(window: Window, label: str) -> Candidate:
     """One method's forecasts of the window's last step from earlier origins."""
-    forecast = _FORECASTS[label]
+    forecast = _METHODS[label].forecast
     tests = [backtest(window, forecast, origin, window.last) for origin in origins(window)]
     return Candidate(label, tests)
 

@@ -1,6 +1,6 @@
 """What a forecaster sees and what it returns. It never touches weights.
 
-A forecaster is a function (window, options) -> Prediction. The window holds only what was known by
+A method takes a window and returns a prediction. The window holds only what was known by
 its last step, so a fit cannot see a later checkpoint.
 """
 
@@ -151,9 +151,6 @@ class Prediction:
         blend = {n: {s: amplitude * w for s, w in row.items()} for n, row in self.blend.items()}
         adapter = {name: low.scaled(amplitude) for name, low in self.adapter.items()}
         return replace(self, blend=blend, adapter=adapter)
-
-
-Forecaster = Callable[[Window, Any], Prediction]
 
 
 def norm_ratio(window: Window, prediction: Prediction) -> float | None:

@@ -9,33 +9,48 @@ the window's end. The target step plays no part: how far to go is what validatio
 from __future__ import annotations
 
 import re
+from typing import Literal
+
+from pydantic import PositiveInt
 
 from alpharl.forecasting.contract import Prediction, Window
+from alpharl.forecasting.method import Method
 from alpharl.forecasting.weight_extrapolation import earlier_step
-from alpharl.study.methods import EffOPD
 
 MOVE = 2.0
 """Length of one trial's move, in gaps."""
 _BODY = re.compile(r"\.(?:self_attn|attention|mlp|feed_forward|block_sparse_moe)\.")
 
 
-def effopd(window: Window, options: EffOPD) -> Prediction:
-    """W(last) + 2 n (W(last) - W(first)), attention and MLP; n trials raised the score.
+class EffOPD(Method):
+    """A line search along the last gap, on while the validation score rises."""
 
-    Raises:
-        MethodError: no validation suite, or `first` is not an observed step before the last.
-    """
-    first, validate = earlier_step(window, options.first), window.need_validate()
-    accepted = _moved(window, first, 0)
-    scores = [float(validate(accepted).mean())]
-    for trial in range(1, options.trials + 1):
-        candidate = _moved(window, first, trial)
-        scores.append(float(validate(candidate).mean()))
-        if scores[-1] <= scores[-2]:
-            break
-        accepted = candidate
-    accepted.fit["validation"] = scores
-    return accepted
+    source = "EffOPD, arXiv 2605.11739, released code"
+    needs = frozenset({"suite"})
+    cost = "one validation score, and one more per trial"
+    method: Literal["effopd"] = "effopd"
+    first: PositiveInt | None = None
+    """The step that the gap starts at; default: the saved step nearest half the window."""
+    trials: PositiveInt = 5
+    """How many times the move may be lengthened."""
+
+    def forecast(self, window: Window) -> Prediction:
+        """W(last) + 2 n (W(last) - W(first)), attention and MLP; n trials raised the score.
+
+        Raises:
+            MethodError: no validation suite, or `first` is not an observed step before the last.
+        """
+        first, validate = earlier_step(window, self.first), window.need_validate()
+        accepted = _moved(window, first, 0)
+        scores = [float(validate(accepted).mean())]
+        for trial in range(1, self.trials + 1):
+            candidate = _moved(window, first, trial)
+            scores.append(float(validate(candidate).mean()))
+            if scores[-1] <= scores[-2]:
+                break
+            accepted = candidate
+        accepted.fit["validation"] = scores
+        return accepted
 
 
 def _moved(window: Window, first: int, trials: int) -> Prediction:

@@ -7,18 +7,31 @@ the factor was chosen on the test set), and on other tasks it fell below the bas
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import PositiveFloat
+
 from alpharl.forecasting.contract import Prediction, Window
-from alpharl.study.methods import FirstUpdate
+from alpharl.forecasting.method import Method
 
 
-def first_update(window: Window, options: FirstUpdate) -> Prediction:
-    """W(0) + gamma (W(first) - W(0)), all tensors, one global gamma.
+class FirstUpdate(Method):
+    """Base + gamma times the window's first update."""
 
-    By default gamma = target / first: the line through the base and the first checkpoint.
-    """
-    first = window.steps[0]
-    gamma = window.need_target_step() / first if options.gamma is None else options.gamma
-    weights = {first: gamma}
-    return Prediction(
-        blend={name: dict(weights) for name in window.tensors}, fit={"weights": weights}
-    )
+    source = "replication of RELEX by Baseten (arXiv 2605.21468)"
+    cost = "nothing"
+    method: Literal["first-update"] = "first-update"
+    gamma: PositiveFloat | None = None
+    """Factor of the first update; default: target step / first step, the line through the base."""
+
+    def forecast(self, window: Window) -> Prediction:
+        """W(0) + gamma (W(first) - W(0)), all tensors, one global gamma.
+
+        By default gamma = target / first: the line through the base and the first checkpoint.
+        """
+        first = window.steps[0]
+        gamma = window.need_target_step() / first if self.gamma is None else self.gamma
+        weights = {first: gamma}
+        return Prediction(
+            blend={name: dict(weights) for name in window.tensors}, fit={"weights": weights}
+        )

@@ -8,17 +8,31 @@ paper samples at temperature 0.6; here, decoding is the suite's.
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import PositiveInt
+
 from alpharl.forecasting.contract import LogitsLine, Prediction, Window
+from alpharl.forecasting.method import Method
 from alpharl.forecasting.weight_extrapolation import line_through
-from alpharl.study.methods import LogitsExtrapolation
 
 
-def logits_extrapolation(window: Window, options: LogitsExtrapolation) -> Prediction:
-    """The line through the logits at `first` and at the window's last step.
+class LogitsExtrapolation(Method):
+    """A straight line through the logits of two checkpoints, at every token; it has no weights."""
 
-    Raises:
-        MethodError: `first` is not an observed step before the last.
-    """
-    first, last, beta = line_through(window, options.first)
-    fit = {"first": first, "last": last, "beta": beta}
-    return Prediction(fit=fit, logits=LogitsLine(first, last, beta))
+    source = "RLVR-Linearity, arXiv 2601.04537"
+    cost = "nothing; scoring it runs two models side by side"
+    update = False
+    method: Literal["logits-extrapolation"] = "logits-extrapolation"
+    first: PositiveInt | None = None
+    """The step of the earlier checkpoint; default: the saved step nearest half the window."""
+
+    def forecast(self, window: Window) -> Prediction:
+        """The line through the logits at `first` and at the window's last step.
+
+        Raises:
+            MethodError: `first` is not an observed step before the last.
+        """
+        first, last, beta = line_through(window, self.first)
+        fit = {"first": first, "last": last, "beta": beta}
+        return Prediction(fit=fit, logits=LogitsLine(first, last, beta))

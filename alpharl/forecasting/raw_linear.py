@@ -6,21 +6,30 @@ rank. The line has a free intercept: it need not pass through the base.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from alpharl.dynamics.temporal import line_weights
 from alpharl.forecasting.contract import Prediction, Window
-from alpharl.study.methods import RawLinear
+from alpharl.forecasting.method import Method
 
 
-def raw_linear(window: Window, options: RawLinear) -> Prediction:
-    """Base + each parameter's line at the target, all tensors.
+class RawLinear(Method):
+    """A least-squares line per parameter against the step: `relex` at full temporal rank."""
 
-    A line's value is a weighted sum of its points, and the weights depend on the steps alone: they
-    are the same for all parameters.
-    """
-    found = line_weights(np.array(window.steps), window.need_target_step())
-    weights = dict(zip(window.steps, found.tolist(), strict=True))
-    return Prediction(
-        blend={name: dict(weights) for name in window.tensors}, fit={"weights": weights}
-    )
+    source = "RELEX's raw variant, arXiv 2605.21468"
+    cost = "nothing"
+    method: Literal["raw-linear"] = "raw-linear"
+
+    def forecast(self, window: Window) -> Prediction:
+        """Base + each parameter's line at the target, all tensors.
+
+        A line's value is a weighted sum of its points, and the weights depend on the steps alone:
+        they are the same for all parameters.
+        """
+        found = line_weights(np.array(window.steps), window.need_target_step())
+        weights = dict(zip(window.steps, found.tolist(), strict=True))
+        return Prediction(
+            blend={name: dict(weights) for name in window.tensors}, fit={"weights": weights}
+        )

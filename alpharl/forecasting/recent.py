@@ -12,33 +12,44 @@ update's is lost in the gram's float32 rounding.
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import numpy as np
+from pydantic import Field
 
 from alpharl.dynamics.temporal import read_off, temporal_svd
 from alpharl.forecasting.contract import Prediction, Window
-from alpharl.study.methods import Recent
+from alpharl.forecasting.method import TemporalFit
 
 FEWEST = 3
 """Checkpoints that are fitted at least, where the window has them: two make a secant, no fit."""
 
 
-def recent(window: Window, options: Recent) -> Prediction:
-    """Last checkpoint + the fitted change from its step to the target, all tensors."""
-    count = max(FEWEST, round(options.share * len(window.steps)))
-    steps, blend, fit = window.steps[-count:], {}, {}
-    gram, at = window.need_gram().upto(steps), np.array(steps, np.float64)
-    for name in window.tensors:
-        found = temporal_svd(to_last(gram.tensors[name]), options.rank)
-        rise = [
-            read_off(at, c, window.need_target_step(), options.fit)
-            - read_off(at, c, at[-1], options.fit)
-            for c in found.coefficients.T
-        ]
-        weights = found.mix @ rise if rise else np.zeros(len(steps))
-        weights[-1] += 1.0 - weights.sum()  # each D_t takes its share of W(last) away
-        blend[name] = dict(zip(steps, weights.tolist(), strict=True))
-        fit[name] = {"share": found.share.tolist(), "rise": rise}
-    return Prediction(blend=blend, fit={"steps": steps, "tensors": fit})
+class Recent(TemporalFit):
+    """As `relex-pinned`, fitted to the way to the last checkpoint in the window's later part."""
+
+    source = "ours, after RELEX"
+    method: Literal["recent"] = "recent"
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the window's checkpoints that is fitted, the latest; at least 3 if it has them."""
+
+    def forecast(self, window: Window) -> Prediction:
+        """Last checkpoint + the fitted change from its step to the target, all tensors."""
+        count = max(FEWEST, round(self.share * len(window.steps)))
+        steps, blend, fit = window.steps[-count:], {}, {}
+        gram, at = window.need_gram().upto(steps), np.array(steps, np.float64)
+        for name in window.tensors:
+            found = temporal_svd(to_last(gram.tensors[name]), self.rank)
+            rise = [
+                read_off(at, c, window.need_target_step(), self.fit)
+                - read_off(at, c, at[-1], self.fit)
+                for c in found.coefficients.T
+            ]
+            weights = found.mix @ rise if rise else np.zeros(len(steps))
+            weights[-1] += 1.0 - weights.sum()  # each D_t takes its share of W(last) away
+            blend[name] = dict(zip(steps, weights.tolist(), strict=True))
+            fit[name] = {"share": found.share.tolist(), "rise": rise}
+        return Prediction(blend=blend, fit={"steps": steps, "tensors": fit})
 
 
 def to_last(gram_tt: np.ndarray) -> np.ndarray:

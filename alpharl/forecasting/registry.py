@@ -1,48 +1,42 @@
-"""All forecasting methods by name: `alpharl.study.methods` holds their options."""
+"""All forecasting methods: a line each. Torch-free."""
 
 from __future__ import annotations
 
-from alpharl.forecasting.alpharl_pls import alpharl_paper, alpharl_repo
-from alpharl.forecasting.alpharl_step import alpharl_step
-from alpharl.forecasting.auto import auto
-from alpharl.forecasting.contract import Forecaster, Prediction, Window
-from alpharl.forecasting.effopd import effopd
-from alpharl.forecasting.expo import expo
-from alpharl.forecasting.first_update import first_update
-from alpharl.forecasting.last import last
-from alpharl.forecasting.logits_extrapolation import logits_extrapolation
-from alpharl.forecasting.momentum import momentum
-from alpharl.forecasting.next import next_jump
-from alpharl.forecasting.raw_linear import raw_linear
-from alpharl.forecasting.recent import recent
-from alpharl.forecasting.relex import relex, relex_pinned
-from alpharl.forecasting.weight_extrapolation import weight_extrapolation
-from alpharl.study.methods import MethodOptions
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated
 
-FORECASTERS: dict[str, Forecaster] = {
-    "last": last,
-    "expo": expo,
-    "first-update": first_update,
-    "weight-extrapolation": weight_extrapolation,
-    "momentum": momentum,
-    "raw-linear": raw_linear,
-    "relex": relex,
-    "relex-pinned": relex_pinned,
-    "recent": recent,
-    "effopd": effopd,
-    "auto": auto,
-    "alpharl-paper": alpharl_paper,
-    "alpharl-repo": alpharl_repo,
-    "alpharl-step": alpharl_step,
-    "next": next_jump,
-    "logits-extrapolation": logits_extrapolation,
+from pydantic import Field
+
+from alpharl.forecasting.method import Method
+from alpharl.registry import registered
+
+_PLACES = [
+    "last:Last",
+    "expo:Expo",
+    "first_update:FirstUpdate",
+    "weight_extrapolation:WeightExtrapolation",
+    "momentum:Momentum",
+    "raw_linear:RawLinear",
+    "relex:Relex",
+    "relex:RelexPinned",
+    "recent:Recent",
+    "effopd:EffOPD",
+    "auto:Auto",
+    "alpharl_pls:AlphaRLPaper",
+    "alpharl_pls:AlphaRLRepo",
+    "alpharl_step:AlphaRLStep",
+    "next:Next",
+    "logits_extrapolation:LogitsExtrapolation",
+]
+METHODS: dict[str, type[Method]] = {
+    cls.model_fields["method"].default: cls
+    for cls in registered("alpharl.forecasting", _PLACES, Method)  # type: ignore[type-abstract]
 }
+"""By name, the class that holds a method's options and makes its forecasts."""
 
-
-def predict(window: Window, options: MethodOptions) -> Prediction:
-    """Run the method that the options belong to.
-
-    Raises:
-        MethodError: the method is not defined on this window.
-    """
-    return FORECASTERS[options.method](window, options)
+if TYPE_CHECKING:
+    MethodOptions = Method
+else:
+    MethodOptions = Annotated[reduce(or_, METHODS.values()), Field(discriminator="method")]
+    """Options of any method, told apart by their key `method`."""

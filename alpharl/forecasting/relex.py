@@ -9,21 +9,35 @@ doubles the target for one model's name. Both are left out.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from alpharl.dynamics.temporal import Fit, read_off, temporal_svd
 from alpharl.forecasting.contract import Prediction, Window
-from alpharl.study.methods import Relex, RelexPinned
+from alpharl.forecasting.method import TemporalFit
 
 
-def relex(window: Window, options: Relex) -> Prediction:
-    """Base + the fitted coefficients at the target along the kept directions, all tensors."""
-    return _forecast(window, options, pinned=False)
+class RelexPinned(TemporalFit):
+    """As `relex`, but the fitted change is added to the window's last checkpoint."""
+
+    source = "RELEX, pinned as in its replications (see `relex`)"
+    method: Literal["relex-pinned"] = "relex-pinned"
+
+    def forecast(self, window: Window) -> Prediction:
+        """Last checkpoint + the fitted change from its step to the target."""
+        return _forecast(window, self, pinned=True)
 
 
-def relex_pinned(window: Window, options: RelexPinned) -> Prediction:
-    """Last checkpoint + the fitted change from its step to the target."""
-    return _forecast(window, options, pinned=True)
+class Relex(TemporalFit):
+    """Temporal SVD per tensor, coefficients fitted against the step, read off at the target."""
+
+    source = "RELEX, arXiv 2605.21468, scripts/svd_extrapolation.py"
+    method: Literal["relex"] = "relex"
+
+    def forecast(self, window: Window) -> Prediction:
+        """Base + the fitted coefficients at the target along the kept directions, all tensors."""
+        return _forecast(window, self, pinned=False)
 
 
 def _forecast(window: Window, options: Relex | RelexPinned, pinned: bool) -> Prediction:

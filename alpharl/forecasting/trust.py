@@ -17,8 +17,7 @@ import numpy as np
 from alpharl.forecasting.candidates import LATER, WHOLE, Candidate, candidates, shrunk
 from alpharl.forecasting.contract import Prediction, Window
 from alpharl.forecasting.evidence import Evidence, accuracy, holdout, rotation, walks
-from alpharl.forecasting.last import last
-from alpharl.study.methods import Last
+from alpharl.forecasting.last import Last
 
 CAUTION = 0.5
 """Share of the best rehearsed amplitude that is gone where no trial tells: scores turn before
@@ -108,7 +107,7 @@ def _by_trials(window: Window, ranked: Sequence[Candidate], evidence: list[Evide
     More is tried only where half is no loss. A walk that no rehearsal tells from a random one is
     not forecast, whatever a trial scores.
     """
-    kept = window.need_validate()(last(window, Last()))
+    kept = window.need_validate()(Last().forecast(window))
     best_of = [next(c for c in ranked if c.label in family) for family in (WHOLE, LATER)]
     trials = [_trial(window, candidate, 0.5, kept) for candidate in best_of]
     better = max(trials, key=lambda trial: trial.gain)
@@ -147,4 +146,4 @@ def _supported(
 
 
 def _kept(window: Window, evidence: list[Evidence]) -> Verdict:
-    return Verdict(False, "last", 0.0, window.last, evidence, last(window, Last()))
+    return Verdict(False, "last", 0.0, window.last, evidence, Last().forecast(window))

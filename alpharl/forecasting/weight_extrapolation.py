@@ -6,21 +6,34 @@ norm layers, which are copied from the later checkpoint (released code `weight_e
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import PositiveInt
+
 from alpharl.errors import MethodError
 from alpharl.forecasting.contract import Prediction, Window
-from alpharl.study.methods import WeightExtrapolation
+from alpharl.forecasting.method import Method
 
 
-def weight_extrapolation(window: Window, options: WeightExtrapolation) -> Prediction:
-    """The line through the checkpoints at `first` and at the window's last step.
+class WeightExtrapolation(Method):
+    """A straight line through two checkpoints; norm layers stay those of the later one."""
 
-    Raises:
-        MethodError: `first` is not an observed step before the last.
-    """
-    first, later, beta = line_through(window, options.first)
-    line, copy = {first: 1.0 - beta, later: beta}, {later: 1.0}
-    blend = {name: dict(copy if "norm" in name else line) for name in window.tensors}
-    return Prediction(blend=blend, fit={"first": first, "last": later, "beta": beta})
+    source = "RLVR-Linearity, arXiv 2601.04537"
+    cost = "nothing"
+    method: Literal["weight-extrapolation"] = "weight-extrapolation"
+    first: PositiveInt | None = None
+    """The step of the earlier checkpoint; default: the saved step nearest half the window."""
+
+    def forecast(self, window: Window) -> Prediction:
+        """The line through the checkpoints at `first` and at the window's last step.
+
+        Raises:
+            MethodError: `first` is not an observed step before the last.
+        """
+        first, later, beta = line_through(window, self.first)
+        line, copy = {first: 1.0 - beta, later: beta}, {later: 1.0}
+        blend = {name: dict(copy if "norm" in name else line) for name in window.tensors}
+        return Prediction(blend=blend, fit={"first": first, "last": later, "beta": beta})
 
 
 def earlier_step(window: Window, first: int | None) -> int:

@@ -16,7 +16,7 @@ from alpharl.report.permutation import compare
 from alpharl.report.statistics import LEVEL, difference, holm
 from alpharl.report.tables import Cell, Column, Table, table
 from alpharl.report.words import DASH, number, signed
-from alpharl.study.training import RL
+from alpharl.training.spec import RL
 
 _TESTS = [
     "base", "optimizer", "suite", "measure", "rl_runs", "sft_runs", "rl", "sft", "rl_null",

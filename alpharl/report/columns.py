@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from alpharl.evaluation.settings import Suite
 from alpharl.report.collect import Score
 from alpharl.report.frames import groups
 from alpharl.report.statistics import LEVEL, UNDEFINED, difference, holm, p_value
 from alpharl.report.words import number
-from alpharl.study.suite import Suite
 
 NAN = float("nan")
 SCORE = ["n", "samples", "accuracy", "stderr", "truncated", "over_budget"]

@@ -22,9 +22,9 @@ from alpharl.report.columns import (
 from alpharl.report.cost import balance
 from alpharl.report.statistics import UNDEFINED, difference, gain_recovery, retention
 from alpharl.report.words import variant_label
-from alpharl.study.depth import Depth
+from alpharl.spectra.depth import Depth
 from alpharl.study.plan import ForecastVariant
-from alpharl.study.recipes import RankVariant
+from alpharl.variants.recipes import RankVariant
 from alpharl.variants.truth import NUMBERS
 
 _ESTIMATES = ["retention", "retention_se", "gain_recovery", "gain_recovery_se"]

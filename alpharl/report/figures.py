@@ -16,7 +16,7 @@ from alpharl.report.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, legend, loo
 from alpharl.report.frames import groups
 from alpharl.report.pca import axis_labels
 from alpharl.report.statistics import Z95
-from alpharl.study.recipes import CONTROLS
+from alpharl.variants.recipes import CONTROLS
 
 
 def accuracy(frame: pd.DataFrame) -> str:

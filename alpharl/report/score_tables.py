@@ -15,7 +15,7 @@ from alpharl.report.comparisons import FORECAST_DIFFERENCES, RECOVERY_DIFFERENCE
 from alpharl.report.frames import groups, records
 from alpharl.report.tables import Cell, Column, Table, table
 from alpharl.report.words import apart, number, plus_minus, recovered
-from alpharl.study.recipes import CONTROLS
+from alpharl.variants.recipes import CONTROLS
 
 _RETENTION = Column("retention ± se", lambda r: plus_minus(r.retention, r.retention_se))
 _RECOVERY = Column("gain recovery ± se", recovered)

@@ -10,9 +10,9 @@ import pandas as pd
 from alpharl.report.collect import Results
 from alpharl.report.frames import groups, records
 from alpharl.report.statistics import LEVEL, holm
-from alpharl.study.depth import Depth
-from alpharl.study.recipes import Recipe
-from alpharl.study.training import ModelShape
+from alpharl.spectra.depth import Depth
+from alpharl.training.spec import ModelShape
+from alpharl.variants.recipes import Recipe
 
 DASH = "—"
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from alpharl.checkpoints.adapter import MergedIndex
 from alpharl.checkpoints.index import HEAD, ModelIndex, require_same_tensors
 from alpharl.errors import CheckpointError
+from alpharl.spectra.depth import Depth
 from alpharl.spectra.scope import Matrix, Scope, layer_of, matrices
-from alpharl.study.depth import Depth
 
 FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 """Dtypes whose stored values are the weights themselves, once converted to float32."""

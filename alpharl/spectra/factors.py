@@ -18,9 +18,9 @@ from alpharl.checkpoints.index import read_index, require_same_tensors
 from alpharl.checkpoints.reader import ModelReader, best_device
 from alpharl.checkpoints.stream import Span, Streamer, load_update, streamer
 from alpharl.spectra import svd
+from alpharl.spectra.depth import Depth
 from alpharl.spectra.lowrank import Factors, LowRank
 from alpharl.spectra.scope import Matrix, Scope, matrices, shard
-from alpharl.study.depth import Depth
 
 Progress = Callable[[str], None]
 SMALL = 8 << 20

@@ -13,9 +13,9 @@ from alpharl.checkpoints.adapter import is_adapter, read_model
 from alpharl.checkpoints.index import ModelIndex, read_index
 from alpharl.checkpoints.verl import merge_command, shards_at
 from alpharl.errors import StudyError
+from alpharl.spectra.depth import Depth
 from alpharl.spectra.estimate import Estimate, estimate_run
 from alpharl.study.config import Study
-from alpharl.study.depth import Depth
 from alpharl.study.plan import Plan
 from alpharl.study.runs import Run
 

@@ -21,12 +21,12 @@ from pydantic import (
 )
 
 from alpharl.errors import StudyError
-from alpharl.study.ablation import Ablation
-from alpharl.study.base import Frozen, nearest
-from alpharl.study.methods import METHODS, MethodOptions
+from alpharl.evaluation.settings import Evaluation, Suite, TokenLevel
+from alpharl.forecasting.registry import METHODS, MethodOptions
+from alpharl.frozen import Frozen, nearest
 from alpharl.study.runs import Base, Name, Run
 from alpharl.study.sources import with_table
-from alpharl.study.suite import Evaluation, Suite, TokenLevel
+from alpharl.variants.ablation import Ablation
 
 
 class Spectra(Frozen):

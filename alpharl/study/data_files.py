@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
 from alpharl.errors import StudyError
-from alpharl.study.datasets import DATASETS, Role
-from alpharl.study.suite import Suite, Task
-from alpharl.study.training import TrainSpec
-
-
-def needs_data(task: Task) -> bool:
-    """Whether a task's questions are fetched: a public data set, or a local file of the user's."""
-    return task.data is not None or task.task in DATASETS
-
-
-def role_of(task: Task) -> Role:
-    """The part of the data that a task asks; `test` unless it says otherwise."""
-    return task.split or "test"
-
-
-def data_file(task: Task) -> str:
-    """Name of the file that a data task's questions are fetched into."""
-    name = f"{task.task}-{role_of(task)}"
-    if task.data is not None:
-        name += f"-{hashlib.sha256(task.data.encode()).hexdigest()[:8]}"
-    return f"{name}.jsonl"
+from alpharl.evaluation.data_files import data_file, needs_data
+from alpharl.evaluation.settings import Suite, Task
+from alpharl.training.spec import TrainSpec
 
 
 def training_task(spec: TrainSpec) -> Task | None:

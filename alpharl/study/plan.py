@@ -9,13 +9,15 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from alpharl.errors import StudyError
+from alpharl.evaluation.data_files import data_file
+from alpharl.forecasting.method import Reads as Need
+from alpharl.forecasting.registry import MethodOptions
+from alpharl.spectra.depth import Depth, deepest
 from alpharl.study.config import Study
-from alpharl.study.data_files import data_file, fetched, training_task
-from alpharl.study.depth import Depth, deepest
-from alpharl.study.methods import MethodOptions, Need
+from alpharl.study.data_files import fetched, training_task
 from alpharl.study.paths import Paths
-from alpharl.study.recipes import RankVariant, ablation_depth, distinct, rank_variants
 from alpharl.study.windows import checkpoint_at, window_end, window_label
+from alpharl.variants.recipes import RankVariant, ablation_depth, distinct, rank_variants
 
 SPARSITY_CHECKPOINTS = 10
 """Checkpoints of a run, at most, whose sparsity is measured."""
@@ -47,7 +49,7 @@ class ForecastVariant:
     @property
     def quick(self) -> bool:
         """Whether the fit takes seconds at most."""
-        return self.options.quick
+        return bool(self.options.quick)
 
     @property
     def target_option(self) -> str:

@@ -14,10 +14,10 @@ from pydantic import (
     model_validator,
 )
 
-from alpharl.study.base import Frozen
+from alpharl.evaluation.settings import Sha256
+from alpharl.frozen import Frozen
 from alpharl.study.sources import Hub, Merge
-from alpharl.study.suite import Sha256
-from alpharl.study.training import PretrainSpec, TrainSpec
+from alpharl.training.spec import PretrainSpec, TrainSpec
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 """A name that is also a file name."""

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, PositiveInt, field_validator
 
 from alpharl.errors import nearest
-from alpharl.study.base import Frozen
+from alpharl.frozen import Frozen
 
 _COLUMNS = ("run", "step", "path")
 

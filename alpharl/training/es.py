@@ -16,12 +16,12 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from alpharl.errors import StudyError
-from alpharl.study.base import Frozen
-from alpharl.study.training import Count, Rate
+from alpharl.frozen import Frozen
 from alpharl.training.checkpoints import write_model
 from alpharl.training.progress import Log, read_log
 from alpharl.training.resume import find_checkpoint, load_weights, remove_state, stamp
 from alpharl.training.setup import Setup
+from alpharl.training.spec import Count, Rate
 
 
 class ESConfig(Frozen):

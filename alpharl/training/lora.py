@@ -6,7 +6,7 @@ from peft import LoraConfig
 from transformers import PreTrainedModel
 
 from alpharl.errors import StudyError
-from alpharl.study.base import nearest
+from alpharl.frozen import nearest
 from alpharl.training.setup import Setup
 
 

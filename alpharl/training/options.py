@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from alpharl.errors import StudyError
-from alpharl.study.base import nearest
-from alpharl.study.training import TrainSpec
+from alpharl.frozen import nearest
 from alpharl.training.processes import launched
 from alpharl.training.setup import Setup
+from alpharl.training.spec import TrainSpec
 
 # Settings of the runs that the package was tuned on; `args` overrides them.
 _DEFAULTS: dict[str, Any] = {

@@ -14,9 +14,9 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
 from alpharl.problems import PROBLEMS
-from alpharl.study.training import PretrainSpec
 from alpharl.training.checkpoints import write_model
 from alpharl.training.progress import quiet
+from alpharl.training.spec import PretrainSpec
 from alpharl.training.tokenizer import (
     IGNORED,
     VOCABULARY_SIZE,

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from alpharl.errors import StudyError
 from alpharl.problems import Question, get_problem
-from alpharl.study.training import TrainSpec
+from alpharl.training.spec import TrainSpec
 
 Messages = list[dict[str, str]]
 Prompt = str | Messages

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from alpharl.study.training import TrainSpec
 from alpharl.training.checkpoints import write_model
 from alpharl.training.progress import Log
 from alpharl.training.resume import clear
 from alpharl.training.setup import Setup
+from alpharl.training.spec import TrainSpec
 
 
 def random_walk(setup: Setup) -> None:

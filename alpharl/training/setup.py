@@ -7,8 +7,8 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from alpharl.study.training import TrainSpec
 from alpharl.training.questions import Asking
+from alpharl.training.spec import TrainSpec
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,13 @@ from transformers import (
 
 from alpharl.checkpoints.index import read_index
 from alpharl.errors import StudyError
-from alpharl.study.training import Algorithm, TrainSpec
 from alpharl.training.checkpoints import SaveCheckpoints
 from alpharl.training.processes import is_main
 from alpharl.training.progress import Progress, quiet
 from alpharl.training.questions import ProblemQuestions, Questions, ask
 from alpharl.training.resume import FOLDER, find_state, remove_state, stamp
 from alpharl.training.setup import Setup
+from alpharl.training.spec import Algorithm, TrainSpec
 
 Builder = Callable[[Setup], tuple[Trainer, int]]
 """Makes a trainer, and its period in optimizer steps (see SaveCheckpoints)."""

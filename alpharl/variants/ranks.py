@@ -17,7 +17,7 @@ from alpharl.errors import CheckpointError
 from alpharl.forecasting.contract import Blend
 from alpharl.spectra.lowrank import Factors, LowRank
 from alpharl.spectra.scope import in_paper_scope
-from alpharl.study.recipes import Recipe
+from alpharl.variants.recipes import Recipe
 
 FLOAT32_NOTHING = 1e-6
 """Share of a squared norm that float32 factors cannot tell from zero."""

@@ -20,7 +20,7 @@ from alpharl.verbs.trials import trial_scorer
 
 if TYPE_CHECKING:
     from alpharl.forecasting.contract import Window
-    from alpharl.study.methods import MethodOptions
+    from alpharl.forecasting.registry import MethodOptions
 
 
 def forecast(args: Namespace) -> None:
@@ -49,13 +49,12 @@ def _forecast(args: Namespace, options: MethodOptions) -> Window:
     """Write one forecast and print what was fitted; the window that it was made from."""
     from alpharl.forecasting import VERSION
     from alpharl.forecasting.contract import Prediction, norm_ratio
-    from alpharl.forecasting.registry import predict
 
     folders = window_folders(args)
     window = _window(args, folders, options)
     undefined = None
     try:
-        prediction = predict(window, options).scaled(args.amplitude)
+        prediction = options.forecast(window).scaled(args.amplitude)
     except UndefinedForecast as error:
         if not args.record_undefined:
             raise
@@ -163,15 +162,15 @@ def _target_step(window: Window) -> int | None:
 
 def _options(method: str, pairs: list[str]) -> MethodOptions:
     """Options `key=value` of a method, validated."""
-    from alpharl.study.base import nearest
+    from alpharl.forecasting.registry import METHODS
+    from alpharl.frozen import nearest
     from alpharl.study.config import describe_error
-    from alpharl.study.methods import METHODS
 
     if method not in METHODS:
         raise MethodError(f"unknown method '{method}', {nearest(method, list(METHODS))}")
     values = {key: yaml.safe_load(value) for key, _, value in (p.partition("=") for p in pairs)}
     try:
-        return METHODS[method](**values)  # type: ignore[return-value]
+        return METHODS[method](**values)
     except ValidationError as error:
         lines = "; ".join(describe_error(e) for e in error.errors())
         raise MethodError(f"{method}: option {lines}") from None

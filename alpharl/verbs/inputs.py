@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from alpharl.checkpoints.files import write_atomic
 from alpharl.checkpoints.sources import given_steps
 from alpharl.errors import MethodError
-from alpharl.study.depth import Depth
+from alpharl.spectra.depth import Depth
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from alpharl.checkpoints.sources import step_of
 from alpharl.errors import MethodError, StudyError
-from alpharl.study.depth import Depth
+from alpharl.spectra.depth import Depth
 from alpharl.verbs.inputs import factors_at, factors_of, log, run_folders, write_table
 
 if TYPE_CHECKING:
     from alpharl.forecasting.contract import Blend
     from alpharl.spectra.lowrank import Factors, LowRank
-    from alpharl.study.recipes import Recipe
+    from alpharl.variants.recipes import Recipe
 
 
 def rank(args: Namespace) -> None:
     """Make a rank-k model of an update, a variation of it, or a control."""
     from alpharl.checkpoints.index import read_index
-    from alpharl.study.recipes import Recipe
     from alpharl.variants.ranks import rank_parts
+    from alpharl.variants.recipes import Recipe
 
     step = step_of(args.checkpoint) if args.step is None else args.step
     rest = args.rest or args.kind == "rest-only"
@@ -40,8 +40,8 @@ def rank(args: Namespace) -> None:
 def ranks(args: Namespace) -> None:
     """Make many of them from factors that are there, one folder each."""
     from alpharl.checkpoints.index import read_index
-    from alpharl.study.recipes import RANK_VARIANTS
     from alpharl.variants.ranks import rank_parts
+    from alpharl.variants.recipes import RANK_VARIANTS
     from alpharl.variants.store import write_variant
 
     asked = RANK_VARIANTS.validate_json(args.spec)

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from alpharl.study.training import TrainSpec
     from alpharl.training.questions import Questions
+    from alpharl.training.spec import TrainSpec
 
 
 def pretrain(args: Namespace) -> None:
     """Pretrain a base and write its manifest."""
     from alpharl.checkpoints.manifest import write_manifest
-    from alpharl.study.training import PretrainSpec
     from alpharl.training.pretrain import pretrain as pretrain_base
+    from alpharl.training.spec import PretrainSpec
 
     pretrain_base(PretrainSpec.model_validate_json(args.spec), args.out)
     write_manifest(args.out, 0, args.manifest)
@@ -23,8 +23,8 @@ def pretrain(args: Namespace) -> None:
 
 def train(args: Namespace) -> None:
     """Train a run, in several processes if it says so; write a manifest for each checkpoint."""
-    from alpharl.study.training import TrainSpec
     from alpharl.training.processes import alone, end_with_parent, launch, launched
+    from alpharl.training.spec import TrainSpec
 
     spec = TrainSpec.model_validate_json(args.spec)
     if launched():

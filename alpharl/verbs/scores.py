@@ -14,13 +14,13 @@ from alpharl.errors import EvaluationError, StudyError
 from alpharl.verbs.inputs import log
 
 if TYPE_CHECKING:
-    from alpharl.study.suite import Evaluation
+    from alpharl.evaluation.settings import Evaluation
 
 
 def tasks(args: Namespace) -> None:
     """List what a suite can ask."""
+    from alpharl.evaluation.datasets import DATASETS
     from alpharl.problems import PREFIX, PROBLEMS
-    from alpharl.study.datasets import DATASETS
 
     if args.generators:
         from alpharl.problems.reasoning_gym import generators
@@ -45,8 +45,8 @@ def tasks(args: Namespace) -> None:
 def fetch(args: Namespace) -> None:
     """Write a data task's questions as JSON lines."""
     from alpharl.evaluation.data import fetch as write
-    from alpharl.study.datasets import DATASETS
-    from alpharl.study.suite import Task
+    from alpharl.evaluation.datasets import DATASETS
+    from alpharl.evaluation.settings import Task
 
     task = Task(task=args.task, split=args.split, data=args.data, sha256=args.sha256)
     write(task, DATASETS, args.out)
@@ -54,8 +54,8 @@ def fetch(args: Namespace) -> None:
 
 def suite(args: Namespace) -> None:
     """Fix a suite's questions."""
+    from alpharl.evaluation.settings import Suite
     from alpharl.evaluation.suites import write_suite
-    from alpharl.study.suite import Suite
 
     write_suite(args.name, Suite.model_validate_json(args.spec), args.out, args.data)
 
@@ -105,8 +105,8 @@ def engine_settings(args: Namespace) -> Evaluation:
     """
     from pydantic import ValidationError
 
+    from alpharl.evaluation.settings import Evaluation
     from alpharl.study.config import describe_error
-    from alpharl.study.suite import Evaluation
 
     names = ("engine", "dtype", "batch_size", "environment", "url", "key_variable")
     given = {name: getattr(args, name) for name in names}

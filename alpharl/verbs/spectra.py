@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from alpharl.checkpoints.stage import staged
 from alpharl.errors import StudyError
-from alpharl.study.depth import Depth
+from alpharl.spectra.depth import Depth
 from alpharl.verbs.forecasts import log_verdict
 from alpharl.verbs.inputs import (
     factors_of,

@@ -79,10 +79,10 @@ def status(args: Namespace) -> None:
 
 def methods(args: Namespace) -> None:
     """List the forecasting methods."""
-    from alpharl.study.methods import METHODS
+    from alpharl.forecasting.registry import METHODS
 
     for name, method in METHODS.items():
-        needs = ", ".join(sorted(method().reads)) or "checkpoints only"
+        needs = ", ".join(sorted(method.model_validate({}).reads)) or "checkpoints only"
         options = [key for key in method.model_fields if key != "method"]
         print(f"{name}\n  {(method.__doc__ or '').splitlines()[0]}")
         print(f"  source: {method.source}\n  needs: {needs}; cost: {method.cost}")

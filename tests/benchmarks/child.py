@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 from alpharl.checkpoints.index import read_index
+from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, write_factors
 from alpharl.spectra.gram import gram_run
 from alpharl.spectra.scope import matrices
-from alpharl.study.depth import Depth
 from safetensors import safe_open
 
 

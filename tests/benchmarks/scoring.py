@@ -24,7 +24,7 @@ ADAPTERS, BUDGET, BATCH, TURNS = 12, 9, 200, 10
 RUNNER = """
 from alpharl.evaluation.runner import Scorer
 from alpharl.evaluation.suites import read_suite
-from alpharl.study.suite import Evaluation
+from alpharl.evaluation.settings import Evaluation
 
 def runner(suite, base, evaluation, out):
     scorer = Scorer(read_suite(Path(suite)), Path(base), Evaluation.model_validate_json(evaluation))

@@ -21,13 +21,14 @@ from typing import Any
 import numpy as np
 from alpharl.checkpoints.index import read_index
 from alpharl.errors import MethodError, UndefinedForecast
+from alpharl.forecasting.auto import Auto
 from alpharl.forecasting.contract import Prediction, Window, norm_ratio
-from alpharl.forecasting.registry import predict
+from alpharl.forecasting.expo import Expo
+from alpharl.forecasting.registry import METHODS, MethodOptions
+from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, factor_checkpoint
 from alpharl.spectra.gram import Gram, read_gram
 from alpharl.study.config import Study, load_study
-from alpharl.study.depth import Depth
-from alpharl.study.methods import METHODS, Auto, Expo, MethodOptions
 from alpharl.study.plan import Plan
 from alpharl.study.windows import window_end
 from alpharl.variants.store import read_variant, write_variant
@@ -136,7 +137,7 @@ def forecast(
     """One forecast: its test outcomes, seconds to make it (trials included) and fit."""
     window, started = trajectory.window(early, options), time.monotonic()
     try:
-        found = predict(window, options)
+        found = options.forecast(window)
     except (UndefinedForecast, MethodError) as error:
         return {"method": label, "undefined": str(error)}
     seconds = time.monotonic() - started

@@ -11,9 +11,9 @@ import pytest
 import torch
 from alpharl.checkpoints import reader
 from alpharl.spectra import factors as factors_module
+from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, factor_checkpoint
 from alpharl.spectra.gram import gram_run
-from alpharl.study.depth import Depth
 
 from tests.benchmarks.models import qwen_7b, update
 from tests.unit.matrices import planted

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from alpharl.forecasting.contract import Prediction, Window
+from alpharl.forecasting.registry import METHODS
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.lowrank import Factors, LowRank
-from alpharl.study.methods import METHODS
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.linear_model import LinearRegression
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from alpharl.study.training import TrainSpec
 from alpharl.training.questions import ProblemQuestions, ask
 from alpharl.training.setup import Setup
+from alpharl.training.spec import TrainSpec
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from alpharl.evaluation.settings import Suite
 from alpharl.evaluation.suites import write_suite
-from alpharl.study.suite import Suite
 
 
 def make_suite(out: Path, role: str = "test", tasks: list | None = None, **options) -> Path:

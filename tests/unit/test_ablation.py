@@ -11,14 +11,14 @@ import pytest
 import torch
 from alpharl.cli import main
 from alpharl.errors import CheckpointError, StudyError
+from alpharl.spectra.depth import Depth, deepest
 from alpharl.spectra.factors import factor_update
 from alpharl.spectra.lowrank import Factors
 from alpharl.study.config import parse_study
-from alpharl.study.depth import Depth, deepest
 from alpharl.study.plan import Plan
-from alpharl.study.recipes import Recipe
 from alpharl.study.windows import checkpoint_at
 from alpharl.variants.ranks import rank_parts
+from alpharl.variants.recipes import Recipe
 from alpharl.variants.store import read_variant
 from safetensors.torch import load_file
 

@@ -10,8 +10,8 @@ import pytest
 from alpharl.evaluation.answers import AnswerFile, merged_versions
 from alpharl.evaluation.asking import Meter
 from alpharl.evaluation.runner import Scorer, score_variants
+from alpharl.evaluation.settings import Evaluation, Suite
 from alpharl.evaluation.suites import read_suite, write_suite
-from alpharl.study.suite import Evaluation, Suite
 
 HEAD = {"model": "m", "engine": "hf"}
 

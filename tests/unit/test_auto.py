@@ -9,9 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from alpharl.errors import MethodError
-from alpharl.forecasting.registry import predict
+from alpharl.forecasting.registry import METHODS
 from alpharl.forecasting.trust import assess
-from alpharl.study.methods import METHODS
 from tests.unit.forecasts import TARGET, THROUGH, forecast_args
 from tests.unit.paths import line, nearness, rising, saturating, window_of
 
@@ -28,7 +27,7 @@ def never(prediction) -> np.ndarray:
 @pytest.mark.parametrize("where", [80, 120, 160])
 def test_auto_is_the_model_of_the_verdict(where):
     window = window_of(line, validate=nearness(line, where))
-    verdict, found = assess(window), predict(window, AUTO())
+    verdict, found = assess(window), AUTO().forecast(window)
     assert verdict.supported == (where > 80)
     assert found.blend == verdict.prediction.blend
     assert found.fit == {"verdict": verdict.as_json()}
@@ -44,20 +43,20 @@ def test_auto_is_the_model_of_the_verdict(where):
     ids=["saturated", "no accuracy", "short"],
 )
 def test_what_is_not_supported_stays_exactly_the_last_checkpoint(window):
-    found = predict(window, AUTO(trials=False))
-    assert found.blend == predict(window, METHODS["last"]()).blend
+    found = AUTO(trials=False).forecast(window)
+    assert found.blend == METHODS["last"]().forecast(window).blend
     assert not found.fit["verdict"]["supported"]
     json.dumps(found.fit, allow_nan=False)
 
 
 def test_trials_without_a_suite_are_refused():
     with pytest.raises(MethodError, match="found no validation suite"):
-        predict(window_of(line, accuracy=rising()), AUTO())
+        AUTO().forecast(window_of(line, accuracy=rising()))
 
 
 def test_without_trials_no_model_is_scored():
     window = window_of(line, accuracy=rising(), validate=never)
-    found = predict(window, AUTO(trials=False))
+    found = AUTO(trials=False).forecast(window)
     assert found.blend == assess(replace(window, validate=None)).prediction.blend
     assert found.fit["verdict"]["supported"]
 

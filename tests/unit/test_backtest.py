@@ -8,10 +8,9 @@ from alpharl.errors import MethodError
 from alpharl.forecasting.backtest import Backtest, backtest, judge
 from alpharl.forecasting.candidates import candidates, origins, rehearse, shrunk
 from alpharl.forecasting.contract import Prediction, Window
-from alpharl.forecasting.registry import predict
+from alpharl.forecasting.registry import METHODS
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.lowrank import LowRank
-from alpharl.study.methods import METHODS
 
 STEPS = [10, 20, 35, 50, 60, 90]
 SIZES = {"model.layers.0.mlp.up_proj.weight": 40, "model.norm.weight": 7}
@@ -45,9 +44,9 @@ def window(steps: list[int] = STEPS, target: int = 180) -> Window:
                                     "weight-extrapolation", "expo"])  # fmt: skip
 @pytest.mark.parametrize(("origin", "judged"), [(20, 35), (50, 60), (50, 90)])
 def test_numbers_against_dense_vectors(method, origin, judged):
-    found = backtest(window(), lambda w: predict(w, METHODS[method]()), origin, judged)
+    found = backtest(window(), lambda w: METHODS[method]().forecast(w), origin, judged)
     seen = [step for step in STEPS if step <= origin]
-    forecast = blended(predict(window(seen, judged), METHODS[method]()))
+    forecast = blended(METHODS[method]().forecast(window(seen, judged)))
     ahead, trained = forecast - update(origin), update(judged) - update(origin)
     assert (found.origin, found.judged, found.reach) == (origin, judged, judged / origin)
     assert found.way == pytest.approx(trained @ trained, rel=1e-9)
@@ -66,14 +65,14 @@ def test_only_the_steps_up_to_the_origin_are_seen():
 
     def spy(inner: Window) -> Prediction:
         seen.append((inner.steps, inner.need_gram().steps, inner.target_step))
-        return predict(inner, METHODS["last"]())
+        return METHODS["last"]().forecast(inner)
 
     backtest(window(), spy, 35, 90)
     assert seen == [([10, 20, 35], [10, 20, 35], 90)]
 
 
 def test_the_last_checkpoint_is_worth_one():
-    found = backtest(window(), lambda w: predict(w, METHODS["last"]()), 35, 90)
+    found = backtest(window(), lambda w: METHODS["last"]().forecast(w), 35, 90)
     assert (found.move, found.gain, found.amplitude, found.skill) == (0, 0, 0, 0)
     assert found.relative_error == 1
 
@@ -149,7 +148,7 @@ def test_candidates_are_ranked_and_none_fits_too_short_a_window():
 
 def test_a_candidate_forecasts_as_the_method_of_its_name_does():
     for candidate in candidates(window()):
-        method = predict(window(), METHODS[candidate.label]())
+        method = METHODS[candidate.label]().forecast(window())
         assert candidate.forecast(window()).blend == method.blend
 
 
@@ -157,7 +156,7 @@ def test_a_candidate_forecasts_as_the_method_of_its_name_does():
 @pytest.mark.parametrize("method", ["raw-linear", "raw-linear", "weight-extrapolation"])
 def test_shrunk_goes_part_of_the_way_from_the_last_checkpoint(method, amplitude):
     """Also a blend that does not name the last step."""
-    whole = predict(window(), METHODS[method]())
+    whole = METHODS[method]().forecast(window())
     found = blended(shrunk(window(), whole, amplitude))
     expected = update(90) + amplitude * (blended(whole) - update(90))
     np.testing.assert_allclose(found, expected, rtol=1e-9)

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from alpharl.checkpoints.index import read_index
 from alpharl.errors import CheckpointError
+from alpharl.spectra.depth import Depth
 from alpharl.spectra.estimate import Estimate, estimate_run
-from alpharl.study.depth import Depth
 from tests.unit.headers import HIDDEN, KV, LAYERS, MLP, header_model, qwen_7b
 
 NAME = "model.layers.0.self_attn.q_proj.weight"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from alpharl.errors import CheckpointError
+from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, factor_checkpoint, write_factors
 from alpharl.spectra.lowrank import read_factors, read_metadata
-from alpharl.study.depth import Depth
 from safetensors import safe_open
 from safetensors.numpy import load_file
 

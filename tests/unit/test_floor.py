@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from alpharl.errors import CheckpointError
+from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, factor_checkpoint, write_factors
 from alpharl.spectra.floor import (
     NUMBERS,
@@ -20,7 +21,6 @@ from alpharl.spectra.floor import (
     simulate,
     unmoved_share,
 )
-from alpharl.study.depth import Depth
 
 M, N = 512, 768
 Q = "model.layers.0.self_attn.q_proj.weight"

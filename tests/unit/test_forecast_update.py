@@ -11,7 +11,6 @@ import pytest
 import torch
 from alpharl.errors import UndefinedForecast
 from alpharl.forecasting.contract import norm_ratio
-from alpharl.forecasting.registry import predict
 from safetensors.torch import load_file
 from tests.unit.forecasts import (
     ADAPTERS,
@@ -33,7 +32,7 @@ from tests.unit.forecasts import (
 @pytest.mark.parametrize("method", WEIGHTS)
 def test_norm_ratio_against_dense(trajectory, method):
     window = dense_window(trajectory)
-    prediction = predict(window, options(method))
+    prediction = options(method).forecast(window)
     found = norm_ratio(window, prediction)
     update = applied(prediction, trajectory)
     if method in BOTH:
@@ -47,7 +46,7 @@ def test_norm_ratio_against_dense(trajectory, method):
 
 def test_norm_ratio_is_none_without_a_gram(trajectory):
     window = replace(dense_window(trajectory), gram=None)
-    assert norm_ratio(window, predict(window, options("expo"))) is None
+    assert norm_ratio(window, options("expo").forecast(window)) is None
 
 
 @pytest.mark.parametrize("method", [m for m in WEIGHTS if m in SUITELESS])
@@ -79,7 +78,7 @@ def test_constant_accuracy_is_undefined(trajectory, method, value):
         window = dense_window(trajectory, steps)
         window = replace(window, accuracy=dict.fromkeys(steps, value))
         with pytest.raises(UndefinedForecast, match="do not vary"):
-            predict(window, options(method))
+            options(method).forecast(window)
 
 
 def test_undefined_forecast_fails_or_is_recorded(trajectory, tmp_path, cli):
@@ -100,7 +99,7 @@ def test_undefined_forecast_fails_or_is_recorded(trajectory, tmp_path, cli):
 def test_amplitude_multiplies_the_whole_update(trajectory, tmp_path, cli, method):
     """A blend, an adapter, and both."""
     arguments = forecast_args(trajectory, method, tmp_path / "v", "--amplitude", 0.4)
-    plain = predict(dense_window(trajectory), options(method))
+    plain = options(method).forecast(dense_window(trajectory))
     update = applied(plain, trajectory)
     for name, found in applied(plain.scaled(0.4), trajectory).items():
         assert_close(found, 0.4 * update[name], 1e-12)

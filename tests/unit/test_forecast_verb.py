@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from alpharl.study.methods import METHODS
+from alpharl.forecasting.registry import METHODS
 from tests.unit.forecasts import (
     ADAPTERS,
     BOTH,

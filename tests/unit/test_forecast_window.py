@@ -9,9 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from alpharl.forecasting.registry import predict
+from alpharl.forecasting.registry import METHODS
 from alpharl.spectra.lowrank import Factors, LowRank
-from alpharl.study.methods import METHODS
 from safetensors.torch import load_file
 from tests.unit.forecasts import (
     SEEN,
@@ -28,7 +27,7 @@ from tests.unit.forecasts import (
 @pytest.mark.parametrize("method", METHODS)
 def test_method_reads_only_the_window(trajectory, method):
     """The stores hold the whole run; what is later, and the target's score, are made NaN."""
-    alone = predict(dense_window(trajectory), options(method))
+    alone = options(method).forecast(dense_window(trajectory))
     whole = dense_window(trajectory, known=trajectory.steps)
     later = [t for t, step in enumerate(trajectory.steps) if step > THROUGH]
     for g in whole.gram.tensors.values():
@@ -41,7 +40,7 @@ def test_method_reads_only_the_window(trajectory, method):
     }
     factors = {s: f if s <= THROUGH else nothing for s, f in whole.factors.items()}
     accuracy = {s: a if s <= THROUGH else float("nan") for s, a in whole.accuracy.items()}
-    seen = predict(replace(whole, factors=factors, accuracy=accuracy), options(method))
+    seen = options(method).forecast(replace(whole, factors=factors, accuracy=accuracy))
     assert alone.logits == seen.logits
     one, other = applied(alone, trajectory), applied(seen, trajectory)
     for name in trajectory.names:

@@ -10,9 +10,8 @@ import pytest
 import torch
 from alpharl.errors import MethodError
 from alpharl.forecasting.contract import Window
-from alpharl.forecasting.registry import FORECASTERS, predict
+from alpharl.forecasting.registry import METHODS
 from alpharl.spectra.gram import Gram
-from alpharl.study.methods import METHODS
 from safetensors.torch import load_file
 from tests.unit.forecasts import (
     CASES,
@@ -31,13 +30,13 @@ from tests.unit.forecasts import (
 
 
 def test_every_method_is_compared():
-    assert {case[0] for case in CASES} | set(ELSEWHERE) == set(FORECASTERS) == set(METHODS)
+    assert {case[0] for case in CASES} | set(ELSEWHERE) == set(METHODS)
     assert all((Path(__file__).parent / file).is_file() for file in ELSEWHERE.values())
 
 
 @pytest.mark.parametrize(("method", "given", "reference", "settings"), CASES, ids=IDS)
 def test_forecast_equals_dense_reference(trajectory, method, given, reference, settings):
-    prediction = predict(dense_window(trajectory), options(method, given))
+    prediction = options(method, given).forecast(dense_window(trajectory))
     found, expected = applied(prediction, trajectory), reference(trajectory, **settings)
     for name in trajectory.names:
         assert_close(found[name], expected[name], 1e-7)
@@ -62,7 +61,7 @@ def test_dense_model_of_the_verb(trajectory, tmp_path, cli, method, given, refer
 
 
 def test_relex_of_full_rank_is_linear_regression_of_every_parameter(trajectory):
-    prediction = predict(dense_window(trajectory), options("relex", {"rank": len(SEEN)}))
+    prediction = options("relex", {"rank": len(SEEN)}).forecast(dense_window(trajectory))
     found = applied(prediction, trajectory)
     for name in trajectory.names:
         slope, intercept = np.polyfit(SEEN, trajectory.stacked(name, SEEN), 1)
@@ -74,14 +73,14 @@ def test_relex_depends_on_real_steps_not_on_row_numbers(trajectory):
     window = dense_window(trajectory)
     gram = Gram([1, 2, 3, 4], window.gram.tensors)
     rows = replace(window, steps=gram.steps, target_step=6, gram=gram)
-    one = predict(window, options("relex")).blend[UP]
-    other = predict(rows, options("relex")).blend[UP]
+    one = options("relex").forecast(window).blend[UP]
+    other = options("relex").forecast(rows).blend[UP]
     assert abs(other[4] / one[50] - 1) > 0.05
 
 
 def test_pinned_forecast_at_the_last_step_is_the_last_checkpoint(trajectory):
     window = replace(dense_window(trajectory), target_step=THROUGH)
-    found = applied(predict(window, options("relex-pinned")), trajectory)
+    found = applied(options("relex-pinned").forecast(window), trajectory)
     for name in trajectory.names:
         assert_close(found[name], trajectory.update(THROUGH, name), 1e-12)
 
@@ -89,7 +88,7 @@ def test_pinned_forecast_at_the_last_step_is_the_last_checkpoint(trajectory):
 def test_saturating_relex_levels_off(trajectory):
     window = dense_window(trajectory)
     far, farther = (
-        predict(replace(window, target_step=t), options("relex", {"fit": "saturating"})).blend[UP]
+        options("relex", {"fit": "saturating"}).forecast(replace(window, target_step=t)).blend[UP]
         for t in (10**6, 10**7)
     )
     assert far == farther
@@ -101,7 +100,7 @@ def test_saturating_relex_levels_off(trajectory):
 )  # fmt: skip
 def test_weight_extrapolation_starts_at_half_the_window(steps, expected):
     """The saved step nearest half the last; of two equally near ones the earlier."""
-    fit = predict(Window(steps, 90, ["w"]), options("weight-extrapolation")).fit
+    fit = options("weight-extrapolation").forecast(Window(steps, 90, ["w"])).fit
     assert fit["first"] == expected
     assert fit["beta"] == pytest.approx((90 - expected) / (steps[-1] - expected))
 
@@ -109,4 +108,4 @@ def test_weight_extrapolation_starts_at_half_the_window(steps, expected):
 @pytest.mark.parametrize("first", [50, 15, 90])
 def test_weight_extrapolation_needs_an_observed_earlier_step(trajectory, first):
     with pytest.raises(MethodError, match=r"expected one of \[10, 20, 35\]"):
-        predict(dense_window(trajectory), options("weight-extrapolation", {"first": first}))
+        options("weight-extrapolation", {"first": first}).forecast(dense_window(trajectory))

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, factor_checkpoint
 from alpharl.spectra.gram import gram_run
-from alpharl.study.depth import Depth
-from alpharl.study.recipes import Recipe
 from alpharl.variants.build import build_dense
 from alpharl.variants.ranks import rank_parts
+from alpharl.variants.recipes import Recipe
 from alpharl.variants.store import Variant, read_adapter, read_variant, write_variant
 from safetensors.torch import load_file
 

@@ -23,10 +23,10 @@ from alpharl.dynamics.align import align_backwards
 from alpharl.dynamics.nulls import shuffles
 from alpharl.dynamics.pls import pls_r2
 from alpharl.dynamics.temporal import line_r2, temporal_svd
+from alpharl.evaluation.settings import Suite, Task
 from alpharl.evaluation.suites import question_digest
 from alpharl.spectra.gram import read_gram
 from alpharl.spectra.lowrank import read_factors
-from alpharl.study.suite import Suite, Task
 from alpharl.variants.store import read_adapter, read_variant, write_variant
 from safetensors.torch import load_file
 

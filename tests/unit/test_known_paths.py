@@ -11,10 +11,9 @@ from alpharl.errors import MethodError
 from alpharl.forecasting.alpharl_step import recompress
 from alpharl.forecasting.contract import Window
 from alpharl.forecasting.recent import to_last
-from alpharl.forecasting.registry import predict
+from alpharl.forecasting.registry import METHODS
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.lowrank import Factors, LowRank
-from alpharl.study.methods import METHODS
 
 NAME = "model.layers.0.mlp.up_proj.weight"
 STEPS, TARGET, TURN = [10, 20, 30, 40, 50, 60, 70, 80], 120, 40
@@ -51,7 +50,7 @@ def window_of(path: Path, steps: list[int] = STEPS) -> Window:
 
 def forecast(method: str, path: Path, given: Mapping[str, object] | None = None) -> np.ndarray:
     """The predicted update (m, n)."""
-    found = predict(window_of(path), METHODS[method](**(given or {})))
+    found = METHODS[method](**(given or {})).forecast(window_of(path))
     blend = sum((w * path(step) for step, w in found.blend.get(NAME, {}).items()), 0 * path(0))
     return blend + found.adapter[NAME].dense() if NAME in found.adapter else blend
 
@@ -113,7 +112,7 @@ def test_recent_of_the_whole_window_meets_the_turn():
 )
 def test_recent_takes_its_share_at_least_three(share, count, seen):
     window = window_of(past_base, STEPS[:count])
-    found = predict(window, METHODS["recent"](share=share))
+    found = METHODS["recent"](share=share).forecast(window)
     assert found.fit["steps"] == STEPS[count - seen : count]
     assert list(found.blend[NAME]) == found.fit["steps"]
 
@@ -142,12 +141,12 @@ def test_alpharl_step_follows_right_vectors_that_turn():
 
 def test_alpharl_step_does_not_see_the_signs_of_singular_pairs():
     window = window_of(turned)
-    plain = predict(window, METHODS["alpharl-step"]()).adapter[NAME].dense()
+    plain = METHODS["alpharl-step"]().forecast(window).adapter[NAME].dense()
     for step in (20, 50, 80):
         f = window.factors[step][NAME]
         low = LowRank(-f.low.u, f.low.s, -f.low.v)
         window.factors[step][NAME] = Factors(low, f.norm, f.residual)
-    flipped = predict(window, METHODS["alpharl-step"]()).adapter[NAME].dense()
+    flipped = METHODS["alpharl-step"]().forecast(window).adapter[NAME].dense()
     np.testing.assert_allclose(flipped, plain, rtol=1e-10)
 
 
@@ -194,7 +193,7 @@ def noisy(step: float) -> np.ndarray:
     ],
 )
 def test_noise_on_a_line_is_amplified_as_the_weights_say(method, expected):
-    blend = predict(window_of(noise_alone), METHODS[method]()).blend[NAME]
+    blend = METHODS[method]().forecast(window_of(noise_alone)).blend[NAME]
     assert np.linalg.norm(list(blend.values())) == pytest.approx(expected)
     away = np.linalg.norm(forecast(method, noisy) - TARGET * RANK_ONE)
     assert away == pytest.approx(expected * np.sqrt(np.prod(LARGE)), rel=0.05)
@@ -235,7 +234,7 @@ def bend(step: float) -> float:
                                     "raw-linear", "relex", "recent", "alpharl-step"])  # fmt: skip
 def test_a_line_through_what_saturates_overshoots_by_its_own_extrapolation(method):
     """One direction, so each method is its scalar self: the same line through c(t)."""
-    half = predict(window_of(noise_alone), METHODS["recent"]()).fit["steps"]
+    half = METHODS["recent"]().forecast(window_of(noise_alone)).fit["steps"]
 
     def fitted(steps: list[int]) -> float:
         return float(np.polyval(np.polyfit(steps, [bend(t) for t in steps], 1), TARGET))
@@ -296,4 +295,4 @@ def test_a_circle_is_followed_by_a_curve_in_two_directions():
 
 def test_momentum_needs_two_checkpoints():
     with pytest.raises(MethodError, match="found 1 checkpoint in the window, expected 2"):
-        predict(window_of(past_base, [10]), METHODS["momentum"]())
+        METHODS["momentum"]().forecast(window_of(past_base, [10]))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from alpharl import locks
-from alpharl.study.training import TrainSpec
 from alpharl.training.processes import alone
+from alpharl.training.spec import TrainSpec
 from tests.unit.trainees import base
 
 __all__ = ["base"]

@@ -13,8 +13,7 @@ from alpharl.evaluation.engine import Decoding, Prompt
 from alpharl.evaluation.hf import HfEngine
 from alpharl.evaluation.logits import MixedLogits
 from alpharl.forecasting.contract import LogitsLine, Window, norm_ratio
-from alpharl.forecasting.registry import predict
-from alpharl.study.methods import METHODS
+from alpharl.forecasting.registry import METHODS
 from alpharl.training.tokenizer import VOCABULARY_SIZE, character_tokenizer
 from alpharl.variants.store import read_variant, write_variant
 from transformers import (
@@ -166,7 +165,7 @@ def test_a_models_own_decoding_settings_do_not_count(run, ends, tmp_path):
 @pytest.mark.parametrize(("given", "first"), [({}, 20), ({"first": 10}, 10)])
 def test_forecast_is_a_line_through_two_steps(given, first):
     window = Window([10, 20, 40], 100, ["w"])
-    found = predict(window, METHODS["logits-extrapolation"](**given))
+    found = METHODS["logits-extrapolation"](**given).forecast(window)
     beta = (100 - first) / (40 - first)
     assert found.logits == LogitsLine(first, 40, pytest.approx(beta))
     assert (found.blend, found.adapter, norm_ratio(window, found)) == ({}, {}, None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from alpharl.study.config import parse_study
 from alpharl.study.plan import FORECAST_VARIANTS, Plan
-from alpharl.study.recipes import RANK_VARIANTS
+from alpharl.variants.recipes import RANK_VARIANTS
 from tests.unit.forecasts import THROUGH
 
 STEPS = [10, 20, 35, 50, 90]

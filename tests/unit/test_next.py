@@ -12,9 +12,8 @@ from alpharl.errors import MethodError
 from alpharl.forecasting.contract import Prediction, Window
 from alpharl.forecasting.next import rank_one_track
 from alpharl.forecasting.next_net import build, predict_ahead
-from alpharl.forecasting.registry import predict
+from alpharl.forecasting.registry import METHODS
 from alpharl.spectra.lowrank import Factors, LowRank
-from alpharl.study.methods import METHODS
 from torch import nn
 
 STEPS, TARGET, SHAPE = [10, 20, 30, 40, 50, 60, 70, 80], 140, (64, 48)
@@ -44,7 +43,7 @@ def window_of(path: Path, steps: list[int] = STEPS, rank: int | None = None) -> 
 
 
 def forecast(window: Window, **given: object) -> Prediction:
-    return predict(window, METHODS["next"](**given))
+    return METHODS["next"](**given).forecast(window)
 
 
 def growing(name: str, step: float) -> np.ndarray:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, factor_checkpoint
-from alpharl.study.depth import Depth
-from alpharl.study.recipes import Recipe
 from alpharl.variants.build import build_dense
 from alpharl.variants.ranks import rank_parts
+from alpharl.variants.recipes import Recipe
 from alpharl.variants.store import read_variant, write_variant
 from safetensors import safe_open
 

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 from alpharl.errors import EvaluationError
 from alpharl.problems import PROBLEMS, Question, addition, get_problem
-from alpharl.study.training import ProblemName
+from alpharl.training.spec import ProblemName
 
 SPLITS = ("train", "validation", "test")
 QUESTION = Question(id="07+45", prompt="07+45=", answer="052")
@@ -120,7 +120,7 @@ def test_registry_and_config_name_the_same_problems() -> None:
 
 def test_problems_and_recipes_need_no_torch() -> None:
     code = (
-        "import sys, alpharl.problems, alpharl.study.training;"
+        "import sys, alpharl.problems, alpharl.training.spec;"
         "sys.exit(bool({'torch', 'transformers', 'numpy', 'reasoning_gym'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,11 +10,11 @@ import sys
 import pytest
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.lm_tasks import load_task
+from alpharl.evaluation.settings import Suite
 from alpharl.evaluation.suites import read_suite, write_suite
 from alpharl.problems import Question, get_problem
 from alpharl.problems.extraction import extract_answer, is_number
 from alpharl.problems.reasoning_gym import PREFIX, UNFIT, generators
-from alpharl.study.suite import Suite
 from lm_eval.api.instance import Instance
 
 SPLITS = ("train", "validation", "test")

@@ -15,10 +15,10 @@ from alpharl.errors import EvaluationError
 from alpharl.report import score_tables, tables, write_report
 from alpharl.report.statistics import difference, gain_recovery, retention
 from alpharl.report.words import variant_label
+from alpharl.spectra.depth import Depth
 from alpharl.study.config import parse_study
-from alpharl.study.depth import Depth
 from alpharl.study.plan import Plan
-from alpharl.study.recipes import Recipe
+from alpharl.variants.recipes import Recipe
 from tests.unit.reports import CONFIG, LAST, QUESTIONS, REASON, Tree, row_of, tree
 
 __all__ = ["tree"]

@@ -10,9 +10,9 @@ import pytest
 from alpharl.checkpoints.manifest import KnownDigests
 from alpharl.evaluation import runner
 from alpharl.evaluation.runner import Scorer, score_variants
+from alpharl.evaluation.settings import Evaluation
 from alpharl.evaluation.suites import read_suite
 from alpharl.spectra.lowrank import LowRank
-from alpharl.study.suite import Evaluation
 from alpharl.variants.store import write_variant
 from tests.unit.suites import make_suite
 from tests.unit.updates import UP

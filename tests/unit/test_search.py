@@ -10,8 +10,7 @@ import pytest
 import torch
 from alpharl.errors import MethodError
 from alpharl.forecasting.contract import Window
-from alpharl.forecasting.registry import predict
-from alpharl.study.methods import METHODS
+from alpharl.forecasting.registry import METHODS
 from safetensors.torch import load_file
 from tests.unit.forecasts import SEEN, THROUGH, applied, forecast_args
 
@@ -70,7 +69,7 @@ def test_effopd_against_the_published_rule(trajectory, scores, options, tried, k
 
     validate, seen = scorer(trajectory, {2 * n: s for n, s in enumerate(scores)}, model)
     window = Window(SEEN, None, trajectory.names, validate=validate)
-    found = predict(window, METHODS["effopd"](**options))
+    found = METHODS["effopd"](**options).forecast(window)
     np.testing.assert_allclose(flat(applied(found, trajectory)), model(kept), atol=1e-9)
     assert seen == tried
     assert found.fit["validation"] == pytest.approx(scores[: len(tried)])
@@ -94,7 +93,7 @@ def test_expo_takes_the_best_alpha_of_its_grid(trajectory, scores, best):
     validate, seen = scorer(trajectory, scores, model)
     window = Window(SEEN, None, trajectory.names, validate=validate)
     options = METHODS["expo"](alpha="validation", grid=[*scores, *scores])
-    found = predict(window, options)
+    found = options.forecast(window)
     np.testing.assert_allclose(flat(applied(found, trajectory)), model(best), atol=1e-9)
     assert sorted(seen) == sorted(scores), "each once, though it stands there twice"
     assert (found.fit["alpha"], found.fit["validation"]) == (best, pytest.approx(scores))
@@ -105,7 +104,7 @@ def test_expo_with_an_alpha_scores_nothing(trajectory):
         raise AssertionError("a trial model was scored")
 
     window = Window(SEEN, None, trajectory.names, validate=never)
-    assert predict(window, METHODS["expo"](alpha=0.5)).fit["weights"] == {50: 1.5}
+    assert METHODS["expo"](alpha=0.5).forecast(window).fit["weights"] == {50: 1.5}
     assert METHODS["expo"]().reads == set()
     assert METHODS["expo"](alpha="validation").reads == METHODS["effopd"]().reads == {"suite"}
 
@@ -114,7 +113,7 @@ def test_expo_with_an_alpha_scores_nothing(trajectory):
 def test_no_suite_is_one_line(trajectory, tmp_path, cli, method, given):
     window = Window(SEEN, None, trajectory.names)
     with pytest.raises(MethodError, match="found no validation suite"):
-        predict(window, METHODS[method](**given))
+        METHODS[method](**given).forecast(window)
     pairs = [f"--option={key}={value}" for key, value in given.items()]
     result = cli(*forecast_args(trajectory, method, tmp_path / "v", *pairs))
     assert "found no validation suite; this method scores trial models" in result.error

@@ -16,9 +16,9 @@ from alpharl.checkpoints.files import ArrayFile
 from alpharl.errors import CheckpointError
 from alpharl.spectra import factors as factors_module
 from alpharl.spectra import svd
+from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, factor_checkpoint, write_factors
 from alpharl.spectra.lowrank import Factors, read_factors, read_metadata
-from alpharl.study.depth import Depth
 from safetensors import safe_open
 from safetensors.numpy import load_file
 from tests.unit.matrices import planted

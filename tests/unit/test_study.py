@@ -9,8 +9,8 @@ import pytest
 import yaml
 from alpharl.cli import main
 from alpharl.errors import StudyError
-from alpharl.study.config import load_study, parse_study
-from alpharl.study.depth import Depth
+from alpharl.spectra.depth import Depth
+from alpharl.study.config import Study, load_study, parse_study
 from alpharl.study.plan import Plan
 from alpharl.study.schema import schema_text
 from alpharl.study.windows import window_end
@@ -293,20 +293,14 @@ def test_schema_is_in_sync():
 
 
 def test_every_config_key_is_explained():
-    from alpharl.study import ablation, config, methods, training
-    from pydantic import BaseModel
-
-    models = {
-        value
-        for module in (ablation, config, methods, training)
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, BaseModel)
-    }
+    schema = Study.model_json_schema()
+    models = {"Study": schema, **schema["$defs"]}
+    assert {"Relex", "Ablation", "TrainSpec", "Suite"} <= models.keys()
     bare = [
-        f"{model.__name__}.{name}"
-        for model in models
-        for name, field in model.model_fields.items()
-        if not field.description and name != "method"
+        f"{model}.{key}"
+        for model, section in models.items()
+        for key, value in section["properties"].items()
+        if "description" not in value and "const" not in value
     ]
     assert bare == []
 

@@ -6,11 +6,11 @@ import re
 
 import pytest
 from alpharl.errors import StudyError
+from alpharl.evaluation.datasets import DATASETS
+from alpharl.evaluation.protocols import PROTOCOLS
+from alpharl.evaluation.settings import Suite
 from alpharl.study.config import parse_study
-from alpharl.study.datasets import DATASETS
 from alpharl.study.plan import Plan
-from alpharl.study.protocols import PROTOCOLS
-from alpharl.study.suite import Suite
 from pydantic import ValidationError
 
 TASKS = [{"task": "addition", "split": "test"}]

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from alpharl.errors import MethodError, UndefinedForecast
 from alpharl.forecasting.contract import Window
-from alpharl.forecasting.registry import predict
+from alpharl.forecasting.registry import METHODS
 from alpharl.forecasting.target import step_reaching
-from alpharl.study.methods import METHODS
 
 SEEN, THROUGH = [10, 20, 35, 50], 50
 
@@ -167,4 +166,4 @@ def test_a_method_reads_no_later_accuracy(trajectory):
     window = Window(SEEN, None, ["w"], accuracy=seen, target_accuracy=0.95)
     later = replace(window, accuracy=seen | {90: float("nan")})
     options = METHODS["momentum"]()
-    assert predict(window, options).blend == predict(later, options).blend
+    assert options.forecast(window).blend == options.forecast(later).blend

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from alpharl.errors import EvaluationError
 from alpharl.evaluation import lm_tasks
+from alpharl.evaluation.datasets import DATASETS
 from alpharl.evaluation.lm_tasks import load_task, questions_of
-from alpharl.study.datasets import DATASETS
-from alpharl.study.protocols import PROTOCOLS
+from alpharl.evaluation.protocols import PROTOCOLS
 
 GPQA = {
     "Question": "Which of these made-up particles is the heaviest?",

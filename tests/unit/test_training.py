@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 from alpharl.errors import CheckpointError, StudyError
-from alpharl.study.training import ModelShape, PretrainSpec, TrainSpec
 from alpharl.training.pretrain import pretrain
 from alpharl.training.progress import Log
+from alpharl.training.spec import ModelShape, PretrainSpec, TrainSpec
 from alpharl.training.tokenizer import IGNORED, character_tokenizer, encode
 from alpharl.training.train import train
 from pydantic import ValidationError

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from alpharl.errors import StudyError
-from alpharl.study.training import Lora, PretrainSpec, TrainSpec
 from alpharl.training.distill import distill_trainer, on_policy_distill_trainer
 from alpharl.training.pretrain import pretrain
 from alpharl.training.sft import sft_trainer
+from alpharl.training.spec import Lora, PretrainSpec, TrainSpec
 from alpharl.training.tokenizer import IGNORED
 from alpharl.training.train import train
 from pydantic import ValidationError

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from alpharl.study.training import EntropyBand, TrainSpec
 from alpharl.training.entropy import edges, takes_part
 from alpharl.training.progress import quiet
 from alpharl.training.questions import ProblemQuestions, ask
 from alpharl.training.rl import rl_trainer
 from alpharl.training.setup import Setup
+from alpharl.training.spec import EntropyBand, TrainSpec
 from tests.unit.trainees import GRPO, base, changed, goes_on_exactly, lenient, one_thread
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer

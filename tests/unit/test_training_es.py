@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 from alpharl.errors import StudyError
-from alpharl.study.training import TrainSpec
 from alpharl.training import es
 from alpharl.training.es import Population, es_config, z_scores
 from alpharl.training.progress import quiet
 from alpharl.training.questions import ProblemQuestions, ask
 from alpharl.training.setup import Setup
+from alpharl.training.spec import TrainSpec
 from alpharl.training.train import train
 from safetensors.torch import load_file
 from tests.unit.trainees import Killed, base, changed, lenient, one_thread, table

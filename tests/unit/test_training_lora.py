@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from alpharl.errors import StudyError
-from alpharl.study.training import Lora, TrainSpec
+from alpharl.training.spec import Lora, TrainSpec
 from alpharl.training.train import train
 from peft import PeftModel
 from safetensors.torch import load_file

@@ -11,13 +11,13 @@ import pytest
 import torch
 from alpharl.errors import StudyError
 from alpharl.problems import PROBLEMS, Question
-from alpharl.study.training import TrainSpec
 from alpharl.training import gae
 from alpharl.training.ppo import PPOTrainer
 from alpharl.training.progress import quiet
 from alpharl.training.questions import ProblemQuestions, ask
 from alpharl.training.rl import rl_trainer
 from alpharl.training.setup import Setup
+from alpharl.training.spec import TrainSpec
 from alpharl.training.train import train
 from safetensors.torch import load_file
 from tests.unit.trainees import (

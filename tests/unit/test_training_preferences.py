@@ -10,11 +10,11 @@ import pytest
 import torch
 from alpharl.errors import StudyError
 from alpharl.problems import PROBLEMS
-from alpharl.study.training import Lora, TrainSpec
 from alpharl.training.dpo import dpo_trainer
 from alpharl.training.online_dpo import online_dpo_trainer, preference_loss
 from alpharl.training.sampling import Sampler
 from alpharl.training.setup import Setup
+from alpharl.training.spec import Lora, TrainSpec
 from alpharl.training.train import train
 from safetensors.torch import load_file
 from tests.unit.setups import logps, moved, setup_of

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from alpharl.errors import StudyError
-from alpharl.study.training import TrainSpec
+from alpharl.training.spec import TrainSpec
 from alpharl.training.train import train
 from safetensors.torch import load_file
 from tests.unit.trainees import SMALL_RL, base, changed, one_thread, table, weights

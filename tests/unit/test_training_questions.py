@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from alpharl.errors import EvaluationError, StudyError
 from alpharl.evaluation.data import fetch
+from alpharl.evaluation.datasets import DATASETS
 from alpharl.evaluation.questions import read_questions
+from alpharl.evaluation.settings import Suite, Task
 from alpharl.evaluation.suites import read_suite, write_suite
 from alpharl.evaluation.training_questions import DataQuestions
 from alpharl.problems import addition
 from alpharl.study.data_files import data_file
-from alpharl.study.datasets import DATASETS
-from alpharl.study.suite import Suite, Task
-from alpharl.study.training import TrainSpec
 from alpharl.training.questions import ProblemQuestions, ask
+from alpharl.training.spec import TrainSpec
 from alpharl.training.tokenizer import character_tokenizer
 
 CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"

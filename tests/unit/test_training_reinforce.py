@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from alpharl.study.training import Lora, TrainSpec
 from alpharl.training.progress import quiet
 from alpharl.training.questions import ProblemQuestions, ask
 from alpharl.training.reinforce import ReinforceTrainer, rewards_to_go
 from alpharl.training.rl import rl_trainer
 from alpharl.training.setup import Setup
+from alpharl.training.spec import Lora, TrainSpec
 from alpharl.training.train import train
 from tests.unit.trainees import (
     GRPO,

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from alpharl.errors import CheckpointError
+from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, factor_checkpoint, factor_update
 from alpharl.spectra.lowrank import Factors, LowRank
-from alpharl.study.depth import Depth
-from alpharl.study.recipes import Recipe
 from alpharl.variants.ranks import random_like, rank_parts
+from alpharl.variants.recipes import Recipe
 from alpharl.variants.store import read_variant
 from safetensors.torch import load_file
 from tests.unit.updates import (

@@ -15,9 +15,9 @@ import pytest
 import torch
 from alpharl.checkpoints.manifest import digest_file
 from alpharl.problems import PROBLEMS, Question, addition
-from alpharl.study.training import ModelShape, PretrainSpec, TrainSpec
 from alpharl.training.pretrain import pretrain
 from alpharl.training.progress import Progress
+from alpharl.training.spec import ModelShape, PretrainSpec, TrainSpec
 from alpharl.training.train import train
 
 SHAPE = ModelShape(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)

@@ -5,7 +5,8 @@ from alpharl.evaluation import (
     SUITE_VERSION,
     TOKENS_VERSION,
 )
-from alpharl.study.data_files import fetched, role_of
+from alpharl.evaluation.data_files import role_of
+from alpharl.study.data_files import fetched
 from alpharl.variants import RANK_VERSION
 
 FETCHED = fetched(

@@ -2,7 +2,7 @@
 # far the forecasts' weights are from trained ones.
 from alpharl.forecasting import VERSION as FORECAST_VERSION
 from alpharl.study.plan import FORECAST_VARIANTS
-from alpharl.study.recipes import RANK_VARIANTS
+from alpharl.variants.recipes import RANK_VARIANTS
 from alpharl.variants import RANK_VERSION, TRUTH_VERSION
 
 SLOW = {(run, f.name): f for run in study.runs for f in plan.slow_forecasts(run)}

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
-from alpharl.study.base import Frozen, nearest
-from alpharl.study.protocols import PROTOCOLS
+from alpharl.evaluation.protocols import PROTOCOLS
+from alpharl.frozen import Frozen, nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from pydantic import TypeAdapter
 
-from alpharl.study.depth import Depth, deepest
+from alpharl.spectra.depth import Depth, deepest
 
 if TYPE_CHECKING:
-    from alpharl.study.ablation import Ablation
+    from alpharl.variants.ablation import Ablation
 
 Number = TypeVar("Number", int, float)
 RankKind = Literal[

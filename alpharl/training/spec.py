@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .base import Frozen
+from alpharl.frozen import Frozen
 
 ProblemName = Literal["addition"]
 Algorithm = Literal[

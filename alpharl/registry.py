@@ -1,0 +1,34 @@
+"""Explicit registries: one line names a class and the file that it stands in.
+
+A registry of methods, measures, engines or sections is a list of places such as "expo:Expo". A line
+is all that a new file needs, and the file is imported only when its registry is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def registered(package: str, places: Sequence[str], kind: type[T]) -> list[type[T]]:
+    """The classes of a registry, in its order.
+
+    Args:
+        package: that the files lie in, such as `alpharl.forecasting`.
+        places: `module:Class` each, the module relative to the package.
+        kind: what each class has to be.
+
+    Raises:
+        TypeError: a place names something else.
+    """
+    classes = []
+    for place in places:
+        module, _, name = place.partition(":")
+        cls = getattr(import_module(f"{package}.{module}"), name)
+        if not (isinstance(cls, type) and issubclass(cls, kind)):
+            raise TypeError(f"{package}: found {cls!r} at '{place}', expected a {kind.__name__}")
+        classes.append(cls)
+    return classes
