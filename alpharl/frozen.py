@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
@@ -17,6 +18,9 @@ class Frozen(BaseModel):
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
     )
 
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions, with the names that they have now."""
+
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_keys(cls, data: Any) -> Any:
@@ -24,6 +28,12 @@ class Frozen(BaseModel):
         if not isinstance(data, dict):
             return data
         for key in data:
+            if key in cls.renamed:
+                raise PydanticCustomError(
+                    "renamed_key",
+                    "key '{key}' is now '{new}'; rename it",
+                    {"key": str(key), "new": cls.renamed[key]},
+                )
             if key not in cls.model_fields:
                 raise PydanticCustomError(
                     "unknown_key",

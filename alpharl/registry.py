@@ -6,7 +6,8 @@ is all that a new file needs, and the file is imported only when its registry is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 from importlib import import_module
 from typing import TypeVar
 
@@ -32,3 +33,29 @@ def registered(package: str, places: Sequence[str], kind: type[T]) -> list[type[
             raise TypeError(f"{package}: found {cls!r} at '{place}', expected a {kind.__name__}")
         classes.append(cls)
     return classes
+
+
+class Names(Collection[str]):
+    """The names of a registry for the command line, which loads it only to show or check them."""
+
+    def __init__(self, place: str) -> None:
+        """Note where the registry is.
+
+        Args:
+            place: `module:NAME` of a mapping by name.
+        """
+        self._place = place
+
+    @cached_property
+    def _names(self) -> list[str]:
+        module, _, name = self._place.partition(":")
+        return list(getattr(import_module(module), name))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

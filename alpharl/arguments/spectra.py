@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 
 from alpharl.arguments.shared import STAGE, Adder, checkpoints, gpus, percents, shard, stores, verb
+from alpharl.registry import Names
 
 
 def spectra_verbs(add: Adder[argparse.ArgumentParser]) -> None:
-    """factors, gram, dynamics, floor, geometry."""
+    """factors, gram, dynamics, measure."""
     factors = verb(add, "factors", "Top-k singular triplets of a checkpoint's update.")
     factors.add_argument("--base", type=Path, required=True)
     factors.add_argument(
@@ -39,16 +40,20 @@ def spectra_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     dynamics.add_argument("--out", type=Path, required=True, help="Parquet; a CSV twin beside it")
     dynamics.add_argument("--pca", type=Path, help="CSV: the path's principal components")
     dynamics.add_argument("--tsne", type=Path, help="CSV: a t-SNE of the path, with its caveat")
-    floor = verb(add, "floor", "What bf16 storage alone does to a checkpoint's update.")
-    floor.add_argument("--base", type=Path, required=True)
-    floor.add_argument("--checkpoint", type=Path, required=True)
-    floor.add_argument("--factors", type=Path, nargs="+", help="factor files made before")
-    floor.add_argument("--seed", type=int, default=0, help="of the simulated rounding noise")
-    floor.add_argument("--out", type=Path, required=True, help="Parquet; a CSV twin beside it")
-    gpus(floor)
-    geometry = verb(add, "geometry", "Which entries the updates of a run leave as they were.")
-    geometry.add_argument("--base", type=Path, required=True)
-    checkpoints(geometry)
-    geometry.add_argument("--stage", metavar="FOLDER", help=STAGE)
-    geometry.add_argument("--seed", type=int, default=0, help="of the null's Gaussian updates")
-    geometry.add_argument("--out", type=Path, required=True, help="Parquet; a CSV twin beside it")
+    measure = verb(add, "measure", "Numbers that describe a run's updates, next to their nulls.")
+    measure.add_argument(
+        "measure", nargs="*", choices=Names("alpharl.measures.registry:MEASURES"), metavar="NAME",
+        help="default: all, which are %(choices)s",
+    )  # fmt: skip
+    measure.add_argument("--base", type=Path, required=True)
+    checkpoints(measure)
+    stores(measure)
+    measure.add_argument("--stage", metavar="FOLDER", help=STAGE)
+    measure.add_argument(
+        "--option", action="append", default=[], metavar="NAME.KEY=VALUE",
+        help="an option of a measure, such as sparsity.seed=1",
+    )  # fmt: skip
+    measure.add_argument(
+        "--out", type=Path, required=True, help="folder of a Parquet table each, with a CSV twin"
+    )
+    gpus(measure)

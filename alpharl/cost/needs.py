@@ -14,9 +14,9 @@ from alpharl.cost.sizes import Size, is_there, size_of
 from alpharl.cost.training import training
 from alpharl.study.plan import ForecastVariant, Plan
 
-_PRODUCTS, _FLAT = 200, 640
+_PRODUCTS = 200
 """Products of an update with a vector until its leading triplets are found, each with a transposed
-one; and where the spectrum is flat."""
+one."""
 _TRIALS = 20
 """Models that a forecast which tries some has scored at most."""
 
@@ -83,18 +83,19 @@ class Needs:
         flops = 2 * count**2 * size.parameters / shards
         return self._spectral(run, memory, read, flops, size.gram / shards)
 
-    def floor(self, run: str) -> Need:
-        """Rounding noise is factored, whose spectrum is flat; nothing divides it."""
-        size = self.size(run)
-        memory = PROCESS + 2 * size.factor_memory + 2 * size.factors
-        flops = _FLAT * 2 * size.parameters
-        return self._spectral(run, memory, 2 * size.checkpoint, flops, 1e6)
-
-    def geometry(self, run: str) -> Need:
-        """Base and some checkpoints stream past, each update beside a random one of its size."""
-        size, count = self.size(run), len(self._plan.sparsity_steps(run))
-        seconds = (count + 1) * size.checkpoint / READ + 40 * count * size.parameters / CPU
-        return Need(PROCESS + GIB + 4 * size.factor_memory, START + seconds, 1e6)
+    def measures(self, run: str) -> Need:
+        """Base and some checkpoints stream past once, for all measures together."""
+        size, measures = self.size(run), self._plan.measures.values()
+        saved = self._plan.steps(run)
+        entries = sum(m.operations * len(m.steps(saved)) for m in measures) * size.parameters
+        read = (1 + len(self._plan.measured_steps(run, "weights"))) * size.checkpoint
+        factors = len(self._plan.measured_steps(run, "factors")) * size.factors
+        gram = size.gram if any("gram" in m.reads for m in measures) else 0
+        memory = PROCESS + GIB + 4 * size.factor_memory + 2 * (factors + gram)
+        gpus = min(self._study.gpus, 1) if any(m.on_gpu for m in measures) else 0
+        threads = self.threads(run)
+        seconds = START + read / READ + entries / rate(gpus, threads, "spectra")
+        return Need(memory, seconds, 1e6 * len(measures), threads=threads, gpus=gpus)
 
     def dynamics(self, run: str) -> Need:
         """Fits on the factors and grams of all checkpoints, repeated on permuted accuracies."""
@@ -124,7 +125,7 @@ class Needs:
         fit = Need(PROCESS + GIB + 3 * held, START + 2 * held / READ, size.factors)
         if "suite" not in forecast.reads:
             return fit
-        tried = self.score(run, self._study.validation_suite, _TRIALS)
+        tried = self.evaluate(run, self._study.validation_suite, _TRIALS)
         return Need(
             fit.memory + tried.memory, fit.seconds + tried.seconds, fit.disk,
             tried.scratch, tried.threads, tried.gpus,
@@ -137,7 +138,7 @@ class Needs:
         seconds = reads * size.checkpoint / READ + 10 * reads * size.parameters / CPU
         return Need(PROCESS + GIB + 4 * size.factor_memory, START + seconds, 1e6)
 
-    def score(self, run: str, suite: str, models: int) -> Need:
+    def evaluate(self, run: str, suite: str, models: int) -> Need:
         """So many models on a suite."""
         study = self._study
         return scoring(
@@ -148,7 +149,7 @@ class Needs:
     def tokens(self, run: str) -> Need:
         """Saved answers are read by each model, and continued by the base."""
         models = 2 * (1 + len(self._plan.token_variants(run)))
-        return self.score(run, str(self._study.tokens.suite), models)
+        return self.evaluate(run, str(self._study.tokens.suite), models)
 
     def _spectral(self, run: str, memory: float, read: float, flops: float, disk: float) -> Need:
         gpus, threads = min(self._study.gpus, 1), self.threads(run)

@@ -9,38 +9,17 @@ import pandas as pd
 from alpharl.cost.need import Need
 from alpharl.cost.needs import Needs
 from alpharl.study.plan import Plan
+from alpharl.study.stages import STAGES
 
 _HOUR = 3600.0
 
 
 def stages(plan: Plan) -> Iterator[tuple[str, Need]]:
     """The stage and the need of every job that a scheduler gets."""
-    needs, study = Needs(plan), plan.study
-    yield from (("pretrain", needs.pretrain()) for base in study.bases.values() if base.pretrain)
-    for run, spec in study.runs.items():
-        if spec.train:
-            yield "train", needs.train(run)
-        else:
-            yield from (("index", needs.index(run)) for _ in plan.steps(run))
-        yield from (("merge", needs.merge(run)) for _ in plan.steps(run) if spec.merge)
-        for steps in plan.factor_jobs(run):
-            yield from (("factors", needs.factors(run, len(steps))) for _ in plan.shards)
-        yield from (("gram", needs.gram(run)) for _ in plan.shards)
-        yield "geometry", needs.geometry(run)
-        yield "floor", needs.floor(run)
-        if run in plan.trajectories:
-            yield "dynamics", needs.dynamics(run)
-        if plan.rank_variants(run):
-            yield "rank", needs.rank(run)
-        if plan.quick_forecasts(run):
-            yield "forecast", needs.forecasts(run)
-        yield from (("forecast", needs.forecast(run, found)) for found in plan.slow_forecasts(run))
-        if plan.known(run):
-            yield "truth", needs.truth(run)
-        if study.tokens.suite:
-            yield "tokens", needs.tokens(run)
-    for batch in plan.batches():
-        yield "score", needs.score(batch.run, batch.suite, len(batch.variants))
+    needs = Needs(plan)
+    for stage in STAGES:
+        for method, *arguments in stage.all_jobs(plan):
+            yield stage.name, getattr(needs, method)(*arguments)
 
 
 def costs(plan: Plan) -> pd.DataFrame:

@@ -4,7 +4,7 @@ What bf16 does to an update depends on the weights below it and on the size of t
 entry. So a few thousand entries of the base stand for the matrix: a block of random rows and
 columns, in the matrix's proportions, that keeps their scales. Each entry makes independent Gaussian
 steps of the trajectory's own root mean square. bfloat16 keeps 8 significant bits: most of these
-steps may vanish and the others jump by a whole gap (see `alpharl.spectra.floor` for one update).
+steps may vanish and the others jump by a whole gap (see `alpharl.measures.floor` for one update).
 
 The first vectors of a small block turn less than those of the whole matrix, whose singular values
 lie closer together. So these nulls are harder to beat than the whole matrix's would be.

@@ -94,7 +94,7 @@ class TokenLevel(Frozen):
     suite: str | None = None
     """Name of a test suite; without one nothing of this is done."""
     ranks: list[PositiveInt] = Field(default=[1])
-    """Rank-k models of the run's end, among `ablation.ranks`, that read and write beside the base
+    """Rank-k models of the run's end, among `rank.ranks`, that read and write beside the base
     and the full run."""
     prefix: list[PositiveInt] = Field(default=[20])
     """The base continues the first so many tokens of their answers."""

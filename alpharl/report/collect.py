@@ -16,11 +16,21 @@ from alpharl.dynamics.table import COLUMNS
 from alpharl.errors import EvaluationError
 from alpharl.report.statistics import Outcomes
 from alpharl.study.config import Study
+from alpharl.study.earlier import refuse_earlier
 from alpharl.study.plan import ForecastVariant, Plan
+from alpharl.study.stages import STAGES
 from alpharl.variants.truth import NUMBERS, OVERALL
 
-PCA_COLUMNS = ["run", "component", "explained", "null_q05", "null_q50", "null_q95", "p", "step",
-               "coordinate", "walk"]  # fmt: skip
+_COLUMNS = {
+    "dynamics": [*COLUMNS, "run"],
+    "pca": ["component", "explained", "null_q05", "null_q50", "null_q95", "p", "step", "coordinate",
+            "walk", "run"],
+    "training": ["step", "run"],
+    "truth": ["tensor", "forecast", *NUMBERS, "run"],
+    "reading": ["run"],
+    "prefix": ["run"],
+}  # fmt: skip
+"""Tables that a study may have of no run, with the columns that are asked for."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +52,8 @@ class Score:
 class Results:
     """All that a report is made from.
 
-    Frames: `matrices` has run, step, tensor, m, n, norm, shares (k,); `dynamics` the table of
-    `alpharl dynamics` and run, `pca` its principal components and run; `floor` that of
-    `alpharl floor` and run, `sparsity` that of `alpharl geometry` and run; `jobs` has stage, run,
-    job, seconds, cpu_seconds, memory_mb; `checkpoints` has run, step, path, digest; `training`
-    what each run logged.
+    Frames: `matrices` has run, step, tensor, m, n, norm, shares (k,); `jobs` has stage, run, job,
+    seconds, cpu_seconds, memory_mb; `checkpoints` has run, step, path, digest.
     """
 
     study: Study
@@ -54,14 +61,11 @@ class Results:
     forecasts: dict[tuple[str, str], dict[str, Any]]
     truth: dict[tuple[str, str], dict[str, float]]
     """Per run and forecast, its weights against the trained ones over all matrices, where known."""
+    tables: dict[str, pd.DataFrame]
+    """The tables of the stages and measures by name, each with the column `run`."""
     matrices: pd.DataFrame
-    dynamics: pd.DataFrame
-    pca: pd.DataFrame
-    floor: pd.DataFrame
-    sparsity: pd.DataFrame
     jobs: pd.DataFrame
     checkpoints: pd.DataFrame
-    training: pd.DataFrame
 
     @property
     def plan(self) -> Plan:
@@ -83,19 +87,17 @@ def collect(study: Study) -> Results:
             different questions.
     """
     plan = Plan(study)
+    refuse_earlier(plan)
+    tables = _tables(plan)
     return Results(
         study=study,
         scores=_scores(plan),
         forecasts=_forecasts(plan),
-        truth=_truth(plan),
+        truth=_truth(tables["truth"]),
+        tables=tables,
         matrices=_matrices(plan),
-        dynamics=_dynamics(plan),
-        pca=_pca(plan),
-        floor=_floor(plan),
-        sparsity=_sparsity(plan),
         jobs=_jobs(plan),
         checkpoints=_checkpoints(plan),
-        training=_training(plan),
     )
 
 
@@ -164,13 +166,30 @@ def _forecasts(plan: Plan) -> dict[tuple[str, str], dict[str, Any]]:
     }
 
 
-def _truth(plan: Plan) -> dict[tuple[str, str], dict[str, float]]:
-    found = {}
-    for run in filter(plan.known, plan.study.runs):
-        table = pd.read_parquet(present(plan.paths.truth(run)))
-        for row in table[table["tensor"] == OVERALL].to_dict("records"):
-            found[run, row["forecast"]] = {name: row[name] for name in NUMBERS}
-    return found
+def _truth(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
+    overall = table[table["tensor"] == OVERALL].to_dict("records")
+    return {(row["run"], row["forecast"]): {n: row[n] for n in NUMBERS} for row in overall}
+
+
+def _tables(plan: Plan) -> dict[str, pd.DataFrame]:
+    """The tables of all stages by name, of all runs together; empty ones have their columns too."""
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in [*_COLUMNS, *plan.measures]}
+    for stage in STAGES:
+        for run in stage.names(plan):
+            tables = {**stage.tables(plan, run), **stage.logs(plan, run)}
+            for name, path in tables.items():
+                parts[name].append(_table(present(path)).assign(run=run))
+    return {name: _together(of_runs, _COLUMNS.get(name, [])) for name, of_runs in parts.items()}
+
+
+def _together(of_runs: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """One table; one without rows may lack columns that are asked for."""
+    table = pd.concat(of_runs, ignore_index=True) if of_runs else pd.DataFrame()
+    return table.reindex(columns=list(dict.fromkeys([*table.columns, *columns])))
+
+
+def _table(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
 
 
 def _matrices(plan: Plan) -> pd.DataFrame:
@@ -205,37 +224,6 @@ def _factors(path: Path) -> Iterable[dict[str, Any]]:
             }
 
 
-def _dynamics(plan: Plan) -> pd.DataFrame:
-    tables = [
-        pd.read_parquet(present(plan.paths.dynamics(run))).assign(run=run)
-        for run in plan.trajectories
-    ]
-    found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-    return found.reindex(columns=["run", *COLUMNS])
-
-
-def _pca(plan: Plan) -> pd.DataFrame:
-    tables = [
-        pd.read_csv(present(plan.paths.pca(run))).assign(run=run) for run in plan.trajectories
-    ]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=PCA_COLUMNS)
-
-
-def _floor(plan: Plan) -> pd.DataFrame:
-    tables = [
-        pd.read_parquet(present(plan.paths.floor(run))).assign(run=run) for run in plan.study.runs
-    ]
-    return pd.concat(tables, ignore_index=True)
-
-
-def _sparsity(plan: Plan) -> pd.DataFrame:
-    tables = [
-        pd.read_parquet(present(plan.paths.sparsity(run))).assign(run=run)
-        for run in plan.study.runs
-    ]
-    return pd.concat(tables, ignore_index=True)
-
-
 def _checkpoints(plan: Plan) -> pd.DataFrame:
     rows = [
         {"run": run, **checkpoint}
@@ -243,16 +231,6 @@ def _checkpoints(plan: Plan) -> pd.DataFrame:
         for checkpoint in _read_json(plan.paths.checkpoints(run))["checkpoints"]
     ]
     return pd.DataFrame(rows, columns=["run", "step", "path", "digest"])
-
-
-def _training(plan: Plan) -> pd.DataFrame:
-    """The training logs of the runs that were trained here; columns differ between trainers."""
-    tables = [
-        pd.read_csv(present(plan.paths.training(run))).assign(run=run)
-        for run, spec in plan.study.runs.items()
-        if spec.train is not None
-    ]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["run", "step"])
 
 
 def _jobs(plan: Plan) -> pd.DataFrame:

@@ -63,7 +63,7 @@ def balance(results: Results, run: str, forecast: ForecastVariant) -> Balance:
     # Validation scores the base as well, on both sides of the share.
     scored = (seen + 1) / (len(steps) + 1)
     skipped = (results.target_step(run, forecast) - forecast.through) / steps[-1]
-    validation = f"score/{run}/{results.study.validation_suite}/"
+    validation = f"evaluate/{run}/{results.study.validation_suite}/"
     needs = forecast.reads
     return Balance(
         training=_seconds(results, f"train/{run}") * skipped,

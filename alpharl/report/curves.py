@@ -28,7 +28,7 @@ def curves_frame(results: Results) -> pd.DataFrame:
     Sampled answers to training questions, not scores; `seconds` since training began.
     """
     group = {name: run.group for name, run in results.study.runs.items()}
-    frame = results.training.assign(group=results.training["run"].map(group))
+    frame = results.tables["training"].assign(group=results.tables["training"]["run"].map(group))
     return frame.reindex(columns=["run", "group", "step", *MEASURES, *_OTHERS])
 
 

@@ -44,7 +44,7 @@ def _measure(row: Any) -> Cell:
 
 def modules_frame(results: Results) -> pd.DataFrame:
     """Per run, module, measure and null: means over the layers, and the share beyond the null."""
-    return compared(results.dynamics, ["run", "module", "measure", "null"])
+    return compared(results.tables["dynamics"], ["run", "module", "measure", "null"])
 
 
 def modules_tables(frame: pd.DataFrame) -> list[Table]:

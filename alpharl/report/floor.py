@@ -23,7 +23,7 @@ INTACT = 0.95
 
 def floor_frame(results: Results) -> pd.DataFrame:
     """Per run and module at the last step: number of matrices, and means over them."""
-    grouped = results.floor.groupby(["run", "module"], sort=False)
+    grouped = results.tables["floor"].groupby(["run", "module"], sort=False)
     means = grouped[NUMBERS].mean()
     return grouped.agg(matrices=("tensor", "size")).join(means).reset_index()
 

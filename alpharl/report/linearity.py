@@ -42,7 +42,7 @@ def linearity_frame(results: Results) -> pd.DataFrame:
 
     `beyond` counts p < 0.05; for a hold-out, errors smaller than those of keeping the last.
     """
-    frame = compared(results.dynamics, ["run", "measure", "null"])
+    frame = compared(results.tables["dynamics"], ["run", "measure", "null"])
     # The nulls of one measure stand together.
     order = {measure: i for i, measure in enumerate(frame["measure"].unique())}
     frame = frame.sort_values("measure", key=lambda m: m.map(order), kind="stable")

@@ -12,7 +12,9 @@ from alpharl.report.words import number
 
 def pca_frame(results: Results) -> pd.DataFrame:
     """Per run, component and step: coordinates, and the component's share beside the walks'."""
-    return results.pca[["run", *(name for name in results.pca if name != "run")]]
+    return results.tables["pca"][
+        ["run", *(name for name in results.tables["pca"] if name != "run")]
+    ]
 
 
 def pca_table(frame: pd.DataFrame) -> Table:

@@ -21,7 +21,7 @@ OVERALL = "overall"
 
 def sparsity_frame(results: Results) -> pd.DataFrame:
     """Per run and measured step, over all tensors: shares of unchanged entries and their nulls."""
-    whole = results.sparsity[results.sparsity["tensor"] == OVERALL]
+    whole = results.tables["sparsity"][results.tables["sparsity"]["tensor"] == OVERALL]
     nulls = [f"null_{name}" for name in DEFINITIONS]
     columns = ["run", "step", "entries", "norm", *DEFINITIONS, "null_norm", *nulls]
     return whole[columns].reset_index(drop=True)

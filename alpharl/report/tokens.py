@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from alpharl.report.collect import Results, present
+from alpharl.report.collect import Results
 from alpharl.report.tables import Column, Table, table
 from alpharl.report.words import number, plus_minus
 
 
 def reading_frame(results: Results) -> pd.DataFrame:
     """Per run, writer and reader: share of tokens not the reader's likeliest, perplexity."""
-    return _tables(results, "reading")
+    return results.tables["reading"]
 
 
 def prefix_frame(results: Results) -> pd.DataFrame:
@@ -19,20 +19,11 @@ def prefix_frame(results: Results) -> pd.DataFrame:
 
     `own` is the accuracy of the same answers without any help, and `base` that of the base's.
     """
-    frame = _tables(results, "prefix")
+    frame = results.tables["prefix"].copy()
     if len(frame):
         bases = frame[frame["writer"] == "base"].drop_duplicates("run").set_index("run")["own"]
         frame["base"] = frame["run"].map(bases)
     return frame
-
-
-def _tables(results: Results, name: str) -> pd.DataFrame:
-    tables = [
-        pd.read_csv(present(f"{results.plan.paths.tokens(run)}/{name}.csv")).assign(run=run)
-        for run in results.study.runs
-        if results.study.tokens.suite
-    ]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def reading_table(frame: pd.DataFrame) -> Table:

@@ -2,5 +2,3 @@ FACTORS_VERSION = 2
 """Algorithm version of factor files; raised when their numbers would change."""
 GRAM_VERSION = 2
 """Algorithm version of gram files; raised when their numbers would change."""
-FLOOR_VERSION = 1
-"""Algorithm version of bf16 floor tables; raised when their numbers would change."""

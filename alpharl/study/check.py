@@ -34,7 +34,8 @@ def describe(study: Study) -> str:
         lines += _run_lines(plan, name)
     if plan.depth != Depth(study.spectra.rank):
         lines.append(
-            f"  stored depth raised from rank {study.spectra.rank} to {plan.depth} for the ablation"
+            f"  stored depth raised from rank {study.spectra.rank} to {plan.depth}: `rank` or a "
+            "forecast reads it"
         )
     scored = Counter({suite: 0 for suite in study.suites})
     for batch in plan.batches():

@@ -24,9 +24,10 @@ from alpharl.errors import StudyError
 from alpharl.evaluation.settings import Evaluation, Suite, TokenLevel
 from alpharl.forecasting.registry import METHODS, MethodOptions
 from alpharl.frozen import Frozen, nearest
+from alpharl.measures.registry import MeasureOptions, all_measures
 from alpharl.study.runs import Base, Name, Run
 from alpharl.study.sources import with_table
-from alpharl.variants.ablation import Ablation
+from alpharl.variants.rank_settings import RankModels
 
 
 class Spectra(Frozen):
@@ -35,7 +36,8 @@ class Spectra(Frozen):
     scope: Literal["paper", "all"] = "paper"
     """`paper`: q, k, v, o, gate, up, down. `all`: every 2-D tensor."""
     rank: PositiveInt = 16
-    """Singular triplets stored per matrix; raised to what the ablation reads where needed."""
+    """Singular triplets stored per matrix; raised where `rank` or a forecast reads
+    more."""
     shards: PositiveInt = 1
     """Parts, equal in bytes, that a checkpoint's tensors are divided into; one job each."""
     checkpoints_per_job: PositiveInt = 1
@@ -103,6 +105,8 @@ class Forecast(Frozen):
 class Study(Frozen):
     """One study: everything under `<results>/<study>/`."""
 
+    renamed = {"ablation": "rank"}
+
     study: Name
     """Name of the study and of its results folder."""
     results: str = "results"
@@ -115,8 +119,10 @@ class Study(Frozen):
     """What variants are scored on: one validation suite, one or more test suites."""
     spectra: Spectra = Spectra()
     """Factors of the updates."""
-    ablation: Ablation = Ablation()
+    rank: RankModels = RankModels()
     """Rank-k models and their controls."""
+    measures: MeasureOptions = all_measures()
+    """Numbers that describe the updates, next to their nulls; default: all."""
     dynamics: Dynamics = Dynamics()
     """Fits of the trajectories."""
     forecast: Forecast = Forecast()
@@ -216,10 +222,10 @@ class Study(Frozen):
         if tokens.suite not in self.test_suites:
             hint = nearest(tokens.suite, self.test_suites)
             raise ValueError(f"'tokens.suite' is '{tokens.suite}', expected a test suite: {hint}")
-        ranks, at = self.ablation.ranks, self.ablation.at
+        ranks, at = self.rank.ranks, self.rank.at
         if not set(tokens.ranks) <= set(ranks) or 1.0 not in at:
             raise ValueError(
-                "'tokens.ranks' reads rank-k models of the run's end: found ablation.ranks "
+                "'tokens.ranks' reads rank-k models of the run's end: found rank.ranks "
                 f"{ranks} at {at}, expected {tokens.ranks} at 1.0 among them; add these"
             )
         return self

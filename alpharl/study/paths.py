@@ -110,9 +110,9 @@ class Paths:
         """Table of a run's forecast weights against trained ones, with a CSV twin."""
         return f"{self.run(run)}/truth.parquet"
 
-    def variant(self, run: str, name: str) -> str:
-        """Folder of a rank-k variant or control."""
-        return f"{self.run(run)}/variants/{name}"
+    def rank(self, run: str, name: str) -> str:
+        """Folder of a rank-k model or control."""
+        return f"{self.run(run)}/rank/{name}"
 
     def dynamics(self, run: str) -> str:
         """Table of a run's trajectory fits, with a CSV twin."""
@@ -122,13 +122,13 @@ class Paths:
         """Principal components of a run's path, beside a random walk's (CSV)."""
         return f"{self.run(run)}/dynamics/pca.csv"
 
-    def floor(self, run: str) -> str:
-        """Table of what bf16 storage alone does to a run's last update, with a CSV twin."""
-        return f"{self.run(run)}/floor.parquet"
+    def measures(self, run: str) -> str:
+        """Folder of the tables of a run's measures."""
+        return f"{self.run(run)}/measures"
 
-    def sparsity(self, run: str) -> str:
-        """Table of which entries a run's updates leave as they were, with a CSV twin."""
-        return f"{self.run(run)}/geometry/sparsity.parquet"
+    def measure(self, run: str, name: str) -> str:
+        """Table of one measure of a run's updates, with a CSV twin."""
+        return f"{self.measures(run)}/{name}.parquet"
 
     @property
     def data_folder(self) -> str:

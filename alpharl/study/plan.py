@@ -10,17 +10,17 @@ from pydantic import TypeAdapter
 
 from alpharl.errors import StudyError
 from alpharl.evaluation.data_files import data_file
-from alpharl.forecasting.method import Reads as Need
+from alpharl.forecasting.method import Reads
 from alpharl.forecasting.registry import MethodOptions
+from alpharl.measures.measure import Input, Measure
+from alpharl.measures.registry import chosen
 from alpharl.spectra.depth import Depth, deepest
 from alpharl.study.config import Study
 from alpharl.study.data_files import fetched, training_task
 from alpharl.study.paths import Paths
 from alpharl.study.windows import checkpoint_at, window_end, window_label
-from alpharl.variants.recipes import RankVariant, ablation_depth, distinct, rank_variants
+from alpharl.variants.recipes import RankVariant, distinct, rank_depth, rank_variants
 
-SPARSITY_CHECKPOINTS = 10
-"""Checkpoints of a run, at most, whose sparsity is measured."""
 SHORTEST = 3
 """Checkpoints of the shortest path: two always lie on a line."""
 
@@ -41,7 +41,7 @@ class ForecastVariant:
     target_accuracy: float | None = None
 
     @property
-    def reads(self) -> frozenset[Need]:
+    def reads(self) -> frozenset[Reads]:
         """What the fit reads; an accuracy is reached only on a line of scores."""
         reads = self.options.reads
         return reads if self.target_accuracy is None else reads | {"scores"}
@@ -115,7 +115,7 @@ class Plan:
         found: dict[tuple[int, ...], dict[str, RankVariant]] = {}
         for run, saved in self._steps.items():
             if tuple(saved) not in found:
-                made = rank_variants(self.study.ablation, self.depth, self._ablated(run))
+                made = rank_variants(self.study.rank, self.depth, self._rank_steps(run))
                 found[tuple(saved)] = {variant.name: variant for variant in made}
         return {run: found[tuple(saved)] for run, saved in self._steps.items()}
 
@@ -127,14 +127,15 @@ class Plan:
         """Saved steps of a run, without the base."""
         return self._steps[run]
 
-    def sparsity_steps(self, run: str) -> list[int]:
-        """Checkpoints whose sparsity is measured: up to ten, evenly spaced, the last among them.
+    @cached_property
+    def measures(self) -> dict[str, Measure]:
+        """The measures that are made of every run, by name."""
+        return chosen(self.study.measures)
 
-        Sparsity changes slowly, and every checkpoint more is read once more from end to end.
-        """
-        steps = self.steps(run)
-        count = min(len(steps), SPARSITY_CHECKPOINTS)
-        return [steps[-(-len(steps) * i // count) - 1] for i in range(1, count + 1)]
+    def measured_steps(self, run: str, reads: Input) -> list[int]:
+        """The steps whose weights, or factors, some measure reads; increasing."""
+        reading = [m for m in self.measures.values() if reads in m.reads]
+        return sorted({step for measure in reading for step in measure.steps(self.steps(run))})
 
     @cached_property
     def trajectories(self) -> list[str]:
@@ -174,7 +175,7 @@ class Plan:
         """How deep factors are stored: what `spectra` asks for, or what is read if that is more."""
         study = self.study
         read = [options.depth for options in study.forecast.methods.values()]
-        return deepest(Depth(study.spectra.rank), ablation_depth(study.ablation), *read)
+        return deepest(Depth(study.spectra.rank), rank_depth(study.rank), *read)
 
     @property
     def shards(self) -> range:
@@ -196,13 +197,13 @@ class Plan:
         """
         return list(self._rank_variants[run].values())
 
-    def _ablated(self, run: str) -> list[int]:
+    def _rank_steps(self, run: str) -> list[int]:
         """The checkpoints that rank-k models are made of."""
-        places = self.study.ablation.at if self._is_path(run) else [1.0]
+        places = self.study.rank.at if self._is_path(run) else [1.0]
         try:
             return sorted({checkpoint_at(self.steps(run), where) for where in places})
         except StudyError as error:
-            raise StudyError(f"ablation.at: run '{run}': {error}") from None
+            raise StudyError(f"rank.at: run '{run}': {error}") from None
 
     def forecasts(self, run: str) -> list[ForecastVariant]:
         """Every method from every window, at every amplitude; none for a run that is no path.
@@ -266,17 +267,20 @@ class Plan:
         return [forecast for forecast in self.forecasts(run) if forecast.target_step in steps]
 
     def batches(self) -> list[Batch]:
-        """Score jobs: a run's checkpoints on every suite, its variants on the test suites."""
-        found = []
-        for run in self.study.runs:
-            checkpoints = [f"step-{step}" for step in [0, *self.steps(run)]]
-            variants = [variant.name for variant in self.rank_variants(run)]
-            variants += [forecast.name for forecast in self.forecasts(run)]
-            for suite in self.study.suites:
-                found += self._parts(run, suite, "checkpoints", checkpoints)
-            for suite in self.study.test_suites:
-                found += self._parts(run, suite, "variants", variants)
-        return found
+        """All scoring jobs."""
+        return [batch for run in self.study.runs for batch in self.batches_of(run)]
+
+    def batches_of(self, run: str) -> list[Batch]:
+        """A run's scoring jobs: its checkpoints on every suite, its variants on test suites."""
+        checkpoints = [f"step-{step}" for step in [0, *self.steps(run)]]
+        variants = [variant.name for variant in self.rank_variants(run)]
+        variants += [forecast.name for forecast in self.forecasts(run)]
+        batches: list[Batch] = []
+        for suite in self.study.suites:
+            batches += self._parts(run, suite, "checkpoints", checkpoints)
+        for suite in self.study.test_suites:
+            batches += self._parts(run, suite, "variants", variants)
+        return batches
 
     def _parts(
         self, run: str, suite: str, group: Literal["checkpoints", "variants"], names: list[str]
@@ -300,5 +304,5 @@ class Plan:
             base = self.paths.base_model(self.study.runs[run].base)
             return self.paths.checkpoint(run, step) if step else base
         if variant in self._rank_variants[run]:
-            return self.paths.variant(run, variant)
+            return self.paths.rank(run, variant)
         return self.paths.forecast(run, variant)

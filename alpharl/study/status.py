@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from alpharl import locks
 from alpharl.study.plan import Plan
+from alpharl.study.stages import STAGES
 
 _TAIL = 4096
 """Bytes of a log that its last line is looked for in."""
@@ -18,35 +19,8 @@ _FAILED = re.compile(r"alpharl [a-z]+: error: |[\w.]*(Error|Exception|Interrupt)
 
 def outputs(plan: Plan) -> dict[str, list[str]]:
     """The files that say a stage is done, of all runs together, in the order of the stages."""
-    paths, study = plan.paths, plan.study
-    found: dict[str, list[str]] = {"bases": [paths.base_manifest(base) for base in study.bases]}
-    for run in study.runs:
-        for stage, files in _of_run(plan, run).items():
-            found.setdefault(stage, []).extend(files)
-    for batch in plan.batches():
-        files = [paths.score(batch.run, batch.suite, variant) for variant in batch.variants]
-        found.setdefault(f"scores on {batch.suite}", []).extend(files)
-    return {stage: files for stage, files in found.items() if files} | {"report": [paths.report]}
-
-
-def _of_run(plan: Plan, run: str) -> Mapping[str, Sequence[str]]:
-    paths, steps, path = plan.paths, plan.steps(run), run in plan.trajectories
-    return {
-        "checkpoints": [paths.checkpoint_manifest(run, step) for step in steps],
-        "factors": [paths.factors(run, step, shard) for step in steps for shard in plan.shards],
-        "grams": [paths.gram(run, shard) for shard in plan.shards],
-        "rank-k models": [_variant(paths.variant(run, v.name)) for v in plan.rank_variants(run)],
-        "forecasts": [_variant(paths.forecast(run, f.name)) for f in plan.forecasts(run)],
-        "truth": [paths.truth(run)] if plan.known(run) else [],
-        "dynamics": [paths.dynamics(run)] if path else [],
-        "floor": [paths.floor(run)],
-        "geometry": [paths.sparsity(run)],
-        "token level": [f"{paths.tokens(run)}/prefix.csv"] if plan.study.tokens.suite else [],
-    }
-
-
-def _variant(folder: str) -> str:
-    return f"{folder}/variant.json"
+    files = {stage.name: stage.all_files(plan) for stage in STAGES}
+    return {name: paths for name, paths in files.items() if paths} | {"report": [plan.paths.report]}
 
 
 def progress(plan: Plan) -> list[str]:

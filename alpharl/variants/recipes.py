@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from alpharl.spectra.depth import Depth, deepest
 
 if TYPE_CHECKING:
-    from alpharl.variants.ablation import Ablation
+    from alpharl.variants.rank_settings import RankModels
 
 Number = TypeVar("Number", int, float)
 RankKind = Literal[
@@ -73,18 +73,18 @@ RANK_VARIANTS = TypeAdapter(list[RankVariant])
 """Reads and writes them as JSON, as `alpharl ranks` takes them."""
 
 
-def rank_variants(ablation: Ablation, stored: Depth, steps: list[int]) -> list[RankVariant]:
+def rank_variants(settings: RankModels, stored: Depth, steps: list[int]) -> list[RankVariant]:
     """All variants of a run, each followed by its control unless that stands further up.
 
     Args:
-        ablation: which ones.
+        settings: which ones are made.
         stored: how deep the factors are stored.
         steps: the checkpoints to make them of.
     """
     found: dict[str, RankVariant] = {}
     for step in steps:
-        for name, recipe in _recipes(ablation):
-            control = _control(name, recipe, stored) if ablation.controls else None
+        for name, recipe in _recipes(settings):
+            control = _control(name, recipe, stored) if settings.controls else None
             beside = f"{control[0]}@{step}" if control else None
             variants = [RankVariant(f"{name}@{step}", recipe, step, beside)]
             variants += [RankVariant(beside, control[1], step)] if beside and control else []
@@ -93,41 +93,41 @@ def rank_variants(ablation: Ablation, stored: Depth, steps: list[int]) -> list[R
     return list(found.values())
 
 
-def ablation_depth(ablation: Ablation) -> Depth:
+def rank_depth(settings: RankModels) -> Depth:
     """How deep the factors must be stored for all variants."""
-    return deepest(*(recipe.reads for _, recipe in _recipes(ablation)))
+    return deepest(*(recipe.reads for _, recipe in _recipes(settings)))
 
 
-def _recipes(ablation: Ablation) -> Iterator[tuple[str, Recipe]]:
+def _recipes(settings: RankModels) -> Iterator[tuple[str, Recipe]]:
     """Names and recipes of all but the random controls."""
-    for k in distinct(ablation.ranks):
+    for k in distinct(settings.ranks):
         yield f"rank-{k}", Recipe("rank", Depth(k))
-    for k in distinct(ablation.ranks):
-        for scale in distinct(ablation.scales):
+    for k in distinct(settings.ranks):
+        for scale in distinct(settings.scales):
             if scale != 1:
                 yield f"rank-{k}x{scale:g}", Recipe("rank", Depth(k), scale)
-    for k in distinct(ablation.unscaled):
+    for k in distinct(settings.unscaled):
         yield f"rank-{k}-unscaled", Recipe("unscaled", Depth(k))
-    for k in distinct(ablation.merged):
+    for k in distinct(settings.merged):
         yield f"rank-{k}", Recipe("rank", Depth(k))
         yield f"rank-{k}-merged", Recipe("rank", Depth(k), merged=True)
-    for i in distinct(ablation.components):
+    for i in distinct(settings.components):
         yield f"component-{i}", Recipe("component", Depth(i))
-    for p in distinct(ablation.percent_components):
+    for p in distinct(settings.percent_components):
         yield f"rank-{p:g}pct", Recipe("rank", Depth(percent_components=p))
-    for p in distinct(ablation.percent_parameters):
+    for p in distinct(settings.percent_parameters):
         yield f"rank-{p:g}pct-parameters", Recipe("rank", Depth(percent_parameters=p))
-    for k in distinct(ablation.without):
+    for k in distinct(settings.without):
         yield f"without-{k}", Recipe("without", Depth(k))
-    yield from _with_rest(ablation)
-    if ablation.full_update:
+    yield from _with_rest(settings)
+    if settings.full_update:
         yield "full-update", Recipe("full-update", Depth())
 
 
-def _with_rest(ablation: Ablation) -> Iterator[tuple[str, Recipe]]:
-    for k in distinct(ablation.rest):
+def _with_rest(settings: RankModels) -> Iterator[tuple[str, Recipe]]:
+    for k in distinct(settings.rest):
         yield f"rank-{k}+rest", Recipe("rank", Depth(k), rest=True)
-    if ablation.rest:
+    if settings.rest:
         yield "rest-only", Recipe("rest-only", Depth(), rest=True)
 
 

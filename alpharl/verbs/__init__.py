@@ -7,11 +7,11 @@ from importlib import import_module
 
 VERBS = {
     "forecasts": ["forecast", "forecasts", "trust"],
-    "geometry": ["geometry"],
+    "measures": ["measure"],
     "models": ["export", "rank", "ranks", "truth", "unpack"],
     "runs": ["checkpoints", "download", "manifest", "merge", "pretrain", "train"],
     "scores": ["accuracy", "disjoint", "evaluate", "fetch", "suite", "tasks"],
-    "spectra": ["dynamics", "factors", "floor", "gram"],
+    "spectra": ["dynamics", "factors", "gram"],
     "study": ["check", "init", "methods", "report", "status"],
     "tokens": ["tokens"],
 }

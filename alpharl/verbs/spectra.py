@@ -1,4 +1,4 @@
-"""Factors, grams and what follows from them: factors, gram, dynamics, floor."""
+"""Factors, grams and what follows from them: factors, gram, dynamics."""
 
 from __future__ import annotations
 
@@ -94,14 +94,3 @@ def _paths(args: Namespace, gram: Gram, names: list[str]) -> None:
 
         write_csv(tsne_table(total_gram(gram, names), gram.steps, args.seed), args.tsne)
         print(CAVEAT.format(perplexity=perplexity(len(gram.steps) + 1), seed=args.seed))
-
-
-def floor(args: Namespace) -> None:
-    """Measure what bf16 storage alone does to an update; write Parquet and its CSV twin."""
-    from alpharl.spectra.floor import floor_table, summarize
-    from alpharl.spectra.lowrank import read_factors
-
-    made = read_factors(args.factors) if args.factors else None
-    table = floor_table(args.base, args.checkpoint, made, args.seed, log)
-    write_table(table, args.out)
-    print(summarize(table).to_string())

@@ -64,10 +64,12 @@ def status(args: Namespace) -> None:
     """Print how far a study is, its jobs on the cluster, and what failed."""
     from alpharl.slurm.jobs import left
     from alpharl.study.config import load_study
+    from alpharl.study.earlier import refuse_earlier
     from alpharl.study.plan import Plan
     from alpharl.study.status import failures, is_running, progress
 
     plan = Plan(load_study(args.study))
+    refuse_earlier(plan)
     print(f"{plan.paths.root}: {'a' if is_running(plan) else 'no'} snakemake works on it; made:")
     print("\n".join(progress(plan)))
     jobs, failed = left(plan.paths.root), failures(plan)

@@ -110,7 +110,7 @@ def study(runs: dict[str, Any], bases: dict[str, Any], **spectra: int) -> dict[s
         "runs": runs,
         "suites": suites,
         "spectra": spectra,
-        "ablation": {"ranks": [1, 2, 4, 8, 16], "unscaled": [1], "without": [], "rest": [],
+        "rank": {"ranks": [1, 2, 4, 8, 16], "unscaled": [1], "without": [], "rest": [],
                      "percent_components": [], "full_update": True, "components": []},
         "forecast": {"windows": [0.2, 0.4], "methods": {name: {} for name in methods}},
     }  # fmt: skip

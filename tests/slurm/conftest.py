@@ -92,7 +92,7 @@ def small(mini: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """The shrunken demo with its shortest run and few variants: each job here costs seconds."""
     config = mini(
         spectra={"rank": 4, "shards": 1, "checkpoints_per_job": 3},
-        ablation={"merged": [], "without": [], "percent_components": [], "rest": []},
+        rank={"merged": [], "without": [], "percent_components": [], "rest": []},
     )
     config["bases"]["tiny"]["pretrain"]["steps"] = 40
     config["runs"] = {"sft": config["runs"]["sft"]}

@@ -82,10 +82,10 @@ def test_a_scoring_that_ran_out_of_time_goes_on_with_more_of_it(cluster, project
     shim.write_text(STANDS_STILL.format(alpharl=shutil.which("alpharl"), answers=answers))
     shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
     target = "results/mini/runs/sft/scores/validation.csv"
-    minutes = ["--set-resources", "score_checkpoints:runtime=attempt"]
+    minutes = ["--set-resources", "evaluate_checkpoints:runtime=attempt"]
     done = project.snakemake(target, *project.study(small), *minutes)
     assert done.returncode == 0, done.stdout
-    first, second = jobs_of(cluster, project, "score_checkpoints")
+    first, second = jobs_of(cluster, project, "evaluate_checkpoints")
     assert (first["JobState"], second["JobState"]) == ("TIMEOUT", "COMPLETED")
     assert (first["TimeLimit"], second["TimeLimit"]) == ("00:01:00", "00:02:00")
     kept = list((project.folder / "stood").iterdir())

@@ -90,7 +90,7 @@ def test_a_gpu_model_is_asked_for_by_jobs_with_gpus_alone(project, toy, small):
 from types import SimpleNamespace
 include: "workflow/Snakefile"
 job = SimpleNamespace(run="sft", suite="test", base="tiny", shard="0", variant="rank-1@6")
-for name in ("pretrain", "train", "gram", "score_variants", "rank", "dynamics", "geometry"):
+for name in ("pretrain", "train", "gram", "evaluate_variants", "rank", "dynamics", "measures"):
     asked = workflow.get_rule(name).resources["gpu_model"]
     print("RULE", name, asked.evaluate(job, input=[], attempt=1, threads=1).value)
 """
@@ -98,9 +98,9 @@ for name in ("pretrain", "train", "gram", "score_variants", "rank", "dynamics", 
     done = project.snakemake(*study, *toy(text, "-n"))
     assert done.returncode == 0, done.stdout
     asked = dict(line.split()[1:] for line in done.stdout.splitlines() if line.startswith("RULE"))
-    for name in ("pretrain", "train", "gram", "score_variants"):
+    for name in ("pretrain", "train", "gram", "evaluate_variants"):
         assert asked[name] == "fake", name
-    for name in ("rank", "dynamics", "geometry"):
+    for name in ("rank", "dynamics", "measures"):
         assert asked[name] == "None", name
 
 

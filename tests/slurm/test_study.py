@@ -15,7 +15,7 @@ import pytest
 from tests.slurm.conftest import Project
 from tests.workflow.conftest import Workflow
 
-GPU_RULES = ["train", "gram", "score_variants"]
+GPU_RULES = ["train", "gram", "evaluate_variants"]
 """These get a GPU from SLURM. They compute without: the study's own `gpus` would want CUDA too."""
 LOCAL_RULES = {"suite", "disjoint", "checkpoints", "report", "all"}
 
@@ -125,8 +125,8 @@ def interrupt(story: Story, cluster) -> None:
 def lose_a_node(story: Story, cluster) -> None:
     head = story.project.start(*story.study)
     # Scoring takes some seconds, so it still runs when its node goes.
-    cluster.wait("the scoring", lambda: bool(running(cluster, "score_checkpoints")), 600)
-    job = running(cluster, "score_checkpoints")[0]
+    cluster.wait("the scoring", lambda: bool(running(cluster, "evaluate_checkpoints")), 600)
+    job = running(cluster, "evaluate_checkpoints")[0]
     story.node_job, node = job["id"], job["nodes"]
     there = [other["id"] for other in running(cluster) if other["nodes"] == node]
     cluster.call("scontrol", "update", f"nodename={node}", "state=down", "reason=test")

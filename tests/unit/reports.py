@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ CONFIG = {
         },
         "test": {"role": "test", "tasks": [{"task": "addition", "split": "test"}]},
     },
-    "ablation": {"ranks": [1, 4], "unscaled": [1], "without": [1], "at": [0.2, 1.0]},
+    "rank": {"ranks": [1, 4], "unscaled": [1], "without": [1], "at": [0.2, 1.0]},
     "forecast": {
         "windows": [0.2, 0.5],
         "methods": {"last": {}, "expo": {}, "relex": {}, "alpharl-paper": {}},
@@ -57,9 +58,9 @@ SECONDS = {
     "pretrain/base": 130.0,
     "train/grpo": 300.0,
     "gram/grpo/0": 20.0,
-    "score/grpo/validation/checkpoints-1": 40.0,
-    "score/grpo/validation/checkpoints-2": 4.0,
-    "score/grpo/test/checkpoints-1": 50.0,
+    "evaluate/grpo/validation/checkpoints-1": 40.0,
+    "evaluate/grpo/validation/checkpoints-2": 4.0,
+    "evaluate/grpo/test/checkpoints-1": 50.0,
     "gram/grpo-own/0": 21.0,
     "report": 9.0,
 }
@@ -231,7 +232,7 @@ class Tree:
             for module in ("q_proj", "k_proj")
             for i in range(2)
         ]
-        pd.DataFrame(rows).to_parquet(self.plan.paths.floor(run))
+        self._measure(run, "floor", rows)
 
     def _sparsity(self, run: str) -> None:
         """Of two tensors, of which all entries together are no mean."""
@@ -242,10 +243,13 @@ class Tree:
                 **{"null_norm": 0.02 * step, "null_equal": 0.1, "null_close": 0.2},
                 "null_bf16": 0.3,
             }
-            for step in self.plan.sparsity_steps(run)
+            for step in self.plan.measures["sparsity"].steps(self.plan.steps(run))
             for tensor, entries, shift in (("a", 100, 0.9), ("b", 300, 0.5), ("overall", 400, 0.6))
         ]
-        path = Path(self.plan.paths.sparsity(run))
+        self._measure(run, "sparsity", rows)
+
+    def _measure(self, run: str, name: str, rows: list[dict[str, Any]]) -> None:
+        path = Path(self.plan.paths.measure(run, name))
         path.parent.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(rows).to_parquet(path)
 

@@ -200,7 +200,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
             "walk": trained("random-walk"),
         },
         forecast={"windows": [], "methods": {}},
-        ablation={"ranks": [1], "unscaled": [], "without": []},
+        rank={"ranks": [1], "unscaled": [], "without": []},
     )
     write_report(made.study)
     return made

@@ -65,7 +65,7 @@ def test_memory_follows_the_model(folder):
     factors = needs.factors("rl", 1).memory
     assert matrix + GB < factors < matrix + 2 * GB
     assert needs.gram("rl").memory < 4 * GB, "checkpoints stream, they are not held"
-    score = needs.score("rl", "test", 31)
+    score = needs.evaluate("rl", "test", 31)
     assert score.memory > 2 * 2 * PARAMETERS, "base and scored model"
 
 
@@ -90,11 +90,11 @@ def test_only_what_can_use_several_gpus_asks_for_them(folder):
     vllm = {"engine": "vllm", "environment": ".venv-vllm", "dtype": "bfloat16"}
     planned = plan(study(folder, gpus=4, evaluation=vllm))
     gpus = {stage: need.gpus for stage, need in stages(planned)}
-    assert gpus["score"] == 4, "vLLM's tensor-parallel size"
-    assert gpus["factors"] == gpus["gram"] == gpus["floor"] == 1
-    assert gpus["rank"] == gpus["dynamics"] == gpus["geometry"] == gpus["truth"] == 0
+    assert gpus["evaluate"] == 4, "vLLM's tensor-parallel size"
+    assert gpus["factors"] == gpus["gram"] == gpus["measures"] == 1
+    assert gpus["rank"] == gpus["dynamics"] == gpus["truth"] == 0
     alone = plan(study(folder, gpus=4))
-    assert {need.gpus for stage, need in stages(alone) if stage == "score"} == {1}
+    assert {need.gpus for stage, need in stages(alone) if stage == "evaluate"} == {1}
 
 
 def test_training_holds_gradients_and_moments(tmp_path, folder):

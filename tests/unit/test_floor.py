@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from alpharl.errors import CheckpointError
-from alpharl.spectra.depth import Depth
-from alpharl.spectra.factors import Settings, factor_checkpoint, write_factors
-from alpharl.spectra.floor import (
-    NUMBERS,
+from alpharl.measures.bf16 import (
     Leading,
     bf16_spacing,
-    floor_table,
     rounded_update,
     rounding_noise,
     simulate,
     unmoved_share,
 )
+from alpharl.measures.floor import NUMBERS, Floor
+from alpharl.measures.run import measure_run
+from alpharl.spectra.depth import Depth
+from alpharl.spectra.factors import Settings, factor_checkpoint, write_factors
 
 M, N = 512, 768
 Q = "model.layers.0.self_attn.q_proj.weight"
 UP = "model.layers.0.mlp.up_proj.weight"
+
+
+def floor_table(
+    base: Path, checkpoint: Path, factors: dict | None = None, seed: int = 0
+) -> pd.DataFrame:
+    """The measure's table alone, from factors that are made for it unless they are given."""
+    if factors is None:
+        factors = factor_checkpoint(base, checkpoint, Settings(Depth(1)))
+    measures = {"floor": Floor(seed=seed)}
+    return measure_run(base, {90: checkpoint}, measures, {90: factors})["floor"]
 
 
 def gaussian(seed: int, *shape: int) -> torch.Tensor:
@@ -132,13 +143,13 @@ def test_stored_factors_give_the_same_table(trajectory, tmp_path, cli):
     base, checkpoint = trajectory.base, trajectory.folders[90]
     out = {1: tmp_path / "f.safetensors"}
     write_factors(base, {1: checkpoint}, Settings(Depth(4)), out, {1: {}})
-    plain = ["floor", "--base", base, "--checkpoint", checkpoint, "--out"]
-    assert cli(*plain, tmp_path / "a.parquet").status == 0
-    done = cli(*plain, tmp_path / "b.parquet", "--factors", tmp_path / "f.safetensors")
-    assert done.out.split()[: len(NUMBERS)] == NUMBERS
-    first, second = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in "ab")
+    plain = ["measure", "floor", "--base", base, "--checkpoints", f"90={checkpoint}"]
+    assert cli(*plain, "--out", tmp_path / "a").status == 0
+    done = cli(*plain, "--out", tmp_path / "b", "--factors", tmp_path / "f.safetensors")
+    assert done.out.splitlines()[1].split() == ["module", "matrices", *Floor.columns]
+    first, second = (pd.read_parquet(tmp_path / name / "floor.parquet") for name in "ab")
     pd.testing.assert_frame_equal(first, second, rtol=1e-5)
-    pd.testing.assert_frame_equal(first, pd.read_csv(tmp_path / "a.csv"))
+    pd.testing.assert_frame_equal(first, pd.read_csv(tmp_path / "a" / "floor.csv"))
 
 
 def test_the_tensors_beside_it_do_not_change_a_row(trajectory, tmp_path, write_model):

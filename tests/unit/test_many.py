@@ -26,7 +26,7 @@ def plan(trajectory) -> Plan:
         "bases": {"base": {"path": str(trajectory.base)}},
         "runs": {"r": {"base": "base", "checkpoints": trajectory.pattern, "steps": STEPS}},
         "suites": suites,
-        "ablation": {"at": [0.5, 1.0], "rest": [1], "percent_components": [20], "merged": [1]},
+        "rank": {"at": [0.5, 1.0], "rest": [1], "percent_components": [20], "merged": [1]},
         "forecast": {
             "windows": [THROUGH],
             "amplitudes": [0.5],

@@ -267,8 +267,8 @@ def test_no_gain_leaves_gain_recovery_undefined(tmp_path: Path) -> None:
         "runs/grpo/factors/step-6/shard-0.safetensors",
         "runs/grpo-own/dynamics/modules.parquet",
         "runs/grpo-own/dynamics/pca.csv",
-        "runs/grpo/floor.parquet",
-        "runs/grpo-own/geometry/sparsity.parquet",
+        "runs/grpo/measures/floor.parquet",
+        "runs/grpo-own/measures/sparsity.parquet",
         "runs/grpo/truth.parquet",
         "runs/grpo/forecasts/relex@0.5/variant.json",
     ],
@@ -298,6 +298,6 @@ def test_a_bare_study_still_has_a_report(tmp_path: Path) -> None:
     for run in made.study.runs:
         pd.DataFrame().to_parquet(made.plan.paths.dynamics(run))
     nothing = {"ranks": [], "unscaled": [], "without": [], "full_update": False}
-    bare = {**CONFIG, "results": str(tmp_path), "forecast": {}, "ablation": nothing}
+    bare = {**CONFIG, "results": str(tmp_path), "forecast": {}, "rank": nothing}
     page = write_report(parse_study(bare)).read_text()
     assert "makes no forecasts" in page and "Nothing was measured" in page

@@ -61,7 +61,7 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Tree:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     """As in the demo: one task and one sample, variants of the last checkpoint."""
-    tree = Tree(tmp_path_factory.mktemp("plain"), **SMALL, ablation={"ranks": [1], "without": [1]})
+    tree = Tree(tmp_path_factory.mktemp("plain"), **SMALL, rank={"ranks": [1], "without": [1]})
     write_report(tree.study)
     return tree
 
@@ -301,7 +301,7 @@ def test_too_many_cut_answers_are_flagged(tmp_path: Path) -> None:
 
 
 def test_a_merged_twin_stands_beside_its_adapter(tmp_path: Path) -> None:
-    tree = Tree(tmp_path, **SMALL, ablation={"ranks": [1, 4], "merged": [1, 4]})
+    tree = Tree(tmp_path, **SMALL, rank={"ranks": [1, 4], "merged": [1, 4]})
     for k, changed in ((1, 7), (4, 0)):
         names = (f"rank-{k}@{LAST}", f"rank-{k}-merged@{LAST}")
         adapter, twin = (tree.plan.paths.score("grpo", "test", name) for name in names)
@@ -330,9 +330,7 @@ def test_a_merged_twin_stands_beside_its_adapter(tmp_path: Path) -> None:
 
 def test_token_level_tables(tmp_path: Path) -> None:
     """What the base and the writer do alone stands beside the prefix test."""
-    tree = Tree(
-        tmp_path, **SMALL, ablation={"ranks": [1]}, tokens={"suite": "test", "prefix": [4, 1]}
-    )
+    tree = Tree(tmp_path, **SMALL, rank={"ranks": [1]}, tokens={"suite": "test", "prefix": [4, 1]})
     page = words_of(write_report(tree.study))
     full, rank = f"step-{LAST}", f"rank-1@{LAST}"
     reading = tree.table("tokens_reading")

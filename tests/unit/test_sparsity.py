@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,17 @@ import pytest
 import torch
 from alpharl.checkpoints import stream
 from alpharl.errors import CheckpointError
-from alpharl.geometry import sparsity
-from alpharl.geometry.sparsity import COLUMNS, DEFINITIONS, NULLS, OVERALL, sparsity_table
+from alpharl.measures import unchanged
+from alpharl.measures.run import measure_run
+from alpharl.measures.sparsity import COLUMNS, DEFINITIONS, NULLS, OVERALL, Sparsity
 from tests.unit.test_adapter import merged_by_peft, save_adapter, save_base
 
 NAME = "model.layers.0.mlp.up_proj.weight"
+
+
+def sparsity_table(base: Path, checkpoints: dict[int, Path], seed: int = 0) -> pd.DataFrame:
+    """The measure's table alone."""
+    return measure_run(base, checkpoints, {"sparsity": Sparsity(seed=seed)})["sparsity"]
 
 
 def shares(write_model, folder, before: torch.Tensor, after: torch.Tensor) -> pd.Series:
@@ -39,7 +46,7 @@ def phi(x: float) -> float:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_shares_are_those_of_dense_float64(make_trajectory, dtype, monkeypatch):
     # Chunks of 7 elements, so that every tensor has several and a last one that is shorter.
-    monkeypatch.setattr(sparsity, "CHUNK", 7)
+    monkeypatch.setattr(unchanged, "CHUNK", 7)
     run = make_trajectory(dtype=dtype)
     table = sparsity_table(run.base, run.folders)
     assert list(table.columns) == COLUMNS
@@ -135,7 +142,7 @@ def test_a_gaussian_update_is_as_sparse_as_its_null(tmp_path, write_model, size)
 
 def test_the_null_depends_on_seed_and_tensor_alone(make_trajectory, tmp_path, write_model):
     run = make_trajectory()
-    keys = ["tensor", *NULLS]
+    keys = ["tensor", *NULLS.values()]
     whole = sparsity_table(run.base, run.folders, seed=3)
     assert not whole[keys].equals(sparsity_table(run.base, run.folders, seed=4)[keys])
     last = sparsity_table(run.base, {90: run.folders[90]}, seed=3)
@@ -152,7 +159,7 @@ def test_the_null_depends_on_seed_and_tensor_alone(make_trajectory, tmp_path, wr
 def test_nothing_moved_is_all_unchanged_beside_its_null(tmp_path, write_model):
     old = torch.randn(8, 8, generator=torch.Generator().manual_seed(0))
     found = shares(write_model, tmp_path, old, old)
-    assert found[[*DEFINITIONS, *NULLS]].tolist() == [1.0] * 6
+    assert found[[*DEFINITIONS, *NULLS.values()]].tolist() == [1.0] * 6
     assert found.norm == found.null_norm == 0
 
 
@@ -181,27 +188,28 @@ def test_no_tensor_is_held(monkeypatch, tmp_path, write_model):
         return scratch(self, key, *shape, dtype=dtype)
 
     monkeypatch.setattr(stream.Streamer, "scratch", noted)
-    monkeypatch.setattr(sparsity, "CHUNK", 1000)
+    monkeypatch.setattr(unchanged, "CHUNK", 1000)
     old = torch.zeros(500, 500)
     shares(write_model, tmp_path, old, old + 1)
     assert max(asked) == 4000
 
 
 def test_the_verb_writes_the_table_and_prints_all_tensors_together(trajectory, tmp_path, cli):
-    out = tmp_path / "s.parquet"
-    common = ["geometry", "--base", trajectory.base, "--checkpoints", trajectory.pattern]
-    done = cli(*common, "--steps", 10, 90, "--seed", 5, "--out", out)
+    out = tmp_path / "measures"
+    common = ["measure", "sparsity", "--base", trajectory.base]
+    common += ["--checkpoints", trajectory.pattern]
+    done = cli(*common, "--steps", 10, 90, "--option", "sparsity.seed=5", "--out", out)
     assert done.status == 0
-    table = pd.read_parquet(out)
+    table = pd.read_parquet(out / "sparsity.parquet")
     folders = {step: trajectory.folders[step] for step in (10, 90)}
     pd.testing.assert_frame_equal(table, sparsity_table(trajectory.base, folders, seed=5))
-    pd.testing.assert_frame_equal(table, pd.read_csv(tmp_path / "s.csv"))
+    pd.testing.assert_frame_equal(table, pd.read_csv(out / "sparsity.csv"))
     printed = [line.split() for line in done.out.splitlines()[2:]]
-    whole = table[table.tensor == OVERALL].drop(columns="tensor")
+    whole = table[(table.tensor == OVERALL) & (table.step == 90)].drop(columns="tensor")
     np.testing.assert_allclose(np.array(printed, float), whole.to_numpy(float), rtol=1e-5)
-    everything = cli(*common, "--out", tmp_path / "all.parquet")
-    assert everything.status == 0
-    assert sorted(set(pd.read_parquet(tmp_path / "all.parquet").step)) == trajectory.steps
+    assert cli(*common, "--out", tmp_path / "all").status == 0
+    measured = pd.read_parquet(tmp_path / "all" / "sparsity.parquet")
+    assert sorted(set(measured.step)) == trajectory.steps
 
 
 def test_an_adapter_is_compared_as_the_model_that_it_makes(tmp_path):

@@ -53,14 +53,14 @@ def test_what_is_there_is_counted(place, cli):
     empty = counts(shown.out)
     assert {done for done, _ in empty.values()} == {0}
     assert empty["checkpoints"][1] == 5 and empty["factors"][1] == 2 * 5
-    assert empty["dynamics"][1] == 1 and empty["forecasts"][1] == 2, "of the run that is a path"
+    assert empty["dynamics"][1] == 2 and empty["forecast"][1] == 2, "of the run that is a path"
     variants = 9 + 9 + 2  # rank-k models of both runs, forecasts of one
-    assert empty["scores on validation"][1] == 5 + 2
-    assert empty["scores on test"][1] == 5 + 2 + variants
+    assert empty["evaluate"][1] == 2 * (5 + 2) + variants, "checkpoints on both suites"
+    assert empty["rank"][1] == 9 + 9
     make(*outputs(plan)["factors"][:3], plan.paths.report)
     some = counts(cli("status", "s.yaml").out)
     assert some["factors"] == (3, 10) and some["report"] == (1, 1)
-    assert some["grams"] == (0, 4)
+    assert some["gram"] == (0, 4)
 
 
 def test_a_workflow_at_work_is_seen(place, cli):

@@ -48,8 +48,8 @@ def changed(path: str, value: object) -> dict:
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        ("ablaton", {}, "unknown key 'ablaton', did you mean 'ablation'?"),
-        ("ablation.rank", [1], "ablation: unknown key 'rank', did you mean 'ranks'?"),
+        ("rnak", {}, "unknown key 'rnak', did you mean 'rank'?"),
+        ("rank.rank", [1], "rank: unknown key 'rank', did you mean 'ranks'?"),
         ("runs.r.stepz", [1], "runs.r: unknown key 'stepz', did you mean 'steps'?"),
         ("runs.r.base", "c", "run 'r' has unknown base 'c'"),
         ("runs.r.train", {}, "runs.r: expected exactly one of 'train', 'checkpoints'"),
@@ -267,11 +267,11 @@ def test_models_are_scored_in_jobs_of_a_given_size():
 def test_sparsity_is_measured_at_ten_checkpoints_at_most_the_last_among_them(count, steps):
     study = changed("runs.r.steps", [10 * (i + 1) for i in range(count)])
     study["forecast"] = {}
-    assert Plan(parse_study(study)).sparsity_steps("r") == steps
+    assert Plan(parse_study(study)).measured_steps("r", "weights") == steps
 
 
-def test_stored_depth_follows_the_deepest_ablation():
-    plan = Plan(parse_study(changed("ablation.ranks", [1, 64])))
+def test_stored_depth_follows_the_deepest_rank_k_model():
+    plan = Plan(parse_study(changed("rank.ranks", [1, 64])))
     assert plan.depth == Depth(64)
 
 
@@ -295,7 +295,7 @@ def test_schema_is_in_sync():
 def test_every_config_key_is_explained():
     schema = Study.model_json_schema()
     models = {"Study": schema, **schema["$defs"]}
-    assert {"Relex", "Ablation", "TrainSpec", "Suite"} <= models.keys()
+    assert {"Relex", "RankModels", "TrainSpec", "Suite"} <= models.keys()
     bare = [
         f"{model}.{key}"
         for model, section in models.items()

@@ -71,7 +71,7 @@ def test_settings_that_make_no_sense_are_refused(given, message):
         ({"tokens": {"suite": "tset"}}, "'tset', expected a test suite: did you mean 'test'?"),
         ({"tokens": {"suite": "validation"}}, "expected a test suite"),
         ({"tokens": {"suite": "test", "ranks": [2]}}, "expected [2] at 1.0 among them"),
-        ({"tokens": {"suite": "test"}, "ablation": {"at": [5]}}, "found ablation.ranks [1, 4] at"),
+        ({"tokens": {"suite": "test"}, "rank": {"at": [5]}}, "found rank.ranks [1, 4] at"),
     ],
 )
 def test_token_level_analyses_need_their_models(changes, message):

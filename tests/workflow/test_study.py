@@ -16,7 +16,7 @@ from alpharl.study.plan import Plan
 
 from tests.workflow.conftest import Workflow
 
-VARIANTS = {"score_variants": 2}
+VARIANTS = {"evaluate_variants": 2}
 END = {"report": 1, "all": 1}
 
 
@@ -39,8 +39,8 @@ def test_makes_the_results_tree(finished):
         assert {"last@0.7", "expo@0.7", "relex@0.7", "alpharl-paper@0.7"} <= names
         assert (folder / "dynamics/modules.csv").is_file()
         assert (folder / "dynamics/pca.csv").is_file()
-        assert pd.read_csv(folder / "floor.csv").unmoved.between(0, 1).all()
-        sparsity = pd.read_csv(folder / "geometry/sparsity.csv")
+        assert pd.read_csv(folder / "measures/floor.csv").unmoved.between(0, 1).all()
+        sparsity = pd.read_csv(folder / "measures/sparsity.csv")
         assert sparsity.equal.between(0, 1).all() and set(sparsity.step) == {2, 4, 6}
         truth = pd.read_csv(folder / "truth.csv").set_index(["forecast", "tensor"])
         assert truth.loc[("last@0.7", "overall"), "relative_error"] == 1
@@ -69,12 +69,12 @@ def test_status_says_that_all_is_made(finished, mini):
 
 
 def test_a_new_rank_plans_only_its_variant_its_score_and_the_report(finished, mini):
-    config = mini(ablation={"ranks": [1, 2]})
+    config = mini(rank={"ranks": [1, 2]})
     assert finished.planned(config) == {"rank": 2, **VARIANTS, **END}
 
 
-def test_an_ablation_that_reads_deeper_factors_again(finished, mini):
-    config = mini(ablation={"percent_components": [20]})
+def test_a_rank_k_model_that_reads_deeper_factors_again(finished, mini):
+    config = mini(rank={"percent_components": [20]})
     planned = finished.planned(config)
     # Two shards of the checkpoints 2 and 4 together, and of 6, of two runs.
     assert planned["factors"] == planned["factors_2"] == 2 * 2
@@ -82,7 +82,7 @@ def test_an_ablation_that_reads_deeper_factors_again(finished, mini):
 
 
 def test_an_early_checkpoint_needs_no_new_factors(finished, mini):
-    config = mini(ablation={"at": [0.5, 1.0]})
+    config = mini(rank={"at": [0.5, 1.0]})
     assert finished.planned(config) == {"rank": 2, **VARIANTS, **END}
 
 
@@ -102,9 +102,9 @@ def test_a_changed_learning_rate_touches_one_run(finished, mini):
     config = mini()
     config["runs"]["sft"]["train"]["learning_rate"] = 2.0e-3
     planned = finished.planned(config)
-    assert planned["train"] == planned["dynamics"] == planned["score_variants"] == 1
+    assert planned["train"] == planned["dynamics"] == planned["evaluate_variants"] == 1
     assert planned["factors"] == planned["factors_2"] == planned["gram"] == 2, "two shards"
-    assert planned["score_checkpoints"] == 2, "on two suites"
+    assert planned["evaluate_checkpoints"] == 2, "on two suites"
 
 
 def test_a_changed_test_suite_fits_nothing_again(finished, mini):
@@ -113,23 +113,23 @@ def test_a_changed_test_suite_fits_nothing_again(finished, mini):
     planned = finished.planned(config)
     made = ("forecast", "rank", "dynamics", "gram", "factors")
     assert not [name for name in planned if name.startswith(made)]
-    assert planned["score_checkpoints"] == planned["score_variants"] == 2, "of two runs"
+    assert planned["evaluate_checkpoints"] == planned["evaluate_variants"] == 2, "of two runs"
 
 
 def test_the_reason_for_a_rerun_is_named(finished, mini):
-    done = finished.run(mini(ablation={"ranks": [1, 2]}), "-n")
+    done = finished.run(mini(rank={"ranks": [1, 2]}), "-n")
     assert "output files have to be generated:\n        rank" in done.stdout
 
 
 def test_other_answers_are_read_token_by_token_again(finished, mini):
     planned = finished.planned(mini(evaluation={"dtype": "bfloat16"}))
-    assert planned["tokens"] == planned["score_variants"] == 2
+    assert planned["tokens"] == planned["evaluate_variants"] == 2
 
 
 def test_a_new_rank_scores_one_variant_and_keeps_the_others(finished, mini):
     scores = finished.folder / "results/mini/runs/rl/scores/test"
     before = (scores / "relex@0.7.json").read_bytes()
-    done = finished.run(mini(ablation={"ranks": [1, 3]}))
+    done = finished.run(mini(rank={"ranks": [1, 3]}))
     assert done.returncode == 0, done.stdout
     assert "17 of 19 variants are scored already" in done.stdout
     assert json.loads((scores / "rank-3@6.json").read_text())["n"] == 40
@@ -140,9 +140,9 @@ def test_a_new_rank_scores_one_variant_and_keeps_the_others(finished, mini):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"ablation": {"rank": [2]}}, "ablation: unknown key 'rank', did you mean 'ranks'?"),
+        ({"rank": {"rank": [2]}}, "rank: unknown key 'rank', did you mean 'ranks'?"),
         (
-            {"ablation": {"at": [0.1]}, "tokens": {"suite": None}},
+            {"rank": {"at": [0.1]}, "tokens": {"suite": None}},
             "no checkpoint is saved by step 0.6, the first is 2",
         ),
         ({"forecast": {"windows": [0.4]}}, "holds 1 of the checkpoints 2..6; expected at least 2"),
@@ -163,11 +163,11 @@ def test_a_bad_study_is_one_line(finished, mini, change, expected):
 
 def test_models_are_scored_in_jobs_of_a_given_size(finished, mini):
     planned = finished.planned(mini(evaluation={"models_per_job": 3}))
-    scoring = {name: count for name, count in planned.items() if name.startswith("score_")}
+    scoring = {name: count for name, count in planned.items() if name.startswith("evaluate_")}
     four, seventeen = 2 * 2 * 2, 2 * 6  # 4 checkpoints on two suites, 17 variants on one; two runs
     assert sum(n for name, n in scoring.items() if "checkpoints" in name) == four
     assert sum(n for name, n in scoring.items() if "variants" in name) == seventeen
-    assert not {"train", "factors", "gram", "floor", "geometry"} & set(planned)
+    assert not {"train", "factors", "gram", "measures"} & set(planned)
 
 
 def test_overlapping_suites_are_refused(finished, mini):
@@ -199,7 +199,7 @@ def test_another_base_is_not_forgotten_by_a_kill(finished, own):
     assert finished.run(own, "--until", "checkpoint_manifest").returncode == 0
     planned = finished.planned(own)
     assert "checkpoint_manifest" not in planned
-    assert {"factors", "gram", "score_checkpoints"} <= planned.keys()
+    assert {"factors", "gram", "evaluate_checkpoints"} <= planned.keys()
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 # Factors per checkpoint and shard, gram per run and shard, and the fits made from both.
 from alpharl.dynamics import VERSION as DYNAMICS_VERSION
-from alpharl.spectra import FACTORS_VERSION, FLOOR_VERSION, GRAM_VERSION
+from alpharl.spectra import FACTORS_VERSION, GRAM_VERSION
 
 
 def spectra_options(spectrum=False):
@@ -157,29 +157,3 @@ rule dynamics:
         " --factors {params.factors:q} --gram {params.gram:q} --shards {params.shards}"
         " --scores {input.scores:q} --permutations {params.permutations} --holdout {params.holdout}"
         " --seed {params.seed} --out {output.table:q} --pca {output.pca:q} > {log:q} 2>&1"
-
-
-rule floor:
-    input:
-        base=base_manifest,
-        checkpoint=lambda w: paths.checkpoint_manifest(w.run, plan.steps(w.run)[-1]),
-        factors=lambda w: factor_files(w.run, plan.steps(w.run)[-1:]),
-    output:
-        table=paths.floor("{run}"),
-        csv=paths.floor("{run}").replace(".parquet", ".csv"),
-    log:
-        paths.log("floor/{run}"),
-    benchmark:
-        paths.benchmark("floor/{run}")
-    resources:
-        **asks(lambda w: needs.floor(w.run)),
-    params:
-        base=base_model,
-        model=lambda w: paths.checkpoint(w.run, plan.steps(w.run)[-1]),
-        seed=study.dynamics.seed,
-        version=FLOOR_VERSION,
-    message:
-        "Finding the bf16 floor of {wildcards.run}"
-    shell:
-        "alpharl floor --base {params.base:q} --checkpoint {params.model:q} --factors {input.factors:q}"
-        " --seed {params.seed} --gpus {resources.gpus} --out {output.table:q} > {log:q} 2>&1"

@@ -68,7 +68,7 @@ for _index, (_names, _runs) in enumerate(
                 w.run, sorted({v.step for v in plan.rank_variants(w.run)})
             ),
         output:
-            variants=[f"{paths.variant('{run}', name)}/variant.json" for name in _names],
+            variants=[f"{paths.rank('{run}', name)}/variant.json" for name in _names],
         log:
             paths.log("rank/{run}"),
         benchmark:
@@ -82,10 +82,10 @@ for _index, (_names, _runs) in enumerate(
             checkpoints=lambda w: paths.checkpoint_options(w.run),
             steps=lambda w: plan.steps(w.run),
             spec=lambda w: RANK_VARIANTS.dump_json(plan.rank_variants(w.run)).decode(),
-            seed=study.ablation.seed,
+            seed=study.rank.seed,
             factors=lambda w: paths.factors(w.run, "{step}", "{shard}"),
             shards=study.spectra.shards,
-            folder=paths.variant("{run}", ""),
+            folder=paths.rank("{run}", ""),
             version=RANK_VERSION,
         message:
             "Making the rank-k models of {wildcards.run}"

@@ -1,4 +1,4 @@
-"""Settings of the ablations: variants of one checkpoint, each made from its stored factors."""
+"""Settings of the rank-k models: variants of one checkpoint, made from its stored factors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Percent = Annotated[float, Field(gt=0, le=100)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
-class Ablation(Frozen):
+class RankModels(Frozen):
     """Rank-k models, their variations, and a random control beside each."""
 
     at: list[PositiveInt | Fraction] = Field(default=[1.0], min_length=1)

@@ -117,7 +117,7 @@ def variant_files(variants):
 
 
 def scoring_need(count):
-    return lambda w: needs.score(w.run, w.suite, count)
+    return lambda w: needs.evaluate(w.run, w.suite, count)
 
 
 def variant_options(variants):
@@ -133,7 +133,7 @@ for _group in ("checkpoints", "variants"):
 
         rule:
             name:
-                numbered(f"score_{_group}", _index)
+                numbered(f"evaluate_{_group}", _index)
             input:
                 suite=paths.suite("{suite}"),
                 checked=checked,
@@ -142,9 +142,9 @@ for _group in ("checkpoints", "variants"):
             output:
                 scores=[update(paths.score("{run}", "{suite}", v)) for v in _variants],
             log:
-                paths.log(f"score/{{run}}/{{suite}}/{_group}-{_part}"),
+                paths.log(f"evaluate/{{run}}/{{suite}}/{_group}-{_part}"),
             benchmark:
-                paths.benchmark(f"score/{{run}}/{{suite}}/{_group}-{_part}")
+                paths.benchmark(f"evaluate/{{run}}/{{suite}}/{_group}-{_part}")
             wildcard_constraints:
                 run=one_of(_runs, among=study.runs),
                 suite=one_of(

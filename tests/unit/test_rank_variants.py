@@ -1,4 +1,4 @@
-"""Every variant that an ablation can ask for, as the workflow makes it, against a dense SVD."""
+"""Every variant that `rank` can ask for, as the workflow makes it, against a dense SVD."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ STEPS = [10, 20, 35, 50, 60, 90]
 Matrix = np.ndarray
 
 
-def plan_of(ablation: dict, rank: int = 2, steps: list[int] = STEPS) -> Plan:
-    """A plan of a study with one run and this ablation."""
+def plan_of(settings: dict, rank: int = 2, steps: list[int] = STEPS) -> Plan:
+    """A plan of a study with one run and these settings of `rank`."""
     task = {"task": "addition"}
     suites = {
         role: {"role": role, "tasks": [task | {"split": role}]} for role in ("validation", "test")
     }
     run = {"base": "b", "checkpoints": "r/step-{step}", "steps": steps}
     study = {"study": "s", "bases": {"b": {"path": "b"}}, "runs": {"r": run}, "suites": suites}
-    return Plan(parse_study({**study, "spectra": {"rank": rank}, "ablation": ablation}))
+    return Plan(parse_study({**study, "spectra": {"rank": rank}, "rank": settings}))
 
 
 # --- depth ---
@@ -129,7 +129,7 @@ def test_a_point_of_the_run_is_the_last_step_saved_by_then(where, step):
 
 @pytest.mark.parametrize(("where", "limit"), [(0.1, 9), (1, 1)])
 def test_a_point_before_the_first_checkpoint_is_refused(where, limit):
-    expected = rf"ablation.at: run 'r': no checkpoint is saved by step {limit}, the first is 10"
+    expected = rf"rank.at: run 'r': no checkpoint is saved by step {limit}, the first is 10"
     with pytest.raises(StudyError, match=expected):
         plan_of({"at": [where]})
 
@@ -140,12 +140,12 @@ def test_a_point_before_the_first_checkpoint_is_refused(where, limit):
      ("percent_parameters", [0]), ("components", [0]), ("random", [1])],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(key, value):
-    with pytest.raises(StudyError, match=f"ablation.*{key}"):
+    with pytest.raises(StudyError, match=f"rank.*{key}"):
         plan_of({key: value})
 
 
 @pytest.mark.parametrize(
-    ("ablation", "expected"),
+    ("settings", "expected"),
     [
         ({}, Depth(4)),
         ({"ranks": [9]}, Depth(9)),
@@ -158,8 +158,8 @@ def test_settings_out_of_range_are_refused(key, value):
         ({"percent_parameters": [1, 3]}, Depth(4, percent_parameters=3)),
     ],
 )
-def test_factors_are_stored_as_deep_as_the_ablation_reads(ablation, expected):
-    plan = plan_of(ablation, rank=3)
+def test_factors_are_stored_as_deep_as_rank_reads(settings, expected):
+    plan = plan_of(settings, rank=3)
     assert plan.depth == expected
     assert all(deepest(plan.depth, v.recipe.reads) == plan.depth for v in plan.rank_variants("r"))
 
@@ -179,7 +179,7 @@ class Made:
 @pytest.fixture(scope="module")
 def made(trajectory, tmp_path_factory) -> Made:
     """Everything, at an early and the last checkpoint. Factors are read, never made again."""
-    folder, plan = tmp_path_factory.mktemp("ablation"), plan_of({**EVERYTHING, "at": [0.25, 1.0]})
+    folder, plan = tmp_path_factory.mktemp("rank"), plan_of({**EVERYTHING, "at": [0.25, 1.0]})
     models = {}
     depth = plan.depth
     for step in (20, 90):

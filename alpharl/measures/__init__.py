@@ -1,0 +1,1 @@
+"""What an update is like: numbers per tensor or matrix, each with its null."""

@@ -1,0 +1,59 @@
+"""All measures: a line each. Torch-free."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from pydantic import Field, create_model, field_validator
+
+from alpharl.frozen import Frozen
+from alpharl.measures.measure import Measure
+from alpharl.registry import registered
+
+_PLACES = [
+    "sparsity:Sparsity",
+    "floor:Floor",
+]
+MEASURES: dict[str, type[Measure]] = {
+    place.partition(":")[0]: cls
+    for place, cls in zip(
+        _PLACES,
+        registered("alpharl.measures", _PLACES, Measure),  # type: ignore[type-abstract]
+        strict=True,
+    )
+}
+"""By name, which is that of its file."""
+
+
+class _Chosen(Frozen):
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_default(cls, options: Any) -> Any:
+        """A name without options chooses the measure as it is."""
+        return {} if options is None else options
+
+
+def _field(cls: type[Measure]) -> Any:
+    """None where the measure is not named."""
+    return Field(default=None, validate_default=False, description=inspect.getdoc(cls))
+
+
+MeasureOptions = create_model(
+    "Measures",
+    __base__=_Chosen,
+    __doc__="The measures that are made of every run, each with its options.",
+    **{name: (cls | None, _field(cls)) for name, cls in MEASURES.items()},
+)  # type: ignore[call-overload]
+"""Names of measures to their options; one that is not named is not made."""
+
+
+def all_measures() -> Any:
+    """The options of every measure as they are by default."""
+    return MeasureOptions(**{name: {} for name in MEASURES})
+
+
+def chosen(options: Any) -> dict[str, Measure]:
+    """The measures that are made, by name, in the registry's order."""
+    pairs = ((name, getattr(options, name)) for name in MEASURES)
+    return {name: measure for name, measure in pairs if measure is not None}

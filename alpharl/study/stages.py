@@ -1,0 +1,198 @@
+"""The stages of a study, each once: its files, its jobs, and what the report reads of it.
+
+Workflow, status, costs and report go through this list. A stage has one name: that of its verb,
+rule, log and benchmark. Torch-free, touches no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from alpharl.study.plan import Plan
+
+Job = tuple[Any, ...]
+"""A job that a scheduler gets: name of a method of `alpharl.cost.Needs`, and its arguments."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a study."""
+
+    name: str
+    files: Callable[[Plan, str], Iterable[str]]
+    """The files that say it is done, of a run (or a base, or a suite); none where it has no part in
+    the run."""
+    jobs: Callable[[Plan, str], Iterable[Job]] = lambda plan, run: ()
+    """Its jobs for a run; none for what runs where Snakemake does."""
+    tables: Callable[[Plan, str], Mapping[str, str]] = lambda plan, run: {}
+    """Tables that the report reads of a run, by name."""
+    logs: Callable[[Plan, str], Mapping[str, str]] = lambda plan, run: {}
+    """Tables that the report reads too, and that no rule makes: a training writes its own."""
+    awaited: Callable[[Plan, str], Iterable[str]] = lambda plan, run: ()
+    """Files of a run that the report's job waits for besides the tables. Those that stand behind
+    another stage's are left out: a plan of ten thousand jobs is no place to list them twice."""
+    of: Literal["runs", "bases", "suites"] = "runs"
+    """What it is made for each of."""
+
+    def names(self, plan: Plan) -> Iterable[str]:
+        """The runs (or bases, or suites) that it is made for."""
+        names: Mapping[str, object] = getattr(plan.study, self.of)
+        return names
+
+    def all_files(self, plan: Plan) -> list[str]:
+        """Its files in the whole study."""
+        return [path for name in self.names(plan) for path in self.files(plan, name)]
+
+    def all_jobs(self, plan: Plan) -> list[Job]:
+        """Its jobs in the whole study."""
+        return [job for name in self.names(plan) for job in self.jobs(plan, name)]
+
+
+def _of_tables(
+    name: str,
+    tables: Callable[[Plan, str], Mapping[str, str]],
+    exists: Callable[[Plan, str], bool] = lambda plan, run: True,
+) -> Stage:
+    """A stage whose one job per run makes tables that the report reads."""
+
+    def tables_of(plan: Plan, run: str) -> Mapping[str, str]:
+        return tables(plan, run) if exists(plan, run) else {}
+
+    return Stage(
+        name,
+        files=lambda plan, run: tables_of(plan, run).values(),
+        jobs=lambda plan, run: [(name, run)] if tables_of(plan, run) else [],
+        tables=tables_of,
+    )
+
+
+def _base_jobs(plan: Plan, base: str) -> list[Job]:
+    """A base that is taken out of a GGUF file has none: that runs where Snakemake does."""
+    spec = plan.study.bases[base]
+    if spec.pretrain:
+        return [("pretrain",)]
+    return [] if spec.gguf else [("index_base", base)]
+
+
+def _checkpoint_jobs(plan: Plan, run: str) -> list[Job]:
+    spec, steps = plan.study.runs[run], plan.steps(run)
+    if spec.train:
+        return [("train", run)]
+    merges = [("merge", run) for _ in steps if spec.merge]
+    return [*merges, *(("index", run) for _ in steps)]
+
+
+def _forecast_jobs(plan: Plan, run: str) -> list[Job]:
+    quick: list[Job] = [("forecasts", run)] if plan.quick_forecasts(run) else []
+    return [*quick, *(("forecast", run, forecast) for forecast in plan.slow_forecasts(run))]
+
+
+def _variant_files(folders: Iterable[str]) -> list[str]:
+    return [f"{folder}/variant.json" for folder in folders]
+
+
+def _factor_files(plan: Plan, run: str) -> list[str]:
+    return [plan.paths.factors(run, step, i) for step in plan.steps(run) for i in plan.shards]
+
+
+def _accuracies(plan: Plan, run: str) -> list[str]:
+    return [plan.paths.accuracy(run, suite) for suite in plan.study.suites]
+
+
+STAGES = [
+    Stage(
+        "bases", of="bases", files=lambda plan, base: [plan.paths.base_manifest(base)],
+        jobs=_base_jobs,
+    ),
+    Stage(
+        "checkpoints",
+        files=lambda plan, run: [plan.paths.checkpoint_manifest(run, s) for s in plan.steps(run)],
+        jobs=_checkpoint_jobs,
+        logs=lambda plan, run: (
+            {"training": plan.paths.training(run)} if plan.study.runs[run].train else {}
+        ),
+        awaited=lambda plan, run: [plan.paths.checkpoints(run)],
+    ),
+    Stage(
+        "factors",
+        files=_factor_files,
+        jobs=lambda plan, run: [
+            ("factors", run, len(steps)) for steps in plan.factor_jobs(run) for _ in plan.shards
+        ],
+        # Dynamics stand before all factors of a run that is a path.
+        awaited=lambda plan, run: [] if run in plan.trajectories else _factor_files(plan, run),
+    ),
+    Stage(
+        "gram",
+        files=lambda plan, run: [plan.paths.gram(run, i) for i in plan.shards],
+        jobs=lambda plan, run: [("gram", run) for _ in plan.shards],
+    ),
+    _of_tables(
+        "measures",
+        lambda plan, run: {name: plan.paths.measure(run, name) for name in plan.measures},
+    ),
+    Stage("suite", of="suites", files=lambda plan, suite: [plan.paths.suite(suite)]),
+    Stage(
+        "evaluate",
+        files=lambda plan, run: [
+            plan.paths.score(run, batch.suite, variant)
+            for batch in plan.batches_of(run) for variant in batch.variants
+        ],
+        jobs=lambda plan, run: [
+            ("evaluate", run, batch.suite, len(batch.variants)) for batch in plan.batches_of(run)
+        ],
+        # Accuracies stand before the scores of checkpoints.
+        awaited=lambda plan, run: [
+            *_accuracies(plan, run),
+            *(
+                plan.paths.score(run, batch.suite, variant)
+                for batch in plan.batches_of(run) if batch.group == "variants"
+                for variant in batch.variants
+            ),
+        ],
+    ),
+    _of_tables(
+        "dynamics",
+        lambda plan, run: {"dynamics": plan.paths.dynamics(run), "pca": plan.paths.pca(run)},
+        exists=lambda plan, run: run in plan.trajectories,
+    ),
+    Stage(
+        "rank",
+        files=lambda plan, run: _variant_files(
+            plan.paths.rank(run, variant.name) for variant in plan.rank_variants(run)
+        ),
+        jobs=lambda plan, run: [("rank", run)] if plan.rank_variants(run) else [],
+    ),
+    Stage(
+        "forecast",
+        files=lambda plan, run: _variant_files(
+            plan.paths.forecast(run, forecast.name) for forecast in plan.forecasts(run)
+        ),
+        jobs=_forecast_jobs,
+    ),
+    _of_tables(
+        "truth",
+        lambda plan, run: {"truth": plan.paths.truth(run)},
+        exists=lambda plan, run: bool(plan.known(run)),
+    ),
+    _of_tables(
+        "tokens",
+        lambda plan, run: {
+            name: f"{plan.paths.tokens(run)}/{name}.csv" for name in ("reading", "prefix")
+        },
+        exists=lambda plan, run: plan.study.tokens.suite is not None,
+    ),
+]  # fmt: skip
+"""In the order of the data, but for the report."""
+
+
+def report_inputs(plan: Plan) -> list[str]:
+    """The files that the report's job waits for; all others that it reads stand behind these."""
+    return [
+        path
+        for stage in STAGES if stage.of == "runs"
+        for run in plan.study.runs
+        for path in [*stage.awaited(plan, run), *stage.tables(plan, run).values()]
+    ]  # fmt: skip

@@ -1,0 +1,67 @@
+"""Measures of a run's updates: measure."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import ValidationError
+
+from alpharl.checkpoints.stage import staged
+from alpharl.errors import MethodError
+from alpharl.spectra.depth import Depth
+from alpharl.verbs.inputs import factors_of, gram_of, log, run_folders, write_table
+
+if TYPE_CHECKING:
+    from alpharl.measures.measure import Measure
+
+
+def measure(args: Namespace) -> None:
+    """Measure the updates of a run in one pass; write Parquet and its CSV twin for each measure."""
+    from alpharl.measures.measure import last_step
+    from alpharl.measures.registry import MEASURES
+    from alpharl.measures.run import measure_run
+
+    measures = with_options(args.measure or list(MEASURES), args.option)
+    folders = run_folders(args)
+    reads = frozenset().union(*(measure.reads for measure in measures.values()))
+    factored = [m.steps(list(folders)) for m in measures.values() if "factors" in m.reads]
+    steps = sorted({step for some in factored for step in some})
+    factors = factors_of(args, {step: folders[step] for step in steps}, Depth(1))
+    gram = gram_of(args, folders) if "gram" in reads else None
+    with staged({0: args.base, **folders}, args.stage) as checkpoints:
+        base = checkpoints.pop(0)
+        tables = measure_run(base, checkpoints, measures, factors, gram, log)
+    for name, table in tables.items():
+        write_table(table, args.out / f"{name}.parquet")
+        print(f"{measures[name].title}, last step")
+        shown = last_step(measures[name].summary(table))
+        print(shown.to_string(index=False, float_format="{:.6g}".format))
+
+
+def with_options(names: Sequence[str], pairs: Sequence[str]) -> dict[str, Measure]:
+    """The named measures with options that are given as `NAME.KEY=VALUE`.
+
+    Raises:
+        MethodError: an option is of no named measure, or not valid.
+    """
+    from alpharl.measures.registry import MEASURES
+    from alpharl.study.config import describe_error
+
+    options: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        name, _, option = key.partition(".")
+        if name not in options:
+            raise MethodError(
+                f"option '{pair}': found '{name}', expected one of the measures that are made: "
+                f"{', '.join(names)}; write it as NAME.KEY=VALUE"
+            )
+        options[name][option] = yaml.safe_load(value)
+    try:
+        return {name: MEASURES[name].model_validate(given) for name, given in options.items()}
+    except ValidationError as error:
+        lines = "; ".join(describe_error(e) for e in error.errors())
+        raise MethodError(f"measure: option {lines}") from None
