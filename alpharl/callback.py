@@ -22,6 +22,7 @@ from alpharl.checkpoints.sources import at_steps, find_steps
 from alpharl.errors import AlpharlError, CheckpointError, MethodError
 from alpharl.forecasting.contract import Window
 from alpharl.forecasting.trust import Verdict, assess
+from alpharl.names import checkpoint_name
 from alpharl.spectra import FACTORS_VERSION, GRAM_VERSION
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, write_factors
@@ -144,7 +145,9 @@ class Watch(TrainerCallback):
     def _factor(self, new: dict[int, Path]) -> None:
         how = {"version": FACTORS_VERSION, "base": str(self._base), "depth": asdict(self._depth),
                "scope": "paper", "shard": [0, 1]}  # fmt: skip
-        files = {step: self._out / "factors" / f"step-{step}.safetensors" for step in new}
+        files = {
+            step: self._out / "factors" / f"{checkpoint_name(step)}.safetensors" for step in new
+        }
         metadata = {step: how | {"checkpoint": str(path)} for step, path in new.items()}
         write_factors(self._base, new, Settings(self._depth), files, metadata)
 

@@ -18,10 +18,20 @@ from alpharl.errors import AlpharlError
 from alpharl.gpu import allot, require_visible
 from alpharl.verbs import run_verb
 
+RENAMED = {"geometry": "measure sparsity", "floor": "measure floor"}
+"""Verbs of version 0.1, with what they are called now."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit status: 0, or 1 with one line on standard error."""
-    args = parser(__doc__.split("\n")[0]).parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments and arguments[0] in RENAMED:
+        print(
+            f"alpharl: error: verb '{arguments[0]}' is now '{RENAMED[arguments[0]]}'; use that",
+            file=sys.stderr,
+        )
+        return 1
+    args = parser(__doc__.split("\n")[0]).parse_args(arguments)
     try:
         with _ending_in_order(), allot(args.gpus, _log):
             require_visible(args.gpus)

@@ -83,7 +83,7 @@ class Sparsity(Measure):
         whole = rows.drop(columns="tensor").groupby("step", as_index=False).sum()
         counts = pd.concat([rows, whole.assign(tensor=OVERALL)], ignore_index=True)
         shares = counts[[*NULLS, *NULLS.values()]].div(counts["entries"], axis=0)
-        counts[list(shares)] = shares
+        counts[shares.columns] = shares
         counts[["norm", "null_norm"]] = np.sqrt(counts[["norm", "null_norm"]])
         return counts.sort_values("step", kind="stable")[COLUMNS].reset_index(drop=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alpharl.names import checkpoint_name
 from alpharl.study.config import Study
 
 
@@ -34,14 +35,14 @@ class Paths:
         """Model folder of a checkpoint."""
         spec = self.study.runs[run]
         if spec.made_here:
-            return f"{self.checkpoints_folder(run)}/step-{step}"
+            return f"{self.checkpoints_folder(run)}/{checkpoint_name(step)}"
         return spec.source(step)
 
     def checkpoint_options(self, run: str) -> list[str]:
         """A run's checkpoints as verbs take them: a pattern, or the folder of each step."""
         spec = self.study.runs[run]
         if spec.made_here:
-            return [f"{self.checkpoints_folder(run)}/step-{{step}}"]
+            return [f"{self.checkpoints_folder(run)}/{checkpoint_name('{step}')}"]
         if isinstance(spec.checkpoints, dict):
             return [f"{step}={spec.source(step)}" for step in spec.saved_steps()]
         return [str(spec.checkpoints)]
@@ -52,11 +53,11 @@ class Paths:
 
     def checkpoint_made(self, run: str, step: int | str) -> str:
         """What a checkpoint was fetched or merged from."""
-        return f"{self.run(run)}/made/step-{step}.json"
+        return f"{self.run(run)}/made/{checkpoint_name(step)}.json"
 
     def checkpoint_manifest(self, run: str, step: int | str) -> str:
         """Manifest of a checkpoint: says that it fits its base, with the digests of its files."""
-        return f"{self.run(run)}/manifests/step-{step}.json"
+        return f"{self.run(run)}/manifests/{checkpoint_name(step)}.json"
 
     def checkpoints_folder(self, run: str) -> str:
         """Folder of the checkpoints of a run that are trained, fetched or merged here."""
@@ -72,7 +73,7 @@ class Paths:
 
     def factors(self, run: str, step: int | str, shard: int | str) -> str:
         """Factors of one checkpoint's shard."""
-        return f"{self.run(run)}/factors/step-{step}/shard-{shard}.safetensors"
+        return f"{self.run(run)}/factors/{checkpoint_name(step)}/shard-{shard}.safetensors"
 
     def gram(self, run: str, shard: int | str) -> str:
         """Gram matrices of one shard of a run."""

@@ -14,12 +14,13 @@ from alpharl.forecasting.method import Reads
 from alpharl.forecasting.registry import MethodOptions
 from alpharl.measures.measure import Input, Measure
 from alpharl.measures.registry import chosen
+from alpharl.names import checkpoint_name, checkpoint_step, forecast_name, variant_name
 from alpharl.spectra.depth import Depth, deepest
 from alpharl.study.config import Study
 from alpharl.study.data_files import fetched, training_task
 from alpharl.study.paths import Paths
 from alpharl.study.windows import checkpoint_at, window_end, window_label
-from alpharl.variants.recipes import RankVariant, distinct, rank_depth, rank_variants
+from alpharl.variants.recipes import RankVariant, Recipe, distinct, rank_depth, rank_variants
 
 SHORTEST = 3
 """Checkpoints of the shortest path: two always lie on a line."""
@@ -81,10 +82,9 @@ class Batch:
     variants: tuple[str, ...]
 
 
-def _amplitudes(wanted: list[float]) -> list[tuple[str, float]]:
-    """The ends of names, and the amplitudes: first 1, as predicted, whose name has no end."""
-    others = [value for value in distinct(wanted) if value != 1]
-    return [("", 1.0), *((f"x{value:g}", value) for value in others)]
+def _amplitudes(wanted: list[float]) -> list[float]:
+    """1, as predicted, before all others."""
+    return [1.0, *(value for value in distinct(wanted) if value != 1)]
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ class Plan:
             label = window_label(window)
             found += [
                 ForecastVariant(
-                    f"{name}@{label}{times}",
+                    forecast_name(name, label, amplitude),
                     name,
                     label,
                     through,
@@ -241,7 +241,7 @@ class Plan:
                     accuracy,
                 )
                 for name, options in settings.methods.items()
-                for times, amplitude in _amplitudes(settings.amplitudes if options.update else [])
+                for amplitude in _amplitudes(settings.amplitudes if options.update else [])
             ]
         return found
 
@@ -272,7 +272,7 @@ class Plan:
 
     def batches_of(self, run: str) -> list[Batch]:
         """A run's scoring jobs: its checkpoints on every suite, its variants on test suites."""
-        checkpoints = [f"step-{step}" for step in [0, *self.steps(run)]]
+        checkpoints = [checkpoint_name(step) for step in [0, *self.steps(run)]]
         variants = [variant.name for variant in self.rank_variants(run)]
         variants += [forecast.name for forecast in self.forecasts(run)]
         batches: list[Batch] = []
@@ -295,12 +295,13 @@ class Plan:
     def token_variants(self, run: str) -> list[str]:
         """Variants that write and read beside the base: the full run, and rank-k models of it."""
         last = self.steps(run)[-1]
-        return [f"step-{last}", *(f"rank-{k}@{last}" for k in distinct(self.study.tokens.ranks))]
+        ranks = (Recipe("rank", Depth(k)).label for k in distinct(self.study.tokens.ranks))
+        return [checkpoint_name(last), *(variant_name(label, last) for label in ranks)]
 
     def folder(self, run: str, variant: str) -> str:
         """Folder of a variant by its name: a model, or an adapter or blend."""
-        if variant.startswith("step-"):
-            step = int(variant.removeprefix("step-"))
+        step = checkpoint_step(variant)
+        if step is not None:
             base = self.paths.base_model(self.study.runs[run].base)
             return self.paths.checkpoint(run, step) if step else base
         if variant in self._rank_variants[run]:

@@ -18,6 +18,8 @@ from transformers import (
     TrainerState,
 )
 
+from alpharl.names import checkpoint_name
+
 
 def write_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
     """Write weights, configs and tokenizer as a model folder, in place of what stood there.
@@ -60,5 +62,5 @@ class SaveCheckpoints(TrainerCallback):
         step = state.global_step
         if step in self._steps:
             if state.is_world_process_zero:
-                write_model(kwargs["model"], self._tokenizer, self._out / f"step-{step}")
+                write_model(kwargs["model"], self._tokenizer, self._out / checkpoint_name(step))
             control.should_save = step % self._period == 0 and step < state.max_steps

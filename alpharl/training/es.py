@@ -17,6 +17,7 @@ from transformers import GenerationConfig
 
 from alpharl.errors import StudyError
 from alpharl.frozen import Frozen
+from alpharl.names import checkpoint_name
 from alpharl.training.checkpoints import write_model
 from alpharl.training.progress import Log, read_log
 from alpharl.training.resume import find_checkpoint, load_weights, remove_state, stamp
@@ -57,7 +58,7 @@ def evolve(setup: Setup) -> None:
     for step in range(began + 1, spec.steps + 1):
         log.add(population.step(step))
         if step in saved:
-            write_model(setup.model, setup.tokenizer, out / f"step-{step}")
+            write_model(setup.model, setup.tokenizer, out / checkpoint_name(step))
     remove_state(out)
 
 
@@ -173,5 +174,5 @@ def _resume(setup: Setup) -> int:
     found = find_checkpoint(setup.out, stamp(setup), setup.spec.saved_steps())
     if found == 0:
         return 0
-    load_weights(setup.model, setup.out / f"step-{found}")
+    load_weights(setup.model, setup.out / checkpoint_name(found))
     return found

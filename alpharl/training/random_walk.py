@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from alpharl.names import checkpoint_name
 from alpharl.training.checkpoints import write_model
 from alpharl.training.progress import Log
 from alpharl.training.resume import clear
@@ -26,7 +27,7 @@ def random_walk(setup: Setup) -> None:
     for step in range(1, spec.steps + 1):
         _step(setup.model, spec, step)
         if step in saved:
-            write_model(setup.model, setup.tokenizer, out / f"step-{step}")
+            write_model(setup.model, setup.tokenizer, out / checkpoint_name(step))
         log.add({"step": step, "learning_rate": spec.learning_rate})
 
 

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.manifest import describe_model, digest_json
+from alpharl.names import checkpoint_name
 from alpharl.training import TRAIN_VERSION
 from alpharl.training.setup import Setup
 
@@ -52,7 +53,7 @@ def find_checkpoint(out: Path, stamp: dict[str, Any], saved: list[int]) -> int:
     For algorithms whose weights are all their state. Of another recipe or base, as above.
     """
     if _read_json(out / FOLDER / _STAMP) == stamp:
-        return max((step for step in saved if (out / f"step-{step}").is_dir()), default=0)
+        return max((step for step in saved if (out / checkpoint_name(step)).is_dir()), default=0)
     clear(out)
     write_json(out / FOLDER / _STAMP, stamp)
     return 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from pydantic import TypeAdapter
 
+from alpharl.names import depth_label, recipe_label, variant_name
 from alpharl.spectra.depth import Depth, deepest
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ class Recipe:
     """Whether all tensors out of scope come from the checkpoint instead of the base."""
     merged: bool = False
     """Whether it is scored as a model in the base's precision instead of an adapter on the base."""
+
+    @property
+    def label(self) -> str:
+        """Its name, without the step."""
+        depth = depth_label(*astuple(self.depth))
+        return recipe_label(self.kind, depth, self.scale, self.rest, self.merged)
 
     @property
     def reads(self) -> Depth:
@@ -81,57 +88,47 @@ def rank_variants(settings: RankModels, stored: Depth, steps: list[int]) -> list
         stored: how deep the factors are stored.
         steps: the checkpoints to make them of.
     """
-    found: dict[str, RankVariant] = {}
+    variants: dict[str, RankVariant] = {}
     for step in steps:
-        for name, recipe in _recipes(settings):
-            control = _control(name, recipe, stored) if settings.controls else None
-            beside = f"{control[0]}@{step}" if control else None
-            variants = [RankVariant(f"{name}@{step}", recipe, step, beside)]
-            variants += [RankVariant(beside, control[1], step)] if beside and control else []
-            for variant in variants:
-                found.setdefault(variant.name, variant)
-    return list(found.values())
+        for recipe in _recipes(settings):
+            control = _control(recipe, stored) if settings.controls else None
+            beside = variant_name(control.label, step) if control else None
+            made = [RankVariant(variant_name(recipe.label, step), recipe, step, beside)]
+            made += [RankVariant(beside, control, step)] if beside and control else []
+            for variant in made:
+                variants.setdefault(variant.name, variant)
+    return list(variants.values())
 
 
 def rank_depth(settings: RankModels) -> Depth:
     """How deep the factors must be stored for all variants."""
-    return deepest(*(recipe.reads for _, recipe in _recipes(settings)))
+    return deepest(*(recipe.reads for recipe in _recipes(settings)))
 
 
-def _recipes(settings: RankModels) -> Iterator[tuple[str, Recipe]]:
-    """Names and recipes of all but the random controls."""
+def _recipes(settings: RankModels) -> Iterator[Recipe]:
+    """All but the random controls."""
     for k in distinct(settings.ranks):
-        yield f"rank-{k}", Recipe("rank", Depth(k))
+        yield Recipe("rank", Depth(k))
     for k in distinct(settings.ranks):
-        for scale in distinct(settings.scales):
-            if scale != 1:
-                yield f"rank-{k}x{scale:g}", Recipe("rank", Depth(k), scale)
-    for k in distinct(settings.unscaled):
-        yield f"rank-{k}-unscaled", Recipe("unscaled", Depth(k))
+        yield from (Recipe("rank", Depth(k), x) for x in distinct(settings.scales) if x != 1)
+    yield from (Recipe("unscaled", Depth(k)) for k in distinct(settings.unscaled))
     for k in distinct(settings.merged):
-        yield f"rank-{k}", Recipe("rank", Depth(k))
-        yield f"rank-{k}-merged", Recipe("rank", Depth(k), merged=True)
-    for i in distinct(settings.components):
-        yield f"component-{i}", Recipe("component", Depth(i))
+        yield Recipe("rank", Depth(k))
+        yield Recipe("rank", Depth(k), merged=True)
+    yield from (Recipe("component", Depth(i)) for i in distinct(settings.components))
     for p in distinct(settings.percent_components):
-        yield f"rank-{p:g}pct", Recipe("rank", Depth(percent_components=p))
+        yield Recipe("rank", Depth(percent_components=p))
     for p in distinct(settings.percent_parameters):
-        yield f"rank-{p:g}pct-parameters", Recipe("rank", Depth(percent_parameters=p))
-    for k in distinct(settings.without):
-        yield f"without-{k}", Recipe("without", Depth(k))
-    yield from _with_rest(settings)
-    if settings.full_update:
-        yield "full-update", Recipe("full-update", Depth())
-
-
-def _with_rest(settings: RankModels) -> Iterator[tuple[str, Recipe]]:
-    for k in distinct(settings.rest):
-        yield f"rank-{k}+rest", Recipe("rank", Depth(k), rest=True)
+        yield Recipe("rank", Depth(percent_parameters=p))
+    yield from (Recipe("without", Depth(k)) for k in distinct(settings.without))
+    yield from (Recipe("rank", Depth(k), rest=True) for k in distinct(settings.rest))
     if settings.rest:
-        yield "rest-only", Recipe("rest-only", Depth(), rest=True)
+        yield Recipe("rest-only", Depth(), rest=True)
+    if settings.full_update:
+        yield Recipe("full-update", Depth())
 
 
-def _control(name: str, recipe: Recipe, stored: Depth) -> tuple[str, Recipe] | None:
+def _control(recipe: Recipe, stored: Depth) -> Recipe | None:
     """The random update of the same rank and, per matrix, the same norm.
 
     The update without k random directions cannot be made from stored factors. The control of
@@ -140,10 +137,8 @@ def _control(name: str, recipe: Recipe, stored: Depth) -> tuple[str, Recipe] | N
     if recipe.merged or recipe.kind in ("full-update", "rest-only"):
         return None
     if recipe.kind in ("component", "without"):
-        k = 1 if recipe.kind == "component" else stored.rank
-        return f"random-{k}", Recipe("random", Depth(k))
-    kind: RankKind = "random-unscaled" if recipe.kind == "unscaled" else "random"
-    return name.replace("rank", "random", 1), replace(recipe, kind=kind)
+        return Recipe("random", Depth(1 if recipe.kind == "component" else stored.rank))
+    return replace(recipe, kind="random-unscaled" if recipe.kind == "unscaled" else "random")
 
 
 def distinct(values: list[Number]) -> list[Number]:

@@ -6,6 +6,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alpharl.names import checkpoint_name
+
 if TYPE_CHECKING:
     from alpharl.training.questions import Questions
     from alpharl.training.spec import TrainSpec
@@ -55,7 +57,7 @@ def _train(args: Namespace, spec: TrainSpec) -> None:
     train_run(spec, args.base, args.out, questions, args.teacher)
     for step in spec.saved_steps() if is_main() else []:
         out = Path(args.manifests.replace("{step}", str(step)))
-        write_manifest(args.out / f"step-{step}", step, out, args.base)
+        write_manifest(args.out / checkpoint_name(step), step, out, args.base)
 
 
 def _data_questions(args: Namespace, spec: TrainSpec) -> Questions:

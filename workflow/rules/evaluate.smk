@@ -6,6 +6,7 @@ from alpharl.evaluation import (
     TOKENS_VERSION,
 )
 from alpharl.evaluation.data_files import role_of
+from alpharl.names import BASE, checkpoint_name, checkpoint_step
 from alpharl.study.data_files import fetched
 from alpharl.variants import RANK_VERSION
 
@@ -104,7 +105,7 @@ def scored_manifests(group, names):
     """Digests of what is scored: of the checkpoints, or of what variants are made from."""
     if group == "variants":
         return lambda w: [base_manifest(w), checkpoints_of(w)]
-    steps = [int(name.removeprefix("step-")) for name in names if name != "step-0"]
+    steps = [step for name in names if (step := checkpoint_step(name))]
     return lambda w: [
         base_manifest(w),
         *(paths.checkpoint_manifest(w.run, step) for step in steps),
@@ -185,7 +186,7 @@ rule tokens:
         # The checkpoints are scored again where the suite or the engine changed, and with them all
         # others. A job that scores a new variant touches none of the old ones' answers.
         scores=lambda w: [
-            paths.score(w.run, study.tokens.suite, f"step-{step}")
+            paths.score(w.run, study.tokens.suite, checkpoint_name(step))
             for step in (0, plan.steps(w.run)[-1])
         ],
         rank_scores=lambda w: [
@@ -207,7 +208,7 @@ rule tokens:
         writers=lambda w: [
             f"--writer={name}={paths.answers(w.run, study.tokens.suite, variant)}"
             for name, variant in [
-                ("base", "step-0"),
+                ("base", BASE),
                 *((v, v) for v in plan.token_variants(w.run)),
             ]
         ],
@@ -235,7 +236,8 @@ rule tokens:
 rule accuracy:
     input:
         scores=lambda w: [
-            paths.score(w.run, w.suite, f"step-{s}") for s in [0, *plan.steps(w.run)]
+            paths.score(w.run, w.suite, checkpoint_name(s))
+            for s in [0, *plan.steps(w.run)]
         ],
     output:
         table=paths.accuracy("{run}", "{suite}"),

@@ -1,0 +1,77 @@
+"""Names of checkpoints and variants: they are made and parsed here and nowhere else.
+
+| name | what |
+| --- | --- |
+| `step-120` | the checkpoint of step 120; `step-0` is the base |
+| `rank-4@120`, `rank-10pct@120`, `rank-1pct-parameters@120` | a rank-k model of step 120's update |
+| `rank-4-unscaled@120`, `rank-4x0.5@120`, `rank-4+rest@120`, `rank-4-merged@120` | its variations |
+| `component-3@120`, `without-4@120`, `full-update@120`, `rest-only@120` | other parts |
+| `random-4@120`, and with the same ends | the random control of the same rank and norm |
+| `relex@0.4`, `relex@48x2` | forecast `relex` from window 0.4, or 48 at amplitude 2 |
+"""
+
+from __future__ import annotations
+
+_STEP = "step-"
+_MERGED = "-merged"
+
+
+def checkpoint_name(step: int | str) -> str:
+    """The checkpoint of a step, as a variant and as a folder; takes `{step}` for a pattern."""
+    return f"{_STEP}{step}"
+
+
+BASE = checkpoint_name(0)
+"""The base as a variant."""
+
+
+def checkpoint_step(name: str) -> int | None:
+    """The step of a checkpoint by its name; None for any other variant."""
+    number = name.removeprefix(_STEP)
+    return int(number) if name.startswith(_STEP) and number.isdecimal() else None
+
+
+def recipe_label(
+    kind: str, depth: str, scale: float = 1.0, rest: bool = False, merged: bool = False
+) -> str:
+    """A part of an update, or a control.
+
+    Args:
+        kind: of the recipe.
+        depth: see `depth_label`; empty for kinds that keep no triplets.
+        scale: factor of the update.
+        rest: whether all else comes from the checkpoint as well.
+        merged: whether it is scored as a merged model.
+    """
+    if kind in ("full-update", "rest-only"):
+        return kind
+    head = "rank" if kind == "unscaled" else kind.removesuffix("-unscaled")
+    ends = [
+        "-unscaled" if kind.endswith("unscaled") else "",
+        f"x{scale:g}" if scale != 1 else "",
+        "+rest" if rest else "",
+        _MERGED if merged else "",
+    ]
+    return f"{head}-{depth}{''.join(ends)}"
+
+
+def depth_label(rank: int, percent_components: float, percent_parameters: float) -> str:
+    """How many triplets: `4`, `10pct` of the components, or `1pct-parameters`."""
+    if percent_components:
+        return f"{percent_components:g}pct"
+    return f"{percent_parameters:g}pct-parameters" if percent_parameters else f"{rank}"
+
+
+def variant_name(label: str, step: int) -> str:
+    """A part of a step's update, or a control."""
+    return f"{label}@{step}"
+
+
+def adapter_name(merged: str) -> str:
+    """The adapter of the same update as a merged model."""
+    return merged.replace(f"{_MERGED}@", "@")
+
+
+def forecast_name(label: str, window: str, amplitude: float = 1.0) -> str:
+    """A forecast by its label in the study file, from a window, at an amplitude."""
+    return f"{label}@{window}" + (f"x{amplitude:g}" if amplitude != 1 else "")
