@@ -8,7 +8,7 @@ submits a job that was killed for either with more of both.
 from __future__ import annotations
 
 from alpharl.cost.need import Need
-from alpharl.cost.rates import CPU, FLOAT32, GIB, PROCESS, READ, START, rate
+from alpharl.cost.rates import CPU, FLOAT32, GIB, GPU_SPECTRA, PROCESS, READ, START, rate
 from alpharl.cost.scoring import scoring
 from alpharl.cost.sizes import Size, is_there, size_of
 from alpharl.cost.training import training
@@ -152,5 +152,5 @@ class Needs:
 
     def _spectral(self, run: str, memory: float, read: float, flops: float, disk: float) -> Need:
         gpus, threads = min(self._study.gpus, 1), self.threads(run)
-        seconds = START + read / READ + flops / rate(gpus, threads, "spectra")
+        seconds = START + read / READ + flops / rate(gpus, threads, GPU_SPECTRA)
         return Need(memory, seconds, disk, threads=threads, gpus=gpus)

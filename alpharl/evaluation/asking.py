@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from alpharl.checkpoints.manifest import digest_json
 from alpharl.evaluation import SCORE_VERSION
 from alpharl.evaluation.answers import AnswerFile, Place, Row
-from alpharl.evaluation.engine import Generate, Prompt, answer_seed
+from alpharl.evaluation.engines.engine import Generate, Prompt, answer_seed
 from alpharl.evaluation.questions import TaskQuestions
 from alpharl.evaluation.statistics import Graded
 

@@ -10,7 +10,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from alpharl.checkpoints.index import read_config
 from alpharl.errors import EvaluationError
-from alpharl.evaluation.engine import Decoding
+from alpharl.evaluation.engines.engine import Decoding
 from alpharl.evaluation.lm_tasks import (
     grade,
     load_task,

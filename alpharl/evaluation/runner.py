@@ -17,10 +17,10 @@ from alpharl.checkpoints.manifest import digest_json
 from alpharl.evaluation import SCORE_VERSION
 from alpharl.evaluation.answers import AnswerFile, merged_versions
 from alpharl.evaluation.asking import Asked, Meter, ask, asked_of, graded, is_kept
-from alpharl.evaluation.end_tokens import end_tokens
-from alpharl.evaluation.engine import SEED_NOTES, Engine, open_engine
+from alpharl.evaluation.engines.end_tokens import end_tokens
+from alpharl.evaluation.engines.engine import Engine
+from alpharl.evaluation.engines.settings import EngineSettings
 from alpharl.evaluation.questions import longest_sequence, read_questions
-from alpharl.evaluation.settings import Evaluation
 from alpharl.evaluation.statistics import per_task, summarize
 from alpharl.evaluation.suites import SuiteFiles
 from alpharl.variants.adapters import read_source, source_digest
@@ -35,7 +35,7 @@ def score_variants(
     variants: Mapping[str, Path],
     digests: Mapping[str, str],
     out: Path,
-    evaluation: Evaluation,
+    evaluation: EngineSettings,
     head: Mapping[str, Any],
     progress: Progress = lambda line: None,
     gpus: int = 0,
@@ -81,21 +81,6 @@ def score_variants(
     return [name for name, share in shares.items() if share is not None and share > limit]
 
 
-SPEED = {
-    "block_size", "cpu_offload_gb", "enable_chunked_prefill", "enable_prefix_caching",
-    "enforce_eager", "gpu_memory_utilization", "kv_cache_memory_bytes", "max_loras",
-    "max_num_batched_tokens", "max_num_seqs", "swap_space", "tensor_parallel_size",
-}  # fmt: skip
-"""Arguments of vLLM that say how fast and within how much memory, and not what is computed."""
-
-
-def _answering(evaluation: Evaluation) -> dict[str, Any]:
-    """The settings that answers depend on; the others are speed, or where things are."""
-    found = evaluation.model_dump(include={"engine", "dtype", "vllm"})
-    kept = {name: value for name, value in found["vllm"].items() if name not in SPEED}
-    return found | {"vllm": kept}
-
-
 def _is_merged(source: Path | Variant) -> bool:
     return isinstance(source, Variant) and source.merged
 
@@ -123,7 +108,7 @@ class Scorer:
         self,
         suite: SuiteFiles,
         base: Path,
-        evaluation: Evaluation,
+        evaluation: EngineSettings,
         gpus: int = 0,
         rank: int = 0,
         progress: Progress = lambda line: None,
@@ -139,9 +124,9 @@ class Scorer:
             progress: called with a line now and then.
         """
         self._suite, self._progress = suite, progress
-        self._opening = (base, evaluation, gpus, rank)
         self._tasks = read_questions(suite, base)
-        self._answering, self._ends = _answering(evaluation), end_tokens(base)
+        self._evaluation, self._opening = evaluation, (base, gpus, rank)
+        self._answering, self._ends = evaluation.answer_settings, end_tokens(base)
 
     def __enter__(self) -> Scorer:
         return self
@@ -166,7 +151,7 @@ class Scorer:
                 **{key: self._suite.settings[key] for key in chosen},
                 "max_new_tokens": {task.name: task.budget for task in self._tasks},
             },
-            "seed_note": SEED_NOTES[self._answering["engine"]],
+            "seed_note": self._evaluation.seed_note,
         }
 
     def key(self, source: Path | Variant, model: str) -> str:
@@ -184,8 +169,8 @@ class Scorer:
 
     @cached_property
     def _engine(self) -> Engine:
-        base, evaluation, gpus, rank = self._opening
-        return open_engine(base, evaluation, longest_sequence(self._tasks), gpus, rank)
+        base, gpus, rank = self._opening
+        return self._evaluation.open(base, longest_sequence(self._tasks), gpus, rank)
 
     def score(
         self, source: Path | Variant, model: str = "", answers: Path | None = None

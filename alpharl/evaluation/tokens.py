@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from alpharl.evaluation.answers import AnswerFile
 from alpharl.evaluation.asking import Asked
-from alpharl.evaluation.engine import Generate
+from alpharl.evaluation.engines.engine import Generate
 from alpharl.evaluation.questions import TaskQuestions
 
 Values = NDArray[np.float64]

@@ -12,8 +12,8 @@ from alpharl.verbs.inputs import log, write_csv
 from alpharl.verbs.scores import go_offline
 
 if TYPE_CHECKING:
-    from alpharl.evaluation.engine import Generate
-    from alpharl.evaluation.hf import HfEngine
+    from alpharl.evaluation.engines.engine import Generate
+    from alpharl.evaluation.engines.hf import HfEngine
     from alpharl.evaluation.questions import TaskQuestions
     from alpharl.evaluation.tokens import Written
 
@@ -23,7 +23,7 @@ BASE = "base"
 def tokens(args: Namespace) -> None:
     """Let models read, and the base continue, what others wrote; write two tables."""
     go_offline()
-    from alpharl.evaluation.hf import HfEngine
+    from alpharl.evaluation.engines.hf import HfEngine
     from alpharl.evaluation.questions import read_questions
     from alpharl.evaluation.suites import read_suite
 

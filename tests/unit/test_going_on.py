@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from alpharl.cli import main
-from alpharl.evaluation import hf, kept
+from alpharl.evaluation import kept
+from alpharl.evaluation.engines import hf
 from alpharl.evaluation.kept import KeptRows
 
 QUESTIONS = 20
