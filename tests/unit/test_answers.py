@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+from alpharl.evaluation.answering import Meter
 from alpharl.evaluation.answers import AnswerFile, merged_versions
-from alpharl.evaluation.asking import Meter
 from alpharl.evaluation.engines.hf import Hf, HfEngine
 from alpharl.evaluation.runner import Scorer, score_variants
 from alpharl.evaluation.settings import Suite
@@ -77,7 +77,7 @@ def test_answers_of_two_versions_name_both(tmp_path):
 def test_time_left_is_right_for_batches_too(monkeypatch, size):
     """Answers that take 3 s each, and come one by one or four at once."""
     clock, shown = [0.0], []
-    monkeypatch.setattr("alpharl.evaluation.asking.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("alpharl.evaluation.answering.time.monotonic", lambda: clock[0])
     meter = Meter(20, lambda line: shown.append((clock[0], line)))
     for answer in range(20):
         clock[0] = 3.0 * size * (answer // size + 1) + 1e-4 * (answer % size)
