@@ -11,6 +11,17 @@ from pydantic_core import PydanticCustomError
 from alpharl.errors import nearest as nearest
 
 
+def describe_error(error: Any) -> str:
+    """One line for one pydantic error: dotted key, message, and the value found."""
+    # Parts in brackets are pydantic's: the key of a mapping, or a member of a union.
+    key = ".".join(part for part in map(str, error["loc"]) if part[:1] != "[")
+    message = error["msg"].removeprefix("Value error, ")
+    value = error["input"]
+    plain = isinstance(value, str | int | float | bool)
+    tail = f" (found {value!r})" if plain and error["type"] != "value_error" else ""
+    return f"{key}: {message}{tail}" if key else f"{message}{tail}"
+
+
 class Frozen(BaseModel):
     """A config section: immutable, unknown keys refused with the nearest valid key named."""
 

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from alpharl.evaluation.engines.options import add_engine_options
+
 PATTERN = "folder pattern such as 'runs/foo/step-{step}', or STEP=FOLDER for each checkpoint"
 STAGE = "copy the weight files there first"
 
@@ -42,15 +44,7 @@ def shard(parser: argparse.ArgumentParser) -> None:
 
 def engine(parser: argparse.ArgumentParser) -> None:
     """What generates answers."""
-    parser.add_argument("--engine", choices=["hf", "vllm", "api"], default="hf")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--environment", help="virtual environment that vLLM is installed in")
-    parser.add_argument("--vllm", default="{}", help="arguments of vLLM's LLM class as JSON")
-    parser.add_argument("--url", help="address of a server, such as http://localhost:8000/v1")
-    parser.add_argument(
-        "--key-variable", default="OPENAI_API_KEY", help="environment variable of the server's key"
-    )
+    add_engine_options(parser)
     gpus(parser)
 
 

@@ -8,7 +8,7 @@ submits a job that was killed for either with more of both.
 from __future__ import annotations
 
 from alpharl.cost.need import Need
-from alpharl.cost.rates import CPU, FLOAT32, GIB, PROCESS, READ, START, rate
+from alpharl.cost.rates import CPU, FLOAT32, GIB, GPU_SPECTRA, PROCESS, READ, START, rate
 from alpharl.cost.scoring import scoring
 from alpharl.cost.sizes import Size, is_there, size_of
 from alpharl.cost.training import training
@@ -85,16 +85,18 @@ class Needs:
 
     def measures(self, run: str) -> Need:
         """Base and some checkpoints stream past once, for all measures together."""
-        size, measures = self.size(run), self._plan.measures.values()
-        saved = self._plan.steps(run)
-        entries = sum(m.operations * len(m.steps(saved)) for m in measures) * size.parameters
-        read = (1 + len(self._plan.measured_steps(run, "weights"))) * size.checkpoint
+        size, saved = self.size(run), self._plan.steps(run)
+        measures, threads = self._plan.measures.values(), self.threads(run)
+        gpus = min(self._study.gpus, 1) if any(m.on_gpu for m in measures) else 0
+        seconds = START + sum(
+            measure.operations * len(measure.steps(saved)) * size.parameters
+            / rate(gpus if measure.on_gpu else 0, threads, GPU_SPECTRA)
+            for measure in measures
+        )  # fmt: skip
+        seconds += (1 + len(self._plan.measured_steps(run, "weights"))) * size.checkpoint / READ
         factors = len(self._plan.measured_steps(run, "factors")) * size.factors
         gram = size.gram if any("gram" in m.reads for m in measures) else 0
         memory = PROCESS + GIB + 4 * size.factor_memory + 2 * (factors + gram)
-        gpus = min(self._study.gpus, 1) if any(m.on_gpu for m in measures) else 0
-        threads = self.threads(run)
-        seconds = START + read / READ + entries / rate(gpus, threads, "spectra")
         return Need(memory, seconds, 1e6 * len(measures), threads=threads, gpus=gpus)
 
     def dynamics(self, run: str) -> Need:
@@ -153,5 +155,5 @@ class Needs:
 
     def _spectral(self, run: str, memory: float, read: float, flops: float, disk: float) -> Need:
         gpus, threads = min(self._study.gpus, 1), self.threads(run)
-        seconds = START + read / READ + flops / rate(gpus, threads, "spectra")
+        seconds = START + read / READ + flops / rate(gpus, threads, GPU_SPECTRA)
         return Need(memory, seconds, disk, threads=threads, gpus=gpus)

@@ -11,8 +11,9 @@ READ = 1e8
 """Bytes a second from a shared file system."""
 CPU = 2e10
 """Floating point operations a second of one thread."""
-GPU = {"train": 2e13, "spectra": 2e12, "hf": 2e12, "vllm": 2e13}
-"""Of one GPU, an old data centre card, at the share of its peak that each use reaches."""
+GPU_TRAINING, GPU_SPECTRA = 2e13, 2e12
+"""Of one GPU, an old data centre card, at the share of its peak that each use reaches; engines say
+theirs."""
 START = 30.0
 """Seconds until a process with torch in it works."""
 STEP = 1.0
@@ -24,6 +25,6 @@ QUESTIONS = 1500
 """Of a task that says no number."""
 
 
-def rate(gpus: int, threads: int, kind: str) -> float:
-    """Floating point operations a second of a job."""
-    return GPU[kind] * gpus if gpus else CPU * threads
+def rate(gpus: int, threads: int, gpu: float) -> float:
+    """Floating point operations a second of a job; `gpu` is that of one GPU."""
+    return gpu * gpus if gpus else CPU * threads

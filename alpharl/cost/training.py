@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from alpharl.cost.need import Need
-from alpharl.cost.rates import FLOAT32, GIB, PROCESS, PROMPT, READ, START, STEP, WIDTHS, rate
+from alpharl.cost.rates import (
+    FLOAT32,
+    GIB,
+    GPU_TRAINING,
+    PROCESS,
+    PROMPT,
+    READ,
+    START,
+    STEP,
+    WIDTHS,
+    rate,
+)
 from alpharl.cost.sizes import Size
 from alpharl.training.spec import RL, TrainSpec
 
@@ -23,7 +34,9 @@ def training(size: Size, spec: TrainSpec, checkpoints: int, threads: int, gpu: b
     rows, repeated = _rows(spec)
     passes = _PASSES.get("rl" if spec.algorithm in RL else spec.algorithm, _LEARNING)
     flops = passes * size.parameters * rows * repeated * tokens * spec.steps
-    speed = rate(spec.processes if gpu else 0, threads, "train") / (1 if gpu else spec.processes)
+    speed = rate(spec.processes if gpu else 0, threads, GPU_TRAINING) / (
+        1 if gpu else spec.processes
+    )
     saved = WIDTHS[spec.dtype] * size.parameters * checkpoints
     held = _held(size, spec, gpu) + _batch(size, rows, tokens, gpu)
     return Need(

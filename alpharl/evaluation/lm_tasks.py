@@ -74,10 +74,10 @@ def questions_of(task: ConfigurableTask) -> list[tuple[str, str]]:
     return [(str(task.doc_to_text(doc)), str(task.doc_to_target(doc))) for doc in docs]
 
 
-def requests_of(
+def instances_of(
     task: ConfigurableTask, count: int, tokenizer: Any, chat: bool, system: str | None
 ) -> list[Instance]:
-    """lm-eval's requests for the task's first questions, in order.
+    """lm-eval's instances of the task's first questions, in order.
 
     Args:
         task: what is asked.
@@ -106,8 +106,8 @@ def requests_of(
         samples=list(range(count)), system_instruction=system, apply_chat_template=chat,
         chat_template=template if chat else None,
     )  # fmt: skip
-    requests: list[Instance] = sorted(task.instances, key=lambda request: request.doc_id)
-    return requests
+    instances: list[Instance] = sorted(task.instances, key=lambda instance: instance.doc_id)
+    return instances
 
 
 def prompt_tokens(text: str, tokenizer: Any) -> tuple[int, ...]:
@@ -118,7 +118,7 @@ def prompt_tokens(text: str, tokenizer: Any) -> tuple[int, ...]:
 
 
 def grade(
-    task: ConfigurableTask, requests: Sequence[Instance], texts: Sequence[str]
+    task: ConfigurableTask, instances: Sequence[Instance], texts: Sequence[str]
 ) -> list[tuple[float, str]]:
     """How right each answer is, and what the task's filter extracts from it.
 
@@ -126,16 +126,16 @@ def grade(
 
     Args:
         task: the task.
-        requests: the request that each text answers.
+        instances: the one that each text answers.
         texts: the answers.
     """
-    asked = [copy.copy(request) for request in requests]
-    for request, text in zip(asked, texts, strict=True):
-        request.resps, request.filtered_resps = [text], {}
-    first = task._filters[0]  # public methods apply all filters, to the task's own requests only
-    first.apply(asked)
-    found = [request.filtered_resps[first.name] for request in asked]
-    metrics = [task.process_results(request.doc, [answer])
-               for request, answer in zip(asked, found, strict=True)]  # fmt: skip
+    answered = [copy.copy(instance) for instance in instances]
+    for instance, text in zip(answered, texts, strict=True):
+        instance.resps, instance.filtered_resps = [text], {}
+    first = task._filters[0]  # public methods apply all filters, to the task's own instances only
+    first.apply(answered)
+    extracted = [instance.filtered_resps[first.name] for instance in answered]
+    metrics = [task.process_results(instance.doc, [answer])
+               for instance, answer in zip(answered, extracted, strict=True)]  # fmt: skip
     return [(float(next(iter(metric.values()))), str(answer))
-            for metric, answer in zip(metrics, found, strict=True)]  # fmt: skip
+            for metric, answer in zip(metrics, extracted, strict=True)]  # fmt: skip

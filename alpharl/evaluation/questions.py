@@ -10,13 +10,13 @@ from lm_eval.api.task import ConfigurableTask
 
 from alpharl.checkpoints.index import read_config
 from alpharl.errors import EvaluationError
-from alpharl.evaluation.engine import Decoding
+from alpharl.evaluation.engines.engine import Decoding
 from alpharl.evaluation.lm_tasks import (
     grade,
+    instances_of,
     load_task,
     prompt_tokens,
     questions_of,
-    requests_of,
 )
 from alpharl.evaluation.suites import SuiteFiles, question_digest
 
@@ -39,11 +39,11 @@ class TaskQuestions:
         data = suite.folder / entry["data"] if entry["data"] else None
         self._task = load_task(entry["task"], data, suite.include_path)
         _require_fixed(suite, entry, self._task)
-        self._requests = requests_of(
+        self._instances = instances_of(
             self._task, len(entry["questions"]), tokenizer,
             settings["chat_template"], settings["system"],
         )  # fmt: skip
-        self.tokens = [prompt_tokens(request.args[0], tokenizer) for request in self._requests]
+        self.tokens = [prompt_tokens(one.args[0], tokenizer) for one in self._instances]
         until = self._task.config.generation_kwargs.get("until") or []
         stop = [until] if isinstance(until, str) else until
         self.decoding = Decoding(
@@ -51,15 +51,15 @@ class TaskQuestions:
             tuple(dict.fromkeys([*stop, *settings["stop"]])),
         )  # fmt: skip
 
-    def grade(self, places: Sequence[int], texts: Sequence[str]) -> list[tuple[float, str]]:
-        """How right each answer to the question at its place is, and what was extracted."""
-        return grade(self._task, [self._requests[place] for place in places], texts)
+    def grade(self, questions: Sequence[int], texts: Sequence[str]) -> list[tuple[float, str]]:
+        """How right each answer to the question of its number is, and what was extracted."""
+        return grade(self._task, [self._instances[number] for number in questions], texts)
 
 
 def _require_fixed(suite: SuiteFiles, entry: dict[str, Any], task: ConfigurableTask) -> None:
     """Refuse questions that are not those which the suite was fixed with."""
-    asked = [prompt for prompt, _ in questions_of(task)[: len(entry["questions"])]]
-    if [question_digest(prompt) for prompt in asked] != entry["questions"]:
+    prompts = [prompt for prompt, _ in questions_of(task)[: len(entry["questions"])]]
+    if [question_digest(prompt) for prompt in prompts] != entry["questions"]:
         raise EvaluationError(
             f"suite '{suite.name}', task '{entry['task']}': found other questions than the suite "
             "was fixed with; its data or its task file has changed: make the suite again with "

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,12 +16,19 @@ from typing import Any
 from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.manifest import digest_json
 from alpharl.evaluation import SCORE_VERSION
+from alpharl.evaluation.answering import (
+    Meter,
+    Request,
+    answer,
+    grade_answers,
+    is_answered,
+    requests_of,
+)
 from alpharl.evaluation.answers import AnswerFile, merged_versions
-from alpharl.evaluation.asking import Asked, Meter, ask, asked_of, graded, is_kept
-from alpharl.evaluation.end_tokens import end_tokens
-from alpharl.evaluation.engine import SEED_NOTES, Engine, open_engine
+from alpharl.evaluation.engines.end_tokens import end_tokens
+from alpharl.evaluation.engines.engine import Engine
+from alpharl.evaluation.engines.settings import EngineSettings
 from alpharl.evaluation.questions import longest_sequence, read_questions
-from alpharl.evaluation.settings import Evaluation
 from alpharl.evaluation.statistics import per_task, summarize
 from alpharl.evaluation.suites import SuiteFiles
 from alpharl.variants.adapters import read_source, source_digest
@@ -35,7 +43,7 @@ def score_variants(
     variants: Mapping[str, Path],
     digests: Mapping[str, str],
     out: Path,
-    evaluation: Evaluation,
+    evaluation: EngineSettings,
     head: Mapping[str, Any],
     progress: Progress = lambda line: None,
     gpus: int = 0,
@@ -68,32 +76,17 @@ def score_variants(
         progress(f"{len(variants) - len(pending)} of {len(variants)} variants are scored already")
         started = time.monotonic()
         for done, (name, (source, model, key)) in enumerate(pending.items(), start=1):
-            found = scorer.score(source, model, out / f"{name}.answers.jsonl")
-            result = {"variant": name, "suite": suite.name, "role": suite.role, **found}
+            score = scorer.score(source, model, out / f"{name}.answers.jsonl")
+            result = {"variant": name, "suite": suite.name, "role": suite.role, **score}
             identity = {"model_digest": model, "key": key}
             write_json(out / f"{name}.json", {**head, **result, **identity, **scorer.settings})
             left = (time.monotonic() - started) / done * (len(pending) - done)
-            line = f"{done}/{len(pending)} {name} accuracy {_shown(found['accuracy'])}"
+            line = f"{done}/{len(pending)} {name} accuracy {_shown(score['accuracy'])}"
             progress(f"{line}, about {left:.0f} s left")
     limit = suite.settings["max_truncated"]
     shares = {name: json.loads((out / f"{name}.json").read_text())["truncated"]
               for name in variants}  # fmt: skip
     return [name for name, share in shares.items() if share is not None and share > limit]
-
-
-SPEED = {
-    "block_size", "cpu_offload_gb", "enable_chunked_prefill", "enable_prefix_caching",
-    "enforce_eager", "gpu_memory_utilization", "kv_cache_memory_bytes", "max_loras",
-    "max_num_batched_tokens", "max_num_seqs", "swap_space", "tensor_parallel_size",
-}  # fmt: skip
-"""Arguments of vLLM that say how fast and within how much memory, and not what is computed."""
-
-
-def _answering(evaluation: Evaluation) -> dict[str, Any]:
-    """The settings that answers depend on; the others are speed, or where things are."""
-    found = evaluation.model_dump(include={"engine", "dtype", "vllm"})
-    kept = {name: value for name, value in found["vllm"].items() if name not in SPEED}
-    return found | {"vllm": kept}
 
 
 def _is_merged(source: Path | Variant) -> bool:
@@ -123,7 +116,7 @@ class Scorer:
         self,
         suite: SuiteFiles,
         base: Path,
-        evaluation: Evaluation,
+        evaluation: EngineSettings,
         gpus: int = 0,
         rank: int = 0,
         progress: Progress = lambda line: None,
@@ -139,9 +132,9 @@ class Scorer:
             progress: called with a line now and then.
         """
         self._suite, self._progress = suite, progress
-        self._opening = (base, evaluation, gpus, rank)
         self._tasks = read_questions(suite, base)
-        self._answering, self._ends = _answering(evaluation), end_tokens(base)
+        self._evaluation, self._opening = evaluation, (base, gpus, rank)
+        self._answering, self._ends = evaluation.answer_settings, end_tokens(base)
 
     def __enter__(self) -> Scorer:
         return self
@@ -166,7 +159,7 @@ class Scorer:
                 **{key: self._suite.settings[key] for key in chosen},
                 "max_new_tokens": {task.name: task.budget for task in self._tasks},
             },
-            "seed_note": SEED_NOTES[self._answering["engine"]],
+            "seed_note": self._evaluation.seed_note,
         }
 
     def key(self, source: Path | Variant, model: str) -> str:
@@ -174,18 +167,18 @@ class Scorer:
 
         Among that are the prompts as the base's tokenizer and chat template make them.
         """
-        held = [model, _is_merged(source), self._answering, self._ends]
-        return digest_json([SCORE_VERSION, *held, self._suite.digest, self._prompts])
+        model_parts = [model, _is_merged(source), self._answering, self._ends]
+        return digest_json([SCORE_VERSION, *model_parts, self._suite.digest, self._prompts])
 
     @cached_property
     def _prompts(self) -> str:
-        asked = [[t.name, t.tokens, t.budget, asdict(t.decoding)] for t in self._tasks]
-        return digest_json(asked)
+        prompts = [[t.name, t.tokens, t.budget, asdict(t.decoding)] for t in self._tasks]
+        return digest_json(prompts)
 
     @cached_property
     def _engine(self) -> Engine:
-        base, evaluation, gpus, rank = self._opening
-        return open_engine(base, evaluation, longest_sequence(self._tasks), gpus, rank)
+        base, gpus, rank = self._opening
+        return self._evaluation.open(base, longest_sequence(self._tasks), gpus, rank)
 
     def score(
         self, source: Path | Variant, model: str = "", answers: Path | None = None
@@ -195,47 +188,48 @@ class Scorer:
         Args:
             source: a model folder or a variant.
             model: digest of the model; its answers' seeds depend on it.
-            answers: file that keeps them; answers that it holds are not asked for again.
+            answers: file of its answers; those that it holds are not asked for again.
         """
         if isinstance(source, Variant) and source.meta.get("undefined"):
             return UNDEFINED
         started = time.monotonic()
-        asked = self._asked(model)
+        requests = self._requests(model)
         head = {"model": model, "merged": _is_merged(source), **self._answering}
         head |= {"end_tokens": self._ends}
-        with AnswerFile(answers, head) as kept:
-            self._complete(source, asked, kept)
-        found, names = [], []
-        for task, places in zip(self._tasks, asked, strict=True):
-            found += graded(task, places, kept)
+        with AnswerFile(answers, head) as file:
+            self._complete(source, requests, file)
+        graded, names = [], []
+        for task, of_task in zip(self._tasks, requests, strict=True):
+            graded += grade_answers(task, of_task, file)
             names += [task.name] * len(task.tokens)
-        versions = merged_versions(kept.rows[one.place] for places in asked for one in places)
+        versions = merged_versions(file.rows[one.answer_key] for one in chain(*requests))
         return {
-            **summarize(found),
-            "tasks": per_task(found, names),
+            **summarize(graded),
+            "tasks": per_task(graded, names),
             "versions": {"lm-eval": version("lm-eval"), **versions},
             "seconds": round(time.monotonic() - started, 3),
             "question_ids": self._suite.questions,
         }
 
-    def _asked(self, model: str) -> list[list[Asked]]:
-        settings = self._suite.settings
-        return [
-            asked_of(task, settings["samples"], settings["seed"], model) for task in self._tasks
-        ]
+    def _requests(self, model: str) -> list[list[Request]]:
+        """All that the suite asks a model, by task."""
+        samples, seed = self._suite.settings["samples"], self._suite.settings["seed"]
+        return [requests_of(task, samples, seed, model) for task in self._tasks]
 
-    def _complete(self, source: Path | Variant, asked: list[list[Asked]], kept: AnswerFile) -> None:
+    def _complete(
+        self, source: Path | Variant, requests: list[list[Request]], answers: AnswerFile
+    ) -> None:
         """Ask for the answers that are not there yet."""
         missing = [
-            [one for one in places if not is_kept(task, one, kept)]
-            for task, places in zip(self._tasks, asked, strict=True)
+            [request for request in of_task if not is_answered(task, request, answers)]
+            for task, of_task in zip(self._tasks, requests, strict=True)
         ]
         total = sum(map(len, missing))
         if not total:
             return
         meter = Meter(total, self._progress)
         with self._engine.model(source) as generate:
-            kept.begin(self._engine.versions)
-            for task, places in zip(self._tasks, missing, strict=True):
-                if places:
-                    ask(task, places, generate, kept, meter)
+            answers.begin(self._engine.versions)
+            for task, of_task in zip(self._tasks, missing, strict=True):
+                if of_task:
+                    answer(task, of_task, generate, answers, meter)

@@ -98,36 +98,3 @@ class TokenLevel(Frozen):
     and the full run."""
     prefix: list[PositiveInt] = Field(default=[20])
     """The base continues the first so many tokens of their answers."""
-
-
-class Evaluation(Frozen):
-    """How variants are scored."""
-
-    engine: Literal["hf", "vllm", "api"] = "hf"
-    """What generates answers: transformers here, vLLM in its own environment, or a server."""
-    batch_size: PositiveInt = 64
-    """Prompts that are decoded at once (`hf`), or requests under way at once (`api`)."""
-    models_per_job: PositiveInt = 10
-    """Models that one job scores, in one start of the engine. More are fewer starts, fewer are more
-    jobs side by side. Raise it for small models."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Precision of the scored model; of `api`, what the server was started with."""
-    environment: str | None = None
-    """Of `vllm`: folder of the virtual environment that it is installed in."""
-    vllm: dict[str, Any] = Field(default={})
-    """Of `vllm`: arguments of its `LLM` class, such as gpu_memory_utilization."""
-    url: str | None = None
-    """Of `api`: address of an OpenAI-compatible server, such as http://localhost:8000/v1."""
-    key_variable: str = "OPENAI_API_KEY"
-    """Of `api`: environment variable that holds the server's key, if it wants one."""
-
-    @model_validator(mode="after")
-    def _engine_has_its_place(self) -> Evaluation:
-        if self.engine == "vllm" and self.environment is None:
-            raise ValueError(
-                "engine 'vllm' lacks 'environment', the folder of the virtual environment that "
-                "holds vLLM; see README"
-            )
-        if self.engine == "api" and self.url is None:
-            raise ValueError("engine 'api' lacks 'url', such as http://localhost:8000/v1")
-        return self

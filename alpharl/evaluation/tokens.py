@@ -17,36 +17,37 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from alpharl.evaluation.answering import Request
 from alpharl.evaluation.answers import AnswerFile
-from alpharl.evaluation.asking import Asked
-from alpharl.evaluation.engine import Generate
+from alpharl.evaluation.engines.engine import Generate
 from alpharl.evaluation.questions import TaskQuestions
 
 Values = NDArray[np.float64]
 TOKENS = 1 << 17
-"""Tokens of a batch at most: their keys and values are held."""
+"""Tokens of a batch at most: their keys and values are in memory."""
 LOGITS = 1 << 28
-"""Logits that are held at once, 1 GiB in float32."""
+"""Logits in memory at once, 1 GiB in float32."""
 
 
 @dataclass(frozen=True)
 class Written:
     """The answer that a model wrote to a question."""
 
-    asked: Asked
+    request: Request
     text: str
     tokens: tuple[int, ...]
     """Of the text: without the end-of-sequence token."""
     finished: bool
 
 
-def written(asked: Sequence[Asked], kept: AnswerFile, tokenizer: Any) -> list[Written]:
-    """The kept answers to what was asked, in its order, in tokens."""
-    found = []
-    for one, text in zip(asked, kept.texts([one.place for one in asked]), strict=True):
+def written(requests: Sequence[Request], answers: AnswerFile, tokenizer: Any) -> list[Written]:
+    """The answers to requests, in their order, in tokens."""
+    texts = answers.texts([request.answer_key for request in requests])
+    result = []
+    for request, text in zip(requests, texts, strict=True):
         tokens = tuple(tokenizer.encode(text, add_special_tokens=False))
-        found.append(Written(one, text, tokens, kept.rows[one.place]["finished"]))
-    return found
+        result.append(Written(request, text, tokens, answers.rows[request.answer_key]["finished"]))
+    return result
 
 
 @torch.inference_mode()
@@ -69,15 +70,15 @@ def read(model: PreTrainedModel, texts: Sequence[Written], size: int) -> tuple[V
         batch, order = order[:size], order[size:]
         other_bl, loss_bl = _per_token(model, [texts[i] for i in batch])
         for row, index in enumerate(batch):
-            begin = len(texts[index].asked.prompt.tokens) - 1
-            own = slice(begin, begin + len(texts[index].tokens))
-            nongreedy_n[index] = other_bl[row, own].double().mean()
-            perplexity_n[index] = loss_bl[row, own].double().mean().exp()
+            begin = len(texts[index].request.prompt.tokens) - 1
+            answer = slice(begin, begin + len(texts[index].tokens))
+            nongreedy_n[index] = other_bl[row, answer].double().mean()
+            perplexity_n[index] = loss_bl[row, answer].double().mean().exp()
     return nongreedy_n, perplexity_n
 
 
 def _length(text: Written) -> int:
-    return len(text.asked.prompt.tokens) + len(text.tokens)
+    return len(text.request.prompt.tokens) + len(text.tokens)
 
 
 def _per_token(model: PreTrainedModel, texts: list[Written]) -> tuple[Tensor, Tensor]:
@@ -87,15 +88,15 @@ def _per_token(model: PreTrainedModel, texts: list[Written]) -> tuple[Tensor, Te
     Padding stands on the right, where causal attention never looks back from.
     """
     longest = max(map(_length, texts))
-    rows = [[*t.asked.prompt.tokens, *t.tokens] for t in texts]
+    rows = [[*t.request.prompt.tokens, *t.tokens] for t in texts]
     ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=model.device)
     step = max(1, LOGITS // (len(texts) * model.config.get_text_config().vocab_size))
     cache, others, losses = None, [], []
     for start in range(0, longest - 1, step):
         part = ids[:, start : min(start + step, longest - 1)]
-        found = model(input_ids=part, past_key_values=cache, use_cache=True)
-        cache, following = found.past_key_values, ids[:, start + 1 : start + 1 + part.shape[1]]
-        log_p = found.logits.float().log_softmax(-1)
+        output = model(input_ids=part, past_key_values=cache, use_cache=True)
+        cache, following = output.past_key_values, ids[:, start + 1 : start + 1 + part.shape[1]]
+        log_p = output.logits.float().log_softmax(-1)
         others.append(log_p.argmax(-1) != following)
         losses.append(-log_p.gather(-1, following[..., None])[..., 0])
     return torch.cat(others, 1).cpu(), torch.cat(losses, 1).cpu()
@@ -110,10 +111,10 @@ class Continued:
     """Share of answers that the first had finished within the prefix."""
 
 
-def own_grades(task: TaskQuestions, texts: Sequence[Written]) -> list[float]:
+def plain_grades(task: TaskQuestions, texts: Sequence[Written]) -> list[float]:
     """Outcomes (n,) of the answers as they are."""
-    places = [text.asked.question for text in texts]
-    return [correct for correct, _ in task.grade(places, [text.text for text in texts])]
+    questions = [text.request.question for text in texts]
+    return [correct for correct, _ in task.grade(questions, [text.text for text in texts])]
 
 
 def continue_from(
@@ -139,10 +140,10 @@ def continue_from(
     given = [texts[i].tokens[:prefix] for i in open_ends]
     prompts = [
         replace(prompt, tokens=prompt.tokens + begun, budget=prompt.budget - prefix)
-        for prompt, begun in zip((texts[i].asked.prompt for i in open_ends), given, strict=True)
+        for prompt, begun in zip((texts[i].request.prompt for i in open_ends), given, strict=True)
     ]
     for index, answer in generate(prompts, task.decoding):
         answers[open_ends[index]] = tokenizer.decode(given[index]) + answer.text
-    grades = task.grade([text.asked.question for text in texts], answers)
+    grades = task.grade([text.request.question for text in texts], answers)
     whole = 1 - len(open_ends) / len(texts)
     return Continued([correct for correct, _ in grades], whole)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from alpharl.errors import EvaluationError
-from alpharl.evaluation.lm_tasks import grade, load_task, questions_of, requests_of
+from alpharl.evaluation.lm_tasks import grade, instances_of, load_task, questions_of
 from alpharl.evaluation.suites import question_digest
 
 _WORKED = ("solution", "answer")
@@ -32,19 +32,19 @@ class DataQuestions:
             EvaluationError: none is left.
         """
         self._task = load_task(task, data.absolute(), None)
-        asked = questions_of(self._task)
+        questions = questions_of(self._task)
         # No chat template here: the trainer puts the question into its own.
-        requests = requests_of(self._task, len(asked), None, False, None)
+        instances = instances_of(self._task, len(questions), None, False, None)
         docs: list[Any] = list(self._task.eval_docs)
-        kept = [i for i, (text, _) in enumerate(asked) if question_digest(text) not in scored]
-        if not kept:
+        left = [i for i, (text, _) in enumerate(questions) if question_digest(text) not in scored]
+        if not left:
             raise EvaluationError(
-                f"{data}: found {len(asked)} questions, all of them in the study's suites; "
+                f"{data}: found {len(questions)} questions, all of them in the study's suites; "
                 "expected others to train on: lower the suites' 'limit'"
             )
-        self.texts = [asked[i][0] for i in kept]
-        self._requests = [requests[i] for i in kept]
-        self._solutions = [_solution(docs[i], asked[i][1]) for i in kept]
+        self.texts = [questions[i][0] for i in left]
+        self._instances = [instances[i] for i in left]
+        self._solutions = [_solution(docs[i], questions[i][1]) for i in left]
 
     def solution(self, place: int) -> str:
         """The data set's worked solution, or its answer where it has none."""
@@ -52,8 +52,8 @@ class DataQuestions:
 
     def right(self, places: Sequence[int], completions: Sequence[str]) -> list[bool]:
         """Whether completions of the questions at these places are right."""
-        graded = grade(self._task, [self._requests[place] for place in places], completions)
-        return [value == 1.0 for value, _ in graded]
+        instances = [self._instances[place] for place in places]
+        return [value == 1.0 for value, _ in grade(self._task, instances, completions)]
 
 
 def _solution(doc: dict[str, Any], answer: str) -> str:

@@ -21,9 +21,10 @@ from pydantic import (
 )
 
 from alpharl.errors import StudyError
-from alpharl.evaluation.settings import Evaluation, Suite, TokenLevel
+from alpharl.evaluation.engines.registry import DEFAULT, ENGINES, Evaluation
+from alpharl.evaluation.settings import Suite, TokenLevel
 from alpharl.forecasting.registry import METHODS, MethodOptions
-from alpharl.frozen import Frozen, nearest
+from alpharl.frozen import Frozen, describe_error, nearest
 from alpharl.measures.registry import MeasureOptions, all_measures
 from alpharl.study.runs import Base, Name, Run
 from alpharl.study.sources import with_table
@@ -127,7 +128,7 @@ class Study(Frozen):
     """Fits of the trajectories."""
     forecast: Forecast = Forecast()
     """Forecasts."""
-    evaluation: Evaluation = Evaluation()
+    evaluation: Evaluation = ENGINES[DEFAULT].model_validate({})
     """Scoring."""
     tokens: TokenLevel = TokenLevel()
     """Analyses of saved answers token by token."""
@@ -206,11 +207,14 @@ class Study(Frozen):
 
     @model_validator(mode="after")
     def _engine_can_score_the_methods(self) -> Study:
+        if self.evaluation.mixes_logits:
+            return self
+        able = " or ".join(f"'{name}'" for name, cls in ENGINES.items() if cls.mixes_logits)
         for label, options in self.forecast.methods.items():
-            if options.method == "logits-extrapolation" and self.evaluation.engine != "hf":
+            if options.method == "logits-extrapolation":
                 raise ValueError(
                     f"forecast method '{label}' mixes two models' logits, which engine "
-                    f"'{self.evaluation.engine}' cannot; take engine 'hf', or leave it out"
+                    f"'{self.evaluation.engine}' cannot; take engine {able}, or leave it out"
                 )
         return self
 
@@ -269,13 +273,3 @@ def load_study(path: Path) -> Study:
         line = re.sub(r"\s+", " ", str(error))
         raise StudyError(f"{path}: not valid YAML: {line}") from None
     return parse_study(data, str(path))
-
-
-def describe_error(error: Any) -> str:
-    """One line for one pydantic error: dotted key, message, and the value found."""
-    key = ".".join(str(part) for part in error["loc"] if part != "[key]")
-    message = error["msg"].removeprefix("Value error, ")
-    found = error["input"]
-    plain = isinstance(found, str | int | float | bool)
-    tail = f" (found {found!r})" if plain and error["type"] != "value_error" else ""
-    return f"{key}: {message}{tail}" if key else f"{message}{tail}"

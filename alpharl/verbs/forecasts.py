@@ -163,8 +163,7 @@ def _target_step(window: Window) -> int | None:
 def _options(method: str, pairs: list[str]) -> MethodOptions:
     """Options `key=value` of a method, validated."""
     from alpharl.forecasting.registry import METHODS
-    from alpharl.frozen import nearest
-    from alpharl.study.config import describe_error
+    from alpharl.frozen import describe_error, nearest
 
     if method not in METHODS:
         raise MethodError(f"unknown method '{method}', {nearest(method, list(METHODS))}")

@@ -47,8 +47,8 @@ def with_options(names: Sequence[str], pairs: Sequence[str]) -> dict[str, Measur
     Raises:
         MethodError: an option is of no named measure, or not valid.
     """
+    from alpharl.frozen import describe_error
     from alpharl.measures.registry import MEASURES
-    from alpharl.study.config import describe_error
 
     options: dict[str, dict[str, Any]] = {name: {} for name in names}
     for pair in pairs:

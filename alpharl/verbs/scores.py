@@ -7,14 +7,11 @@ import os
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from alpharl.checkpoints.files import write_json, write_text
-from alpharl.errors import EvaluationError, StudyError
+from alpharl.errors import EvaluationError
+from alpharl.evaluation.engines.options import settings_of
 from alpharl.verbs.inputs import log
-
-if TYPE_CHECKING:
-    from alpharl.evaluation.settings import Evaluation
 
 
 def tasks(args: Namespace) -> None:
@@ -69,6 +66,7 @@ def disjoint(args: Namespace) -> None:
 
 def evaluate(args: Namespace) -> None:
     """Score variants that have no result yet; one file each."""
+    evaluation = settings_of(args)
     go_offline()
     from alpharl.evaluation.runner import score_variants
     from alpharl.evaluation.suites import read_suite
@@ -78,7 +76,7 @@ def evaluate(args: Namespace) -> None:
     asked = read_suite(args.suite)
     known = _digests(args.manifests, args.base)
     cut_off = score_variants(
-        asked, args.base, variants, known, args.out, engine_settings(args),
+        asked, args.base, variants, known, args.out, evaluation,
         {"run": args.run}, log, args.gpus or 0,
     )  # fmt: skip
     if cut_off and not args.allow_truncation:
@@ -95,25 +93,6 @@ def go_offline() -> None:
     The libraries read both when they are imported, so call this before.
     """
     os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
-
-
-def engine_settings(args: Namespace) -> Evaluation:
-    """The engine's settings from the command line.
-
-    Raises:
-        StudyError: one is not valid, or lacks another.
-    """
-    from pydantic import ValidationError
-
-    from alpharl.evaluation.settings import Evaluation
-    from alpharl.study.config import describe_error
-
-    names = ("engine", "dtype", "batch_size", "environment", "url", "key_variable")
-    given = {name: getattr(args, name) for name in names}
-    try:
-        return Evaluation.model_validate(given | {"vllm": json.loads(args.vllm)})
-    except ValidationError as error:
-        raise StudyError("; ".join(describe_error(e) for e in error.errors())) from None
 
 
 def accuracy(args: Namespace) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alpharl.errors import EvaluationError
-from alpharl.evaluation.kept import KeptRows
+from alpharl.evaluation.journal import RowFile
 from alpharl.verbs.inputs import log, write_csv
 from alpharl.verbs.scores import go_offline
 
 if TYPE_CHECKING:
-    from alpharl.evaluation.engine import Generate
-    from alpharl.evaluation.hf import HfEngine
+    from alpharl.evaluation.engines.engine import Generate
+    from alpharl.evaluation.engines.hf import HfEngine
     from alpharl.evaluation.questions import TaskQuestions
     from alpharl.evaluation.tokens import Written
 
@@ -23,7 +24,7 @@ BASE = "base"
 def tokens(args: Namespace) -> None:
     """Let models read, and the base continue, what others wrote; write two tables."""
     go_offline()
-    from alpharl.evaluation.hf import HfEngine
+    from alpharl.evaluation.engines.hf import HfEngine
     from alpharl.evaluation.questions import read_questions
     from alpharl.evaluation.suites import read_suite
 
@@ -42,10 +43,10 @@ def tokens(args: Namespace) -> None:
             )
     engine = HfEngine(args.base, args.dtype, args.batch_size)
     written = _written(args, tasks, suite.settings, engine.tokenizer)
-    kept = KeptRows(args.out / ".rows.jsonl", _stamp(args, suite.digest))
-    write_csv(_reading(args, engine, written, kept), args.out / "reading.csv")
-    write_csv(_prefixes(args, engine, tasks, written, kept), args.out / "prefix.csv")
-    kept.remove()
+    rows = RowFile(args.out / ".rows.jsonl", _stamp(args, suite.digest))
+    write_csv(_reading(args, engine, written, rows), args.out / "reading.csv")
+    write_csv(_prefixes(args, engine, tasks, written, rows), args.out / "prefix.csv")
+    rows.remove()
 
 
 def _stamp(args: Namespace, suite: str) -> dict[str, Any]:
@@ -77,26 +78,26 @@ def _written(
     args: Namespace, tasks: list[TaskQuestions], settings: dict[str, Any], tokenizer: Any
 ) -> dict[str, list[list[Written]]]:
     """Per writer and task, its first answer to each question."""
+    from alpharl.evaluation.answering import requests_of
     from alpharl.evaluation.answers import open_answers
-    from alpharl.evaluation.asking import asked_of
     from alpharl.evaluation.tokens import written
 
-    found = {}
+    texts = {}
     for name, path in _named(args.writer).items():
-        kept = open_answers(path)
-        asked = [asked_of(task, 1, settings["seed"], "") for task in tasks]
-        missing = [one for places in asked for one in places if one.place not in kept.rows]
+        answers = open_answers(path)
+        requests = [requests_of(task, 1, settings["seed"], "") for task in tasks]
+        missing = {request.answer_key for request in chain(*requests)} - answers.rows.keys()
         if missing:
             raise EvaluationError(
                 f"{path}: lacks {len(missing)} of the suite's answers; delete the result beside it "
                 "and score the variant again"
             )
-        found[name] = [written(places, kept, tokenizer) for places in asked]
-    return found
+        texts[name] = [written(of_task, answers, tokenizer) for of_task in requests]
+    return texts
 
 
 def _reading(
-    args: Namespace, engine: HfEngine, written: dict[str, list[list[Written]]], kept: KeptRows
+    args: Namespace, engine: HfEngine, written: dict[str, list[list[Written]]], rows: RowFile
 ) -> Any:
     """Each reader on each writer's answers: non-greedy share and perplexity."""
     import pandas as pd
@@ -109,18 +110,18 @@ def _reading(
     }
     keys: list[str] = []
     for reader, folder in {BASE: args.base, **_named(args.reader)}.items():
-        asked = {f"{reader} reads {writer}": writer for writer, own in texts.items() if own}
-        missing = {key: writer for key, writer in asked.items() if key not in kept}
+        readings = {f"{reader} reads {writer}": writer for writer in texts if texts[writer]}
+        missing = {key: writer for key, writer in readings.items() if key not in rows}
         if missing:
             with engine.weights(read_source(folder, args.base)) as model:
                 for key, writer in missing.items():
                     names = {"writer": writer, "reader": reader}
-                    kept[key] = names | _read(model, texts[writer], args.batch_size)
-                    log(f"{key}: {kept[key]['nongreedy']:.3f} not its likeliest token")
-        keys += asked
+                    rows[key] = names | _read(model, texts[writer], args.batch_size)
+                    log(f"{key}: {rows[key]['nongreedy']:.3f} not its likeliest token")
+        keys += readings
     columns = ["writer", "reader", "n", "tokens", "nongreedy", "nongreedy_se", "perplexity",
                "perplexity_se"]  # fmt: skip
-    return pd.DataFrame([kept[key] for key in keys], columns=columns)
+    return pd.DataFrame([rows[key] for key in keys], columns=columns)
 
 
 def _read(model: Any, texts: list[Written], batch_size: int) -> dict[str, float]:
@@ -141,7 +142,7 @@ def _prefixes(
     engine: HfEngine,
     tasks: list[TaskQuestions],
     written: dict[str, list[list[Written]]],
-    kept: KeptRows,
+    rows: RowFile,
 ) -> Any:
     """The base on the first tokens of each writer's answers, and the writer alone: accuracy."""
     import pandas as pd
@@ -151,15 +152,15 @@ def _prefixes(
         for writer in written
         for prefix in sorted(args.prefix)
     }
-    missing = {key: found for key, found in keys.items() if key not in kept}
+    missing = {key: pair for key, pair in keys.items() if key not in rows}
     if missing:
         with engine.model(args.base) as generate:
             for key, (writer, prefix) in missing.items():
                 names = {"writer": writer, "prefix": prefix}
-                kept[key] = names | _continued(engine, generate, tasks, written[writer], prefix)
-                log(f"{key}: accuracy {kept[key]['accuracy']:.3f}")
+                rows[key] = names | _continued(engine, generate, tasks, written[writer], prefix)
+                log(f"{key}: accuracy {rows[key]['accuracy']:.3f}")
     columns = ["writer", "prefix", "n", "accuracy", "stderr", "own", "whole"]
-    return pd.DataFrame([kept[key] for key in keys], columns=columns)
+    return pd.DataFrame([rows[key] for key in keys], columns=columns)
 
 
 def _continued(
@@ -171,16 +172,16 @@ def _continued(
 ) -> dict[str, float]:
     """One writer's answers, begun by it and continued by the base."""
     from alpharl.evaluation.statistics import accuracy
-    from alpharl.evaluation.tokens import continue_from, own_grades
+    from alpharl.evaluation.tokens import continue_from, plain_grades
 
-    correct, own, whole = list[float](), list[float](), 0.0
+    correct, plain, whole = list[float](), list[float](), 0.0
     for task, texts in zip(tasks, answers, strict=True):
-        found = continue_from(task, texts, prefix, generate, engine.tokenizer)
-        correct += found.correct
-        own += own_grades(task, texts)
-        whole += found.whole * len(texts)
+        continued = continue_from(task, texts, prefix, generate, engine.tokenizer)
+        correct += continued.correct
+        plain += plain_grades(task, texts)
+        whole += continued.whole * len(texts)
     value, error = accuracy(correct)
     return {
-        "n": len(correct), "accuracy": value, "stderr": error, "own": accuracy(own)[0],
+        "n": len(correct), "accuracy": value, "stderr": error, "own": accuracy(plain)[0],
         "whole": whole / len(correct),
     }  # fmt: skip

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alpharl.errors import EvaluationError
+from alpharl.evaluation.engines.options import settings_of
 from alpharl.verbs.inputs import log
-from alpharl.verbs.scores import engine_settings, go_offline
+from alpharl.verbs.scores import go_offline
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +49,7 @@ def trial_scorer(
             f"{args.suite}: found a {suite.role} suite, expected a validation suite; nothing may "
             "be fitted on test questions"
         )
-    scorer = Scorer(suite, args.base, engine_settings(args), args.gpus or 0)
+    scorer = Scorer(suite, args.base, settings_of(args), args.gpus or 0)
     base = args.base.absolute()
     paths = {step: path.absolute() for step, path in folders.items()}
     known = KnownDigests(args.manifests, base)

@@ -24,10 +24,10 @@ ADAPTERS, BUDGET, BATCH, TURNS = 12, 9, 200, 10
 RUNNER = """
 from alpharl.evaluation.runner import Scorer
 from alpharl.evaluation.suites import read_suite
-from alpharl.evaluation.settings import Evaluation
+from alpharl.evaluation.engines.registry import read_settings
 
 def runner(suite, base, evaluation, out):
-    scorer = Scorer(read_suite(Path(suite)), Path(base), Evaluation.model_validate_json(evaluation))
+    scorer = Scorer(read_suite(Path(suite)), Path(base), read_settings(json.loads(evaluation)))
     def run():
         started = time.perf_counter()
         scorer.score(Path(base), answers=Path(out) / f"{time.time_ns()}.jsonl")
@@ -59,7 +59,7 @@ turns = [(run(), bare()) for _ in range(TURNS + 1)][1:]
 print(*map(min, zip(*turns)))
 """
 VLLM = """
-import sys, time
+import json, sys, time
 from pathlib import Path
 run, scorer = runner(*sys.argv[1:5])
 with scorer:

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 from alpharl.errors import EvaluationError
-from alpharl.evaluation.engine import Answer, Decoding, Prompt
-from alpharl.evaluation.vllm import VllmEngine
+from alpharl.evaluation.engines.engine import Answer, Decoding, Prompt
+from alpharl.evaluation.engines.vllm import VllmEngine
 from alpharl.spectra.lowrank import LowRank
 from alpharl.training.checkpoints import write_model
 from alpharl.training.tokenizer import VOCABULARY_SIZE, character_tokenizer
@@ -26,7 +26,7 @@ from alpharl.variants.build import build_dense
 from alpharl.variants.store import read_variant, write_variant
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
-from tests.unit.test_child import group
+from tests.unit.test_worker_process import group
 
 BUDGET, LONGEST = 24, 36
 HIDDEN, MLP, LAYERS = 64, 128, 2
@@ -263,12 +263,12 @@ def test_killed_worker_is_an_error_and_leaves_nothing(engine, sources):
 def test_worker_ends_when_its_caller_is_killed(sources, vllm_environment):
     """In the middle of its start, too."""
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom alpharl.evaluation import vllm\n"
-        "class Child(vllm.Child):\n"
+        "import os, sys\nfrom pathlib import Path\nfrom alpharl.evaluation.engines import vllm\n"
+        "class Noted(vllm.WorkerProcess):\n"
         "    def receive(self):\n"
         "        print(self.pid, flush=True)\n"
         "        return super().receive()\n"
-        "vllm.Child = Child\n"
+        "vllm.WorkerProcess = Noted\n"
         "base, environment = map(Path, sys.argv[1:])\n"
         "with vllm.VllmEngine(base, 'float32', environment, {}, 36, 0, 0).model(base): pass\n"
     )

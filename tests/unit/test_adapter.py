@@ -14,7 +14,7 @@ from alpharl.checkpoints.manifest import KnownDigests
 from alpharl.checkpoints.reader import ModelReader
 from alpharl.checkpoints.stage import staged
 from alpharl.errors import CheckpointError
-from alpharl.evaluation.hf import HfEngine
+from alpharl.evaluation.engines.hf import HfEngine
 from alpharl.spectra.gram import read_gram
 from alpharl.spectra.lowrank import read_factors
 from alpharl.training.tokenizer import VOCABULARY_SIZE, character_tokenizer

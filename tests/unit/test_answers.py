@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+from alpharl.evaluation.answering import Meter
 from alpharl.evaluation.answers import AnswerFile, merged_versions
-from alpharl.evaluation.asking import Meter
+from alpharl.evaluation.engines.hf import Hf, HfEngine
 from alpharl.evaluation.runner import Scorer, score_variants
-from alpharl.evaluation.settings import Evaluation, Suite
+from alpharl.evaluation.settings import Suite
 from alpharl.evaluation.suites import read_suite, write_suite
 
 HEAD = {"model": "m", "engine": "hf"}
@@ -76,7 +77,7 @@ def test_answers_of_two_versions_name_both(tmp_path):
 def test_time_left_is_right_for_batches_too(monkeypatch, size):
     """Answers that take 3 s each, and come one by one or four at once."""
     clock, shown = [0.0], []
-    monkeypatch.setattr("alpharl.evaluation.asking.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("alpharl.evaluation.answering.time.monotonic", lambda: clock[0])
     meter = Meter(20, lambda line: shown.append((clock[0], line)))
     for answer in range(20):
         clock[0] = 3.0 * size * (answer // size + 1) + 1e-4 * (answer % size)
@@ -122,8 +123,6 @@ def score(golden, tmp_path, monkeypatch):
 
         return model()
 
-    from alpharl.evaluation.hf import HfEngine
-
     plain = HfEngine.model
     monkeypatch.setattr(HfEngine, "model", counted)
 
@@ -132,7 +131,7 @@ def score(golden, tmp_path, monkeypatch):
         digests = {str(run / name): name for name in ("base", "step-120", "step-60")}
         out = tmp_path / "out"
         score_variants(suite_file(tmp_path / "suite", **options), run / "base", {"v": run / model},
-                       digests, out, Evaluation(batch_size=8), {})  # fmt: skip
+                       digests, out, Hf(batch_size=8), {})  # fmt: skip
         return len(asked), json.loads((out / "v.json").read_text())
 
     score_one.kill = 0
@@ -207,7 +206,7 @@ def test_prompt_and_budget_must_fit_the_context(golden, tmp_path):
 
     suite = suite_file(tmp_path, max_new_tokens=10_000)
     with pytest.raises(EvaluationError, match=r"budget of 10000, expected at most \d+ together"):
-        Scorer(suite, golden / "trajectory" / "base", Evaluation())
+        Scorer(suite, golden / "trajectory" / "base", Hf())
 
 
 def test_checkpoints_that_run_out_of_tokens_fail(golden, tmp_path, cli):

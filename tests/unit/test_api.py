@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 
 import pytest
@@ -30,7 +31,25 @@ def test_no_server_is_one_line(golden, tmp_path, cli):
     [
         ({"engine": "api"}, "engine 'api' lacks 'url'"),
         ({"engine": "vllm"}, "engine 'vllm' lacks 'environment'"),
-        ({"engine": "sglang"}, "evaluation.engine"),
+        (
+            {"engine": "sglang"},
+            "evaluation: unknown engine 'sglang', expected one of: hf, vllm, api",
+        ),
+        ({"engine": "vlm"}, "unknown engine 'vlm', did you mean 'vllm'?"),
+        (
+            {"engine": "vllm", "enviroment": "e"},
+            "unknown key 'enviroment', did you mean 'environment'",
+        ),
+        (
+            {"environment": "e"},
+            "found 'environment' with engine 'hf', expected it with engine 'vllm'",
+        ),
+        ({"engine": "api", "url": "u", "vllm": {}}, "found 'vllm' with engine 'api', expected it"),
+        (
+            {"engine": "api", "url": "u", "batch_size": 0},
+            "study: evaluation.batch_size: Input should",
+        ),
+        (None, "evaluation: found None, expected keys, such as {engine: hf}"),
         ({"engine": "vllm", "environment": "e"}, "engine 'vllm' cannot; take engine 'hf'"),
     ],
 )
@@ -41,5 +60,5 @@ def test_an_engine_that_cannot_do_its_work_is_refused(evaluation, message):
     run = {"base": "b", "checkpoints": "r/step-{step}", "steps": [1, 2, 3]}
     study = {"study": "s", "bases": {"b": {"path": "b"}}, "runs": {"r": run}, "suites": suites}
     study["forecast"] = {"methods": {"logits-extrapolation": {}}, "windows": [2]}
-    with pytest.raises(StudyError, match=message):
+    with pytest.raises(StudyError, match=re.escape(message)):
         parse_study({**study, "evaluation": evaluation})

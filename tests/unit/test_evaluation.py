@@ -110,7 +110,7 @@ def test_undefined_forecast_has_no_accuracy(real):
 
 
 def test_scoring_again_starts_no_engine(real, monkeypatch):
-    import alpharl.evaluation.hf as hf
+    import alpharl.evaluation.engines.hf as hf
 
     monkeypatch.setattr(hf, "HfEngine", None)
     before = {p.name: p.stat().st_mtime_ns for p in (real["root"] / "out").iterdir()}

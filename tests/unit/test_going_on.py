@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from alpharl.cli import main
-from alpharl.evaluation import hf, kept
-from alpharl.evaluation.kept import KeptRows
+from alpharl.evaluation.engines import hf
+from alpharl.evaluation.journal import RowFile
 
 QUESTIONS = 20
 
@@ -97,13 +97,13 @@ def test_token_level_analyses_go_on(golden, tmp_path, suite, asked, monkeypatch)
     verb("evaluate", "--suite", asked_for, "--base", run / "base", "--out", tmp_path / "scores",
          *(f"--variant={name}={folder}" for name, folder in models.items()))  # fmt: skip
     read: list[str] = []
-    plain = KeptRows.__setitem__
+    plain = RowFile.__setitem__
 
     def note(self, key, row):
         plain(self, key, row)
         read.append(key)
 
-    monkeypatch.setattr(kept.KeptRows, "__setitem__", note)
+    monkeypatch.setattr(RowFile, "__setitem__", note)
 
     def tokens(out: str) -> list[str]:
         asked.clear()
@@ -127,12 +127,12 @@ def test_token_level_analyses_go_on(golden, tmp_path, suite, asked, monkeypatch)
 
 
 def test_rows_of_something_else_are_not_taken(tmp_path):
-    rows = KeptRows(tmp_path / "rows", {"of": "this"})
+    rows = RowFile(tmp_path / "rows", {"of": "this"})
     rows["a"] = {"x": 1.5, "y": float("inf")}
     with (tmp_path / "rows").open("a") as file:
         file.write('{"key": "b", "row"')  # the line at which a kill came
-    again = KeptRows(tmp_path / "rows", {"of": "this"})
+    again = RowFile(tmp_path / "rows", {"of": "this"})
     assert again["a"] == {"x": 1.5, "y": float("inf")} and "b" not in again
     again["b"] = {"x": 2}
-    assert KeptRows(tmp_path / "rows", {"of": "this"})["b"] == {"x": 2}
-    assert "a" not in KeptRows(tmp_path / "rows", {"of": "that"})
+    assert RowFile(tmp_path / "rows", {"of": "this"})["b"] == {"x": 2}
+    assert "a" not in RowFile(tmp_path / "rows", {"of": "that"})

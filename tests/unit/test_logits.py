@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from alpharl.checkpoints.manifest import KnownDigests
-from alpharl.evaluation.engine import Decoding, Prompt
-from alpharl.evaluation.hf import HfEngine
-from alpharl.evaluation.logits import MixedLogits
+from alpharl.evaluation.engines.engine import Decoding, Prompt
+from alpharl.evaluation.engines.hf import HfEngine
+from alpharl.evaluation.engines.mixed_logits import MixedLogits
 from alpharl.forecasting.contract import LogitsLine, Window, norm_ratio
 from alpharl.forecasting.registry import METHODS
 from alpharl.training.tokenizer import VOCABULARY_SIZE, character_tokenizer

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from alpharl.evaluation.engine import Answer, Decoding, Prompt, answer_seed
-from alpharl.evaluation.hf import HfEngine
-from alpharl.evaluation.sampling import SeededSampling
+from alpharl.evaluation.engines.engine import Answer, Decoding, Prompt, answer_seed
+from alpharl.evaluation.engines.hf import HfEngine
+from alpharl.evaluation.engines.seeded_sampling import SeededSampling
 from alpharl.training.tokenizer import VOCABULARY_SIZE, character_tokenizer
 from transformers import Qwen2Config, Qwen2ForCausalLM
 

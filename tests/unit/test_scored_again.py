@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from alpharl.checkpoints.manifest import KnownDigests
 from alpharl.evaluation import runner
+from alpharl.evaluation.engines.hf import Hf
+from alpharl.evaluation.engines.registry import read_settings
 from alpharl.evaluation.runner import Scorer, score_variants
-from alpharl.evaluation.settings import Evaluation
 from alpharl.evaluation.suites import read_suite
 from alpharl.spectra.lowrank import LowRank
 from alpharl.variants.store import write_variant
@@ -70,7 +71,7 @@ def test_only_what_changed_is_scored_again(make_trajectory, tmp_path, counting, 
 
     def again(suite=suite, **settings) -> list[str]:
         counting.scored = []
-        given = Evaluation(**{"batch_size": 8} | settings)
+        given = read_settings({"batch_size": 8, **settings})
         score_variants(suite, run.base, variants, KnownDigests([]), tmp_path / "out", given,
                        {"run": "r"})  # fmt: skip
         return counting.scored
@@ -108,7 +109,7 @@ def test_result_is_written_as_soon_as_it_is_there(make_trajectory, tmp_path, cou
 
     plain = counting.score
     monkeypatch.setattr(counting, "score", killed)
-    arguments = (suite, run.base, variants, KnownDigests([]), tmp_path / "out", Evaluation(), {})
+    arguments = (suite, run.base, variants, KnownDigests([]), tmp_path / "out", Hf(), {})
     with pytest.raises(KeyboardInterrupt):
         score_variants(*arguments)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.json"]
@@ -142,7 +143,7 @@ def test_key_follows_the_chat_template_and_not_the_memory(golden, tmp_path):
         tokenizer = AutoTokenizer.from_pretrained(golden / "trajectory" / "base")
         tokenizer.chat_template = template
         tokenizer.save_pretrained(base)
-        return Scorer(suite, base, Evaluation(**evaluation)).key(base, "model")
+        return Scorer(suite, base, read_settings(evaluation)).key(base, "model")
 
     plain = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     vllm = {"engine": "vllm", "environment": "e"}

@@ -4,8 +4,8 @@
 # that name all runs stand in functions, which are called for the jobs that need them.
 import ast
 import inspect
-import json
 
+from alpharl.evaluation.engines.options import arguments_of
 from snakemake.common import overwrite_function_params
 
 # Of all names a constraint is short: a list of hundreds would be searched for each file.
@@ -127,17 +127,7 @@ def threads_of():
 
 def engine_options():
     """The engine's settings as the command line takes them."""
-    settings = study.evaluation
-    given = {
-        "engine": settings.engine,
-        "dtype": settings.dtype,
-        "batch-size": settings.batch_size,
-        "environment": settings.environment,
-        "vllm": json.dumps(settings.vllm) if settings.vllm else None,
-        "url": settings.url,
-        "key-variable": settings.key_variable if settings.url else None,
-    }
-    return [f"--{name}={value}" for name, value in given.items() if value is not None]
+    return arguments_of(study.evaluation)
 
 
 def remember_signatures():

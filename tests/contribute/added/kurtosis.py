@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-
 from alpharl.measures.measure import Measure, Row, TensorPath
 
 

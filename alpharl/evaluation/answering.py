@@ -1,4 +1,4 @@
-"""From a suite's questions to a model's graded answers, through the answers that are kept."""
+"""From a suite's questions to a model's graded answers, by way of its file of answers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 
 from alpharl.checkpoints.manifest import digest_json
 from alpharl.evaluation import SCORE_VERSION
-from alpharl.evaluation.answers import AnswerFile, Place, Row
-from alpharl.evaluation.engine import Generate, Prompt, answer_seed
+from alpharl.evaluation.answers import AnswerFile, AnswerKey
+from alpharl.evaluation.engines.engine import Generate, Prompt, answer_seed
+from alpharl.evaluation.journal import Row
 from alpharl.evaluation.questions import TaskQuestions
 from alpharl.evaluation.statistics import Graded
 
@@ -22,17 +23,17 @@ PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """One sample of one question."""
 
     question: int
     """Number of the question in its task."""
-    place: Place
-    """Where its answer is kept: a digest of all that the answer depends on but the model."""
+    answer_key: AnswerKey
+    """Of its answer in a model's file: all that the answer depends on but the model."""
     prompt: Prompt
 
 
-def asked_of(task: TaskQuestions, samples: int, seed: int, model: str) -> list[Asked]:
+def requests_of(task: TaskQuestions, samples: int, seed: int, model: str) -> list[Request]:
     """All that a task asks a model, question by question.
 
     Args:
@@ -41,15 +42,15 @@ def asked_of(task: TaskQuestions, samples: int, seed: int, model: str) -> list[A
         seed: the suite's.
         model: digest of the model. Greedy answers have no seed.
     """
-    drawn, found = task.decoding.temperature > 0, []
+    drawn, requests = task.decoding.temperature > 0, []
     settings = [asdict(task.decoding), task.budget, seed if drawn else None]
     for question, tokens in enumerate(task.tokens):
-        prompt = digest_json([tokens, settings])[:16]
+        digest = digest_json([tokens, settings])[:16]
         for sample in range(samples):
-            own = answer_seed(seed, model, prompt, sample) if drawn else 0
-            asked = Prompt(tokens, task.budget, own)
-            found.append(Asked(question, (task.name, prompt, sample), asked))
-    return found
+            drawn_with = answer_seed(seed, model, digest, sample) if drawn else 0
+            prompt = Prompt(tokens, task.budget, drawn_with)
+            requests.append(Request(question, (task.name, digest, sample), prompt))
+    return requests
 
 
 class Meter:
@@ -84,47 +85,52 @@ class Meter:
         self._done, self._last = self._done + 1, now
 
 
-def ask(
-    task: TaskQuestions, missing: Sequence[Asked], generate: Generate, kept: AnswerFile,
+def answer(
+    task: TaskQuestions, requests: Sequence[Request], generate: Generate, answers: AnswerFile,
     meter: Meter,
 ) -> None:  # fmt: skip
-    """Generate the missing answers of a task, and keep each as soon as it is there.
+    """Generate answers to a task's requests, and write each as soon as it is there.
 
-    Of a private task, whose questions an answer may repeat, no text is kept but what the grader
+    Of a private task, whose questions an answer may repeat, no text is written but what the grader
     extracts from it.
     """
-    for index, answer in generate([asked.prompt for asked in missing], task.decoding):
-        asked = missing[index]
-        row: Row = {"tokens": answer.tokens, "finished": answer.finished}
+    prompts = [request.prompt for request in requests]
+    for index, written in generate(prompts, task.decoding):
+        request = requests[index]
+        row: Row = {"tokens": written.tokens, "finished": written.finished}
         if task.private:
-            ((correct, extracted),) = task.grade([asked.question], [answer.text])
+            ((correct, extracted),) = task.grade([request.question], [written.text])
             row |= {"correct": correct, "answer": extracted, "graded_by": SCORE_VERSION}
-        kept.add(asked.place, row, None if task.private else answer.text)
+        answers.add(request.answer_key, row, None if task.private else written.text)
         meter.tick()
 
 
-def is_kept(task: TaskQuestions, asked: Asked, kept: AnswerFile) -> bool:
+def is_answered(task: TaskQuestions, request: Request, answers: AnswerFile) -> bool:
     """Whether an answer is there; of a private task, one that the present grader has graded."""
-    row = kept.rows.get(asked.place)
+    row = answers.rows.get(request.answer_key)
     return row is not None and (not task.private or row["graded_by"] == SCORE_VERSION)
 
 
-def graded(task: TaskQuestions, all_asked: Sequence[Asked], kept: AnswerFile) -> list[list[Graded]]:
+def grade_answers(
+    task: TaskQuestions, requests: Sequence[Request], answers: AnswerFile
+) -> list[list[Graded]]:
     """Per question, its samples as graded."""
-    found: list[list[Graded]] = [[] for _ in task.tokens]
-    for start in range(0, len(all_asked), GRADED_AT_ONCE):
-        part = all_asked[start : start + GRADED_AT_ONCE]
-        for asked, (correct, answer) in zip(part, _grades(task, part, kept), strict=True):
-            row = kept.rows[asked.place]
-            one = Graded(correct, answer, not row["finished"], row["tokens"])
-            found[asked.question].append(one)
-    return found
+    questions: list[list[Graded]] = [[] for _ in task.tokens]
+    for start in range(0, len(requests), GRADED_AT_ONCE):
+        part = requests[start : start + GRADED_AT_ONCE]
+        for request, (correct, text) in zip(part, _grades(task, part, answers), strict=True):
+            row = answers.rows[request.answer_key]
+            sample = Graded(correct, text, not row["finished"], row["tokens"])
+            questions[request.question].append(sample)
+    return questions
 
 
 def _grades(
-    task: TaskQuestions, asked: Sequence[Asked], kept: AnswerFile
+    task: TaskQuestions, requests: Sequence[Request], answers: AnswerFile
 ) -> list[tuple[float, str]]:
+    """Of each answer, how right it is, and what was extracted from it."""
+    keys = [request.answer_key for request in requests]
     if task.private:
-        rows = [kept.rows[one.place] for one in asked]
+        rows = [answers.rows[key] for key in keys]
         return [(row["correct"], row["answer"]) for row in rows]
-    return task.grade([one.question for one in asked], kept.texts([one.place for one in asked]))
+    return task.grade([request.question for request in requests], answers.texts(keys))

@@ -9,39 +9,72 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import httpx2
-from openai import APIConnectionError, APIStatusError, OpenAI, OpenAIError
+from typing import TYPE_CHECKING, Any, Literal
 
 from alpharl.errors import EvaluationError
-from alpharl.evaluation.engine import Answer, Decoding, Generate, Prompt
-from alpharl.evaluation.settings import Evaluation
-from alpharl.variants.store import Variant
+from alpharl.evaluation.engines.engine import Answer, Decoding, Generate, Prompt
+from alpharl.evaluation.engines.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from alpharl.variants.store import Variant
 
 CONNECT_SECONDS = 30
 """To wait for a server to accept a connection."""
 
 
+class Api(EngineSettings):
+    """An OpenAI-compatible server that you run, such as `vllm serve`."""
+
+    engine: Literal["api"] = "api"
+    url: str
+    """Address of the server, such as http://localhost:8000/v1."""
+    key_variable: str = "OPENAI_API_KEY"
+    """Environment variable that holds the server's key, if it wants one."""
+
+    seed_note = (
+        "a seed goes with each request; whether the server heeds it, and how much rounding "
+        "depends on what it answers beside, is the server's affair"
+    )
+    incidental = EngineSettings.incidental | {"url", "key_variable"}
+    remote = True
+
+    @property
+    def answer_settings(self) -> dict[str, Any]:
+        """Engine and precision.
+
+        With what once were the arguments of vLLM for all engines, so that older results count.
+        """
+        return {**super().answer_settings, "vllm": {}}
+
+    def open(self, base: Path, longest: int, gpus: int, rank: int) -> ApiEngine:
+        """Ask the server what it serves."""
+        return ApiEngine(base, self.url, self.key_variable, self.batch_size)
+
+
 class ApiEngine:
     """Asks a server for completions of token prompts; puts adapters on its base where it may."""
 
-    def __init__(self, base: Path, evaluation: Evaluation) -> None:
+    def __init__(self, base: Path, url: str, key_variable: str, requests: int) -> None:
         """Ask the server what it serves.
 
         Args:
             base: model folder of step 0.
-            evaluation: `url`, `key_variable`, and `batch_size` requests at once.
+            url: address of the server.
+            key_variable: environment variable of the server's key.
+            requests: that are under way at once.
 
         Raises:
             EvaluationError: no server answers.
         """
-        self._url = str(evaluation.url).rstrip("/")
-        key = os.environ.get(evaluation.key_variable, "none")
+        import httpx2
+        from openai import OpenAI
+
+        self._url = url.rstrip("/")
+        key = os.environ.get(key_variable, "none")
         # A long answer may take its time; only a server that is not there is given up.
         limit = httpx2.Timeout(None, connect=CONNECT_SECONDS)
         self._client = OpenAI(base_url=self._url, api_key=key, max_retries=5, timeout=limit)
-        self._base, self._requests = base, evaluation.batch_size
+        self._base, self._requests = base, requests
         self.versions = {"openai": version("openai"), "server": self._version()}
 
     def close(self) -> None:
@@ -73,10 +106,8 @@ class ApiEngine:
             )
 
     def _models(self) -> list[dict[str, Any]]:
-        try:
+        with _in_words(self._url):
             return [model.model_dump() for model in self._client.models.list()]
-        except OpenAIError as error:
-            raise _refused(self._url, error) from None
 
     def _served(self, folder: Path) -> str:
         """The name under which the server has a model folder."""
@@ -85,14 +116,16 @@ class ApiEngine:
             root = model.get("root") or model["id"]
             if os.path.realpath(root) == os.path.realpath(folder):
                 return str(model["id"])
-        found = ", ".join(str(model.get("root") or model["id"]) for model in models)
+        served = ", ".join(str(model.get("root") or model["id"]) for model in models)
         raise EvaluationError(
-            f"{self._url}: found a server of {found}, expected one of {folder}; start "
+            f"{self._url}: found a server of {served}, expected one of {folder}; start "
             f"`vllm serve {folder}`, or score with engine hf or vllm"
         )
 
     def _version(self) -> str:
         """The server's version, where it tells one."""
+        import httpx2
+
         self._models()
         try:
             answer = httpx2.get(f"{self._url.removesuffix('/v1')}/version", timeout=10)
@@ -101,28 +134,29 @@ class ApiEngine:
             return "unknown"
 
     def _adapter(self, what: str, body: dict[str, str]) -> None:
-        try:
-            self._client.post(f"/{what}_lora_adapter", body=body, cast_to=str)
-        except APIStatusError as error:
-            raise EvaluationError(
-                f"{self._url}: could not {what} adapter {body['lora_name']} ({_line(error)}); "
-                "start `vllm serve` with --enable-lora, --max-lora-rank, and "
-                "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 in its environment, on a machine that sees "
-                "this folder"
-            ) from None
-        except OpenAIError as error:
-            raise _refused(self._url, error) from None
+        from openai import APIStatusError
+
+        with _in_words(self._url):
+            try:
+                self._client.post(f"/{what}_lora_adapter", body=body, cast_to=str)
+            except APIStatusError as error:
+                raise EvaluationError(
+                    f"{self._url}: could not {what} adapter {body['lora_name']} ({_line(error)}); "
+                    "start `vllm serve` with --enable-lora, --max-lora-rank, and "
+                    "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 in its environment, on a machine that sees "
+                    "this folder"
+                ) from None
 
     def _generator(self, name: str) -> Generate:
         def generate(prompts: Sequence[Prompt], decoding: Decoding) -> Iterator[tuple[int, Answer]]:
             with ThreadPoolExecutor(self._requests) as pool:
-                asked = {
+                indices = {
                     pool.submit(self._complete, name, prompt, decoding): index
                     for index, prompt in enumerate(prompts)
                 }
                 try:
-                    for future in as_completed(asked):
-                        yield asked[future], future.result()
+                    for future in as_completed(indices):
+                        yield indices[future], future.result()
                 finally:
                     pool.shutdown(cancel_futures=True)
 
@@ -131,25 +165,34 @@ class ApiEngine:
     def _complete(self, name: str, prompt: Prompt, decoding: Decoding) -> Answer:
         # What is not sent, vLLM takes from the model's generation_config.json.
         plain = {"top_k": decoding.top_k, "min_p": 0.0, "repetition_penalty": 1.0}
-        try:
-            found = self._client.completions.create(
+        with _in_words(self._url):
+            completion = self._client.completions.create(
                 model=name, prompt=list(prompt.tokens), max_tokens=prompt.budget, seed=prompt.seed,
                 temperature=decoding.temperature, top_p=decoding.top_p,
                 stop=list(decoding.stop) or None, extra_body=plain,
             )  # fmt: skip
-        except OpenAIError as error:
-            raise _refused(self._url, error) from None
-        choice, usage = found.choices[0], found.usage
+        choice, usage = completion.choices[0], completion.usage
         tokens = usage.completion_tokens if usage else 0
         return Answer(choice.text, tokens, choice.finish_reason != "length")
 
 
-def _refused(url: str, error: OpenAIError) -> EvaluationError:
-    if isinstance(error, APIConnectionError):
-        return EvaluationError(f"{url}: found no server that answers; start it, or mend 'url'")
-    return EvaluationError(f"{url}: found an error, expected an answer: {_line(error)}")
+@contextmanager
+def _in_words(url: str) -> Iterator[None]:
+    """Tell an error of the server, or that there is none, in one line."""
+    from openai import APIConnectionError, OpenAIError
+
+    try:
+        yield
+    except APIConnectionError:
+        raise EvaluationError(
+            f"{url}: found no server that answers; start it, or mend 'url'"
+        ) from None
+    except OpenAIError as error:
+        raise EvaluationError(
+            f"{url}: found an error, expected an answer: {_line(error)}"
+        ) from None
 
 
-def _line(error: OpenAIError) -> str:
+def _line(error: Exception) -> str:
     """The server's words on one line; they never hold a prompt, which was sent as tokens."""
     return " ".join(str(error).split())[:300]

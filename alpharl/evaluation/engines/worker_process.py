@@ -1,4 +1,4 @@
-"""A child process that is spoken to in lines of JSON, and never outlives its parent's interest."""
+"""A process that is spoken to in lines of JSON, and never outlives its parent's interest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN_LINES = 5
 _SHOWN_CHARACTERS = 500
 
 
-class Child:
+class WorkerProcess:
     """The process and those that it starts: they end with it, however it ends.
 
     What it writes to standard error goes to a temporary file, which stays if something fails.
@@ -57,9 +57,8 @@ class Child:
             EvaluationError: it is dead.
         """
         assert self._process.stdin
-        if (
-            self._process.returncode is not None
-        ):  # what it started may hold the pipe a moment longer
+        # Looked at first: what it started may hold the pipe a moment longer.
+        if self._process.returncode is not None:
             raise self._death()
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
@@ -77,10 +76,10 @@ class Child:
         line = self._process.stdout.readline()
         if not line.endswith("\n"):
             raise self._death()
-        found: dict[str, Any] = json.loads(line)
-        if "error" in found:
-            raise self._failure(f": {found['error'][:_SHOWN_CHARACTERS]}")
-        return found
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise self._failure(f": {answer['error'][:_SHOWN_CHARACTERS]}")
+        return answer
 
     def close(self) -> None:
         """End it: nothing more will be asked. Kills what does not end by itself."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from alpharl.errors import EvaluationError
-from alpharl.evaluation.child import Child
+from alpharl.evaluation.engines.worker_process import WorkerProcess
 
 ECHO = """
 import json, subprocess, sys
@@ -42,7 +42,7 @@ def logs(tmp_path, monkeypatch) -> Path:
 def child(tmp_path):
     script = tmp_path / "echo.py"
     script.write_text(ECHO)
-    child = Child([sys.executable, script], os.environ)
+    child = WorkerProcess([sys.executable, script], os.environ)
     yield child
     child.close()
 
@@ -111,8 +111,9 @@ def test_child_ends_when_its_parent_is_killed(tmp_path):
     script = tmp_path / "echo.py"
     script.write_text(ECHO)
     code = (
-        "import os, sys, time\nfrom alpharl.evaluation.child import Child\n"
-        f"child = Child([sys.executable, {str(script)!r}], os.environ)\n"
+        "import os, sys, time\n"
+        "from alpharl.evaluation.engines.worker_process import WorkerProcess\n"
+        f"child = WorkerProcess([sys.executable, {str(script)!r}], os.environ)\n"
         "print(child.pid, flush=True)\ntime.sleep(600)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

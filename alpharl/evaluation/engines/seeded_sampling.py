@@ -1,4 +1,4 @@
-"""Sampling in which each answer has random numbers of its own, whatever runs beside it."""
+"""Sampling in which each answer has random numbers of its own, whatever runs next to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from alpharl.evaluation.engine import Decoding
+from alpharl.evaluation.engines.engine import Decoding
 
 
 class SeededSampling(LogitsProcessor):

@@ -1,4 +1,4 @@
-"""What scoring asks of an engine: token prompts in, answers out as they are done."""
+"""The contract of an engine: token prompts in, answers out as they are done. Torch-free."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from alpharl.evaluation.settings import Evaluation
-from alpharl.variants.store import Variant
+if TYPE_CHECKING:
+    from alpharl.variants.store import Variant
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How the next token is chosen, and what ends an answer beside its end-of-sequence token."""
+    """How the next token is chosen, and what ends an answer besides its end-of-sequence token."""
 
     temperature: float = 0.0
     """0 is greedy."""
@@ -54,17 +54,6 @@ Generate = Callable[[Sequence[Prompt], Decoding], Iterator[tuple[int, Answer]]]
 """Answers all prompts; yields each prompt's index and answer, in any order, as they are done."""
 
 
-SEED_NOTES = {
-    "hf": "each answer has random numbers of its own, so it does not depend on what is scored "
-    "beside it; another batch size may still turn a near tie by rounding",
-    "vllm": "vLLM seeds each request by itself, whatever runs beside it; batches change rounding, "
-    "which may turn a near tie",
-    "api": "a seed goes with each request; whether the server heeds it, and how much rounding "
-    "depends on what it answers beside, is the server's affair",
-}
-"""How far sampled answers can be had again, by engine."""
-
-
 class Engine(Protocol):
     """Holds a base; answers as the base with an adapter on it, or as any model of the same kind."""
 
@@ -76,34 +65,6 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End what runs outside this process."""
-
-
-def open_engine(base: Path, evaluation: Evaluation, longest: int, gpus: int, rank: int) -> Engine:
-    """Start the engine that the settings name.
-
-    Args:
-        base: model folder of step 0.
-        evaluation: the settings.
-        longest: tokens of the longest prompt with its whole budget.
-        gpus: GPUs that it may use.
-        rank: the highest rank of the adapters to come.
-    """
-    match evaluation.engine:
-        case "vllm":
-            from alpharl.evaluation.vllm import VllmEngine
-
-            environment = Path(evaluation.environment or "")
-            return VllmEngine(
-                base, evaluation.dtype, environment, evaluation.vllm, longest, rank, gpus
-            )
-        case "api":
-            from alpharl.evaluation.api import ApiEngine
-
-            return ApiEngine(base, evaluation)
-        case _:
-            from alpharl.evaluation.hf import HfEngine
-
-            return HfEngine(base, evaluation.dtype, evaluation.batch_size)
 
 
 def answer_seed(*parts: str | int) -> int:

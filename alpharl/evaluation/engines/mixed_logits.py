@@ -36,7 +36,7 @@ class MixedLogits(LogitsProcessor):
         self._mask = torch.nn.functional.pad(self._mask, (0, new), value=1)
         # As `generate` numbers them: from the first token of each prompt, not from the padding.
         positions = (self._mask.long().cumsum(-1) - 1).clamp_min(0)
-        found = self._earlier(
+        read = self._earlier(
             input_ids=input_ids[:, self._read :],
             attention_mask=self._mask,
             position_ids=positions[:, self._read :],
@@ -44,6 +44,6 @@ class MixedLogits(LogitsProcessor):
             use_cache=True,
             logits_to_keep=1,
         )
-        self._cache, self._read = found.past_key_values, input_ids.shape[1]
-        mixed: Tensor = (1 - self._beta) * found.logits[:, -1].float() + self._beta * scores
+        self._cache, self._read = read.past_key_values, input_ids.shape[1]
+        mixed: Tensor = (1 - self._beta) * read.logits[:, -1].float() + self._beta * scores
         return mixed

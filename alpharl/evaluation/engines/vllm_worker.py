@@ -32,7 +32,7 @@ PATIENCE_S = 5
 
 
 class Lines:
-    """Requests from standard input, read beside the work, so that its end is noticed at once."""
+    """Requests from standard input, read next to the work, so that its end is noticed at once."""
 
     def __init__(self) -> None:
         self.ended = False
@@ -85,8 +85,8 @@ class Worker:
         from vllm.lora.request import LoRARequest
         from vllm.sampling_params import RequestOutputKind
 
-        found = request["adapter"]
-        adapter = LoRARequest(str(found["id"]), found["id"], found["path"]) if found else None
+        put_on = request["adapter"]
+        adapter = LoRARequest(str(put_on["id"]), put_on["id"], put_on["path"]) if put_on else None
         for index, prompt in enumerate(request["prompts"]):
             settings = SamplingParams(
                 **request["decoding"], max_tokens=prompt["budget"], seed=prompt["seed"],
@@ -116,18 +116,18 @@ def renew_heads(model: Any) -> None:
 
 def answer(output: Any) -> dict[str, Any]:
     """What vLLM says of a finished request."""
-    (found,) = output.outputs
-    if found.finish_reason not in ("stop", "length"):
-        raise RuntimeError(f"vLLM ended an answer with '{found.finish_reason}'")
+    (written,) = output.outputs
+    if written.finish_reason not in ("stop", "length"):
+        raise RuntimeError(f"vLLM ended an answer with '{written.finish_reason}'")
     return {
         "index": int(output.request_id),
-        "text": found.text,
-        "tokens": len(found.token_ids),
-        "finished": found.finish_reason == "stop",
+        "text": written.text,
+        "tokens": len(written.token_ids),
+        "finished": written.finish_reason == "stop",
     }
 
 
-def own_output() -> Any:
+def answers_alone() -> Any:
     """Standard output for answers alone: what libraries print there goes to standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -159,5 +159,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":  # vLLM's processes import this file again
-    ANSWERS = own_output()
+    ANSWERS = answers_alone()
     main()

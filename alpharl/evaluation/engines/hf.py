@@ -1,0 +1,141 @@
+"""The `hf` engine: transformers and PEFT, one process for many models of one base."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from alpharl.evaluation.engines.engine import Generate
+from alpharl.evaluation.engines.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from alpharl.variants.store import Variant
+
+
+class Hf(EngineSettings):
+    """Transformers and PEFT in this process, with adapters put on one loaded base."""
+
+    engine: Literal["hf"] = "hf"
+
+    seed_note = (
+        "each answer has random numbers of its own, so it does not depend on what is scored "
+        "beside it; another batch size may still turn a near tie by rounding"
+    )
+    mixes_logits = True
+
+    @property
+    def answer_settings(self) -> dict[str, Any]:
+        """Engine and precision.
+
+        With what once were the arguments of vLLM for all engines, so that older results count.
+        """
+        return {**super().answer_settings, "vllm": {}}
+
+    def open(self, base: Path, longest: int, gpus: int, rank: int) -> HfEngine:
+        """Load the base and its tokenizer."""
+        return HfEngine(base, self.dtype, self.batch_size)
+
+
+class HfEngine:
+    """Holds a base; answers as the base with an adapter on it, or as another model of its kind."""
+
+    def __init__(self, base: Path, dtype: str, batch_size: int) -> None:
+        """Load the base and its tokenizer.
+
+        Args:
+            base: model folder of step 0; its tokenizer and its end tokens serve all checkpoints.
+            dtype: name of a torch dtype.
+            batch_size: prompts decoded at once.
+        """
+        import torch
+        from transformers import AutoTokenizer
+        from transformers.utils import logging
+
+        from alpharl.evaluation.engines.end_tokens import end_tokens
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
+        self._dtype, self._batch_size = getattr(torch, dtype), batch_size
+        self.tokenizer, self._ends = AutoTokenizer.from_pretrained(base), end_tokens(base)
+        self._folder, self._base = base.absolute(), self._load(base)
+
+    def close(self) -> None:
+        """Nothing outlives the object."""
+
+    @contextmanager
+    def model(self, source: Path | Variant) -> Iterator[Generate]:
+        """The model of a folder or a variant, for as long as the context lasts.
+
+        A line through the logits of two checkpoints has both in memory next to the base.
+        """
+        from alpharl.evaluation.engines.generation import Generation
+        from alpharl.evaluation.engines.mixed_logits import MixedLogits
+
+        shared = self.tokenizer, self._ends, self._batch_size
+        if isinstance(source, Path) or not source.logits:
+            with self.weights(source) as model:
+                yield Generation(model, *shared)
+        else:
+            line = source.logits
+            earlier, later = (self._load(source.checkpoints[step]) for step in (line.a, line.b))
+            yield Generation(later, *shared, lambda mask: MixedLogits(earlier, line.beta, mask))
+
+    @contextmanager
+    def weights(self, source: Path | Variant) -> Iterator[PreTrainedModel]:
+        """The same as a transformers model, of all variants that are one.
+
+        An adapter is put on the loaded base and taken off again. Anything with a blend is built
+        as a dense model in a temporary folder, loaded, and deleted at once.
+        """
+        if isinstance(source, Path):
+            yield self._base if source.absolute() == self._folder else self._load(source)
+        elif source.pure_adapter:
+            from peft import PeftModel
+
+            adapted = PeftModel.from_pretrained(self._base, source.adapter)
+            try:
+                yield adapted.base_model.model
+            finally:
+                self._base = adapted.unload()
+        else:
+            yield self._built(source)
+
+    def _built(self, source: Variant) -> PreTrainedModel:
+        """The model of a variant, by way of a temporary folder."""
+        from alpharl.variants.build import build_dense
+
+        with tempfile.TemporaryDirectory(prefix="alpharl-") as folder:
+            build_dense(source, Path(folder) / "model")
+            return self._load(Path(folder) / "model")
+
+    def _load(self, folder: Path) -> PreTrainedModel:
+        from transformers import AutoModelForCausalLM, GenerationConfig
+
+        from alpharl.checkpoints.adapter import is_adapter
+        from alpharl.checkpoints.reader import best_device
+        from alpharl.variants.adapters import adapter_checkpoint
+
+        if is_adapter(folder):
+            return self._built(adapter_checkpoint(folder, self._folder, merged=True))
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=self._dtype, use_safetensors=True
+        )
+        # How a model decodes is the suite's business: penalties and temperatures that it was
+        # published with go.
+        model.generation_config = GenerationConfig(
+            eos_token_id=self._ends or None, pad_token_id=self._padding()
+        )
+        # A trainer may have saved its own setting; generation without a cache is only slower.
+        model.config.use_cache = True
+        return model.to(best_device()).eval()
+
+    def _padding(self) -> int:
+        padding = self.tokenizer.pad_token_id
+        return int(padding) if padding is not None else [*self._ends, 0][0]

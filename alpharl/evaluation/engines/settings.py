@@ -1,0 +1,78 @@
+"""The settings that all engines share, and what sets one engine apart from another. Torch-free."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import PositiveInt, model_validator
+
+from alpharl.evaluation.engines.engine import Engine
+from alpharl.frozen import Frozen
+
+
+class EngineSettings(Frozen, ABC):
+    """How variants are scored: a subclass for each engine adds its own keys, and opens it.
+
+    Its file is imported wherever a study is read, so it imports heavy libraries inside functions.
+    """
+
+    engine: str
+    """Name of the engine; a subclass narrows it to one literal, which is the default."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision of the scored model: it is loaded so, or a server was started so."""
+    batch_size: PositiveInt = 64
+    """Prompts that are decoded at once, or requests to a server that are under way at once; an
+    engine that batches by itself ignores it."""
+    models_per_job: PositiveInt = 10
+    """Models that one job scores, in one start of the engine. More are fewer starts, fewer are more
+    jobs side by side. Raise it for small models."""
+
+    seed_note: ClassVar[str]
+    """How far sampled answers can be had again; goes into each result."""
+    incidental: ClassVar[frozenset[str]] = frozenset({"batch_size", "models_per_job"})
+    """Keys that answers do not depend on: they set speed, or say where things are."""
+
+    mixes_logits: ClassVar[bool] = False
+    """Whether it decodes with two models together, as a line through their logits asks."""
+    remote: ClassVar[bool] = False
+    """Whether a server elsewhere computes: a job then holds no weights and takes no GPU."""
+    splits: ClassVar[bool] = False
+    """Whether it splits a model over all GPUs of a job; others compute on one."""
+    gpu_flops: ClassVar[float] = 2e12
+    """Floating point operations a second that it reaches on one GPU, an old data centre card."""
+    process_gib: ClassVar[int] = 0
+    """Memory of its own processes, in GiB besides the weights; 0 where it works in this one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _require_keys(cls, data: Any) -> Any:
+        """Name the first key that is lacking, with what it says; unknown keys are told first."""
+        if not isinstance(data, dict) or not data.keys() <= cls.model_fields.keys():
+            return data
+        for key, field in cls.model_fields.items():
+            if field.is_required() and data.get(key) is None:
+                name = cls.model_fields["engine"].default
+                words = " ".join((field.description or "").split()).rstrip(".")
+                raise ValueError(f"engine '{name}' lacks '{key}' ({words}); give it")
+        return data
+
+    @property
+    def answer_settings(self) -> dict[str, Any]:
+        """The settings that answers depend on; a result's key is made of them."""
+        return self.model_dump(exclude=set(self.incidental))
+
+    @abstractmethod
+    def open(self, base: Path, longest: int, gpus: int, rank: int) -> Engine:
+        """Start the engine.
+
+        Args:
+            base: model folder of step 0.
+            longest: tokens of the longest prompt with its whole budget.
+            gpus: GPUs that the job holds; 0 where it asked for none.
+            rank: the highest rank of the adapters to come.
+
+        Raises:
+            EvaluationError: the engine, or what it needs, is not there.
+        """
