@@ -19,7 +19,8 @@ import numpy as np
 from pydantic import PositiveFloat
 
 from alpharl.dynamics.align import align_backwards
-from alpharl.dynamics.pls import fit_pls, r_squared
+from alpharl.dynamics.pls import fit_pls
+from alpharl.dynamics.ratio import r_squared
 from alpharl.forecasting.contract import Prediction, Window
 from alpharl.forecasting.method import Method
 from alpharl.spectra.lowrank import Factors, LowRank
@@ -78,7 +79,7 @@ def _predict(
             continue  # a frozen matrix stays at base
         model = fit_pls(vectors_tm, y_t)
         adapter[name] = _rank_one(model.invert(target), factors[window.last][name].low.v[:, 0])
-        r2[name] = r_squared(y_t, model.predict(vectors_tm))
+        r2[name] = float(r_squared(y_t, model.predict(vectors_tm)))
     return adapter, {"target_accuracy": target, "accuracy": y_t.tolist(), "r2": r2}
 
 
