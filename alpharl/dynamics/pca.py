@@ -83,7 +83,7 @@ def pca_table(gram: Gram, names: Iterable[str], draws: int, seed: int) -> pd.Dat
     """
     total = total_gram(gram, names)
     count = min(COMPONENTS, len(total))
-    own, explained = principal(total, count)
+    path, explained = principal(total, count)
     walk, _ = principal(expected_walk(total), count)
     shares = principal(walk_grams(total, draws, seed), count)[1]
     steps, parts = [0, *gram.steps], []
@@ -91,6 +91,6 @@ def pca_table(gram: Gram, names: Iterable[str], draws: int, seed: int) -> pd.Dat
         null = Null("random-walk", shares[:, k])
         numbers = [float(explained[k]), *np.quantile(null.draws, [0.05, 0.5, 0.95])]
         head = dict(zip(COLUMNS, [k + 1, *numbers, null.p_value(numbers[0])], strict=False))
-        points = {"step": steps, "coordinate": own[:, k], "walk": walk[:, k]}
+        points = {"step": steps, "coordinate": path[:, k], "walk": walk[:, k]}
         parts.append(pd.DataFrame(points).assign(**head))
     return pd.concat(parts, ignore_index=True)[COLUMNS]
