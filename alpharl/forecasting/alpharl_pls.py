@@ -87,9 +87,9 @@ def _signed_vectors(
     factors: Mapping[int, Mapping[str, Factors]], name: str, rescaled: bool
 ) -> np.ndarray:
     """(T, m): sigma_1 u_1 of each step, times alpha if rescaled, signs continuous in time."""
-    found = [at[name] for at in factors.values()]
-    u_tm = np.stack([f.low.u[:, 0] for f in found]).astype(np.float64)
-    size = [f.low.s[0] * (f.rescale(1) if rescaled else 1.0) for f in found]
+    per_step = [at[name] for at in factors.values()]
+    u_tm = np.stack([f.low.u[:, 0] for f in per_step]).astype(np.float64)
+    size = [f.low.s[0] * (f.rescale(1) if rescaled else 1.0) for f in per_step]
     vectors: np.ndarray = u_tm * (align_backwards(u_tm) * size)[:, None]
     return vectors
 
