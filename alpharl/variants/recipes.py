@@ -81,7 +81,7 @@ def rank_variants(ablation: Ablation, stored: Depth, steps: list[int]) -> list[R
         stored: how deep the factors are stored.
         steps: the checkpoints to make them of.
     """
-    found: dict[str, RankVariant] = {}
+    by_name: dict[str, RankVariant] = {}
     for step in steps:
         for name, recipe in _recipes(ablation):
             control = _control(name, recipe, stored) if ablation.controls else None
@@ -89,8 +89,8 @@ def rank_variants(ablation: Ablation, stored: Depth, steps: list[int]) -> list[R
             variants = [RankVariant(f"{name}@{step}", recipe, step, beside)]
             variants += [RankVariant(beside, control[1], step)] if beside and control else []
             for variant in variants:
-                found.setdefault(variant.name, variant)
-    return list(found.values())
+                by_name.setdefault(variant.name, variant)
+    return list(by_name.values())
 
 
 def ablation_depth(ablation: Ablation) -> Depth:
