@@ -135,12 +135,12 @@ class Watch(TrainerCallback):
         self._saved = [s for s in find_steps(pattern) if 0 < s <= self._resumed]
         if not self._file.is_file() or read_metadata(self._file) != stamp:
             return
-        found = read_gram([self._file])
-        known = [step for step in found.steps if step <= self._resumed]
+        gram = read_gram([self._file])
+        known = [step for step in gram.steps if step <= self._resumed]
         # A checkpoint that the gram holds may be deleted by now: it counts, and is missed.
         saved = sorted({*self._saved, *known})
         if known and saved[: len(known)] == known:
-            self._gram, self._saved = found.upto(known), saved
+            self._gram, self._saved = gram.upto(known), saved
 
     def _factor(self, new: dict[int, Path]) -> None:
         how = {"version": FACTORS_VERSION, "base": str(self._base), "depth": asdict(self._depth),

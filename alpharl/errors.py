@@ -42,9 +42,9 @@ class ClusterError(AlpharlError):
     """A scheduler does not answer, or holds what it should not."""
 
 
-def nearest(found: str, valid: list[str]) -> str:
+def nearest(wrong: str, valid: list[str]) -> str:
     """Words for an error: the nearest valid name if one is close, else all of them."""
-    close = difflib.get_close_matches(found, valid, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(wrong, valid, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"
     return "expected one of: " + ", ".join(valid)

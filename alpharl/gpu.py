@@ -48,7 +48,7 @@ def allot(count: int, progress: Callable[[str], None]) -> Iterator[None]:
     if not count or ("SLURM_JOB_ID" in os.environ and len(cards) == count):
         yield
         return
-    with ExitStack() as held, _showing(_wait(cards, count, held, progress)):
+    with ExitStack() as stack, _showing(_wait(cards, count, stack, progress)):
         yield
 
 
@@ -62,11 +62,11 @@ def require_visible(count: int) -> None:
         return
     import torch
 
-    found = torch.cuda.device_count()
-    if found != count:
+    visible = torch.cuda.device_count()
+    if visible != count:
         raise DeviceError(
-            f"torch {torch.__version__} sees {found} GPUs, expected the {count} that were allotted "
-            f"({os.environ.get(_VISIBLE, 'all')}); check the driver and torch's CUDA build"
+            f"torch {torch.__version__} sees {visible} GPUs, expected the {count} that were "
+            f"allotted ({os.environ.get(_VISIBLE, 'all')}); check the driver and torch's CUDA build"
         )
 
 
@@ -88,16 +88,16 @@ def _nvidia_smi() -> str:
 
 
 def _wait(
-    cards: list[str], count: int, held: ExitStack, progress: Callable[[str], None]
+    cards: list[str], count: int, stack: ExitStack, progress: Callable[[str], None]
 ) -> list[str]:
-    """Lock `count` of the cards, as soon as so many are free; `held` keeps the locks."""
+    """Lock `count` of the cards, as soon as so many are free; the stack holds the locks."""
     while not (taken := _take(cards, count)):
         # One line, however long it takes.
         progress(f"waiting for {count} of the GPUs {', '.join(cards)} to become free")
         progress = _silent
         time.sleep(POLL_SECONDS)
     for lock in taken.values():
-        held.enter_context(lock)
+        stack.enter_context(lock)
     return list(taken)
 
 

@@ -20,11 +20,11 @@ _LOOK_S = 0.05
 def folder() -> Path:
     """Where this user's locks lie on this machine."""
     # Clusters hand the variable on to nodes that lack the folder.
-    own = os.environ.get("XDG_RUNTIME_DIR", "")
-    root = own if own and Path(own).is_dir() else tempfile.gettempdir()
-    found = Path(root) / f"alpharl-{os.getuid()}"
-    found.mkdir(mode=0o700, exist_ok=True)
-    return found
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    root = runtime if runtime and Path(runtime).is_dir() else tempfile.gettempdir()
+    locks = Path(root) / f"alpharl-{os.getuid()}"
+    locks.mkdir(mode=0o700, exist_ok=True)
+    return locks
 
 
 def take(path: Path) -> IO[str] | None:

@@ -1,7 +1,7 @@
 """Explicit registries: one line names a class and the file that it stands in.
 
-A registry of methods, measures, engines or sections is a list of places such as "expo:Expo". A line
-is all that a new file needs, and the file is imported only when its registry is read.
+A registry of methods, measures, engines or sections is a list of entries such as "expo:Expo". A
+line is all that a new file needs, and the file is imported only when its registry is read.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def registered(package: str, places: Sequence[str], kind: type[T]) -> list[type[T]]:
+def registered(package: str, entries: Sequence[str], kind: type[T]) -> list[type[T]]:
     """The classes of a registry, in its order.
 
     Args:
         package: that the files lie in, such as `alpharl.forecasting`.
-        places: `module:Class` each, the module relative to the package.
+        entries: `module:Class` each, the module relative to the package.
         kind: what each class has to be.
 
     Raises:
-        TypeError: a place names something else.
+        TypeError: an entry names something else.
     """
     classes = []
-    for place in places:
-        module, _, name = place.partition(":")
+    for entry in entries:
+        module, _, name = entry.partition(":")
         cls = getattr(import_module(f"{package}.{module}"), name)
         if not (isinstance(cls, type) and issubclass(cls, kind)):
-            raise TypeError(f"{package}: found {cls!r} at '{place}', expected a {kind.__name__}")
+            raise TypeError(f"{package}: found {cls!r} at '{entry}', expected a {kind.__name__}")
         classes.append(cls)
     return classes
 

@@ -98,15 +98,15 @@ def read_model(folder: Path, base: Path | None) -> ModelIndex:
         name: _update(folder, tensors[name], *pair, config, name in transposed)
         for name, pair in pairs.items()
     }
-    own = set(updates) | {name for name, info in tensors.items() if info.file == ADAPTER}
-    if EMBEDDING in own and HEAD not in tensors:
+    changed = set(updates) | {name for name, info in tensors.items() if info.file == ADAPTER}
+    if EMBEDDING in changed and HEAD not in tensors:
         raise CheckpointError(
             f"{folder}: changes {EMBEDDING}, expected it unchanged: the base's output head is tied "
             "to it, and may or may not follow; merge it with PEFT and save the whole model"
         )
     merged = {name: replace(tensors[name], dtype="F32") for name in updates}
     patterns = any(config.get(key) for key in ("rank_pattern", "alpha_pattern", "fan_in_fan_out"))
-    plain = not patterns and not transposed and own == set(updates)
+    plain = not patterns and not transposed and changed == set(updates)
     size = sum(info.nbytes for info in infos.values())
     return MergedIndex(folder, tensors | merged, updates, size, plain)
 
@@ -162,9 +162,9 @@ def _update(
     return LowRankUpdate(origin, a, b, _alpha(folder, config, origin.name) / root, transposed)
 
 
-def _other_shape(folder: Path, name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> str:
+def _other_shape(folder: Path, name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return (
-        f"{folder}: {name} becomes {list(found)}, expected the base's shape {list(expected)}; "
+        f"{folder}: {name} becomes {list(shape)}, expected the base's shape {list(expected)}; "
         "name the right base"
     )
 
@@ -173,12 +173,12 @@ def _alpha(folder: Path, config: dict[str, Any], name: str) -> float:
     """Alpha of a module: the first pattern that its name ends in, as PEFT reads them."""
     module, patterns = name.removesuffix(".weight"), config.get("alpha_pattern") or {}
     try:
-        found = [
+        alphas = [
             alpha
             for pattern, alpha in patterns.items()
             if re.match(rf"(.*\.)?({pattern})$", module)
         ]
-        return float(found[0] if found else config["lora_alpha"])
+        return float(alphas[0] if alphas else config["lora_alpha"])
     except (re.error, KeyError, TypeError, ValueError, AttributeError):
         raise CheckpointError(
             f"{folder / ADAPTER_CONFIG}: found no alpha for {module}, expected 'lora_alpha' or a "

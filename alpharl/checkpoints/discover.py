@@ -72,12 +72,12 @@ def find_runs(folder: Path) -> list[FoundRun]:
     )
 
 
-def _search(top: Path, place: Path, deep: int, looked_at: list[Path]) -> Iterator[FoundRun]:
+def _search(top: Path, folder: Path, deep: int, looked_at: list[Path]) -> Iterator[FoundRun]:
     """The run of a folder, or those of the folders in it; notes the step folders it looked at."""
-    children = sorted(p for p in place.iterdir() if p.is_dir() and not p.name.startswith("."))
+    children = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     steps = _steps(children)
     looked_at += steps.values()
-    run = _run(top, place, steps)
+    run = _run(top, folder, steps)
     if run:
         yield run
     elif deep:
@@ -95,23 +95,23 @@ def _steps(children: list[Path]) -> dict[int, Path]:
     return dict(sorted(max(named.values(), key=len, default={}).items()))
 
 
-def _run(top: Path, place: Path, steps: dict[int, Path]) -> FoundRun | None:
-    """The run of one place; None where no step folder holds weights."""
+def _run(top: Path, folder: Path, steps: dict[int, Path]) -> FoundRun | None:
+    """The run of one folder; None where no step folder holds weights."""
     for inside in _INSIDE:
-        held = {step: path / inside for step, path in steps.items() if _kind(path / inside)}
-        if held:
+        folders = {step: path / inside for step, path in steps.items() if _kind(path / inside)}
+        if folders:
             break
     else:
         return None
-    kinds = {step: _kind(path) for step, path in held.items()}
-    trained = {step: path for step, path in held.items() if step > 0}
+    kinds = {step: _kind(path) for step, path in folders.items()}
+    trained = {step: path for step, path in folders.items() if step > 0}
     if not trained:
         return None
     kind = kinds[max(trained)]
     chosen = {step: path for step, path in trained.items() if kinds[step] == kind}
-    base = str(held[0]) if kinds.get(0) == "models" else _base_of(next(iter(chosen.values())))
+    base = str(folders[0]) if kinds.get(0) == "models" else _base_of(next(iter(chosen.values())))
     left_out = [path for step, path in steps.items() if step > 0 and step not in chosen]
-    name = "-".join(place.relative_to(top).parts)
+    name = "-".join(folder.relative_to(top).parts)
     return FoundRun(name, chosen, str(kind), base, left_out)
 
 
@@ -126,15 +126,15 @@ def _base_of(checkpoint: Path) -> str | None:
     path = checkpoint / ADAPTER_CONFIG
     if (checkpoint / ADAPTER).is_file() and path.is_file():
         try:
-            found = json.loads(path.read_text()).get("base_model_name_or_path")
+            base = json.loads(path.read_text()).get("base_model_name_or_path")
         except (ValueError, AttributeError):
             return None
         # A path of another machine looks like none of both.
-        usable = found and (is_model_folder(found) or is_repository(found))
-        return str(found) if usable else None
+        usable = base and (is_model_folder(base) or is_repository(base))
+        return str(base) if usable else None
     named = read_config(checkpoint).get("_name_or_path")
-    own = isinstance(named, str) and os.path.abspath(named) == os.path.abspath(checkpoint)
-    return named if isinstance(named, str) and not own and is_model_folder(named) else None
+    itself = isinstance(named, str) and os.path.abspath(named) == os.path.abspath(checkpoint)
+    return named if isinstance(named, str) and not itself and is_model_folder(named) else None
 
 
 def is_model_folder(name: str) -> bool:

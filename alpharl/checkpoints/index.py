@@ -84,13 +84,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     What a multimodal model says of its language model stands at the top too.
     """
     try:
-        found = json.loads((folder / "config.json").read_text())
+        config = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(config, dict):
         return {}
-    nested = found.get("text_config")
-    return {**(nested if isinstance(nested, dict) else {}), **found}
+    nested = config.get("text_config")
+    return {**(nested if isinstance(nested, dict) else {}), **config}
 
 
 def _without_tied_head(folder: Path, tensors: dict[str, TensorInfo]) -> dict[str, TensorInfo]:
@@ -119,9 +119,9 @@ def _weight_files(folder: Path) -> list[str]:
             "run's 'merge'"
         )
     others = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth"})
-    found = f"found {others[0]}" if others else "found no weights"
+    finding = f"found {others[0]}" if others else "found no weights"
     raise CheckpointError(
-        f"{folder}: {found}, expected {SINGLE} or {INDEX}; save the model as safetensors"
+        f"{folder}: {finding}, expected {SINGLE} or {INDEX}; save the model as safetensors"
     )
 
 
@@ -132,8 +132,8 @@ def _weight_map(folder: Path) -> dict[str, str]:
         CheckpointError: the index is not what it should be.
     """
     try:
-        found = json.loads((folder / INDEX).read_text())["weight_map"]
-        return {str(name): str(file) for name, file in found.items()}
+        weight_map = json.loads((folder / INDEX).read_text())["weight_map"]
+        return {str(name): str(file) for name, file in weight_map.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise CheckpointError(
             f"{folder / INDEX}: found no 'weight_map' object in it, expected tensor names and "

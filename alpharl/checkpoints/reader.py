@@ -56,7 +56,7 @@ class ModelReader:
         self._updates = self.index.updates if isinstance(self.index, MergedIndex) else {}
         self._pair = lru_cache(_PAIRS + torch.get_num_threads())(self._read_pair)
         self.device = device
-        self._own = threading.local()
+        self._local = threading.local()
         self._opened: list[BinaryIO] = []
 
     def __enter__(self) -> Self:
@@ -143,16 +143,16 @@ class ModelReader:
 
     def _file(self, name: str) -> BinaryIO:
         """The calling thread's open file, after closing another one that it had."""
-        held: BinaryIO | None = getattr(self._own, "file", None)
-        if held is None or self._own.name != name:
-            if held is not None:
-                held.close()
-                self._opened.remove(held)
-            held = (self.index.folder / name).open("rb", buffering=0)
-            os.posix_fadvise(held.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            self._own.file, self._own.name = held, name
-            self._opened.append(held)
-        return held
+        file: BinaryIO | None = getattr(self._local, "file", None)
+        if file is None or self._local.name != name:
+            if file is not None:
+                file.close()
+                self._opened.remove(file)
+            file = (self.index.folder / name).open("rb", buffering=0)
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            self._local.file, self._local.name = file, name
+            self._opened.append(file)
+        return file
 
     def will_need(self, name: str, start: int, count: int) -> None:
         """Ask the system to read these elements into its page cache meanwhile."""

@@ -22,14 +22,14 @@ def find_steps(pattern: str) -> dict[int, Path]:
         raise CheckpointError(f"{pattern}: expected '{{step}}' once, as in runs/foo/step-{{step}}")
     before, after = pattern.rstrip("/").split("{step}")
     number = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
-    found = {}
+    folders = {}
     for path in glob.glob(f"{glob.escape(before)}*{glob.escape(after)}"):
         match = number.fullmatch(path)
         if match and Path(path).is_dir():
-            found[int(match.group(1))] = Path(path)
-    if not found:
+            folders[int(match.group(1))] = Path(path)
+    if not folders:
         raise CheckpointError(f"{pattern}: no folder matches; check the path and its '{{step}}'")
-    return dict(sorted(found.items()))
+    return dict(sorted(folders.items()))
 
 
 def at_steps(pattern: str, steps: list[int]) -> dict[int, Path]:
@@ -50,16 +50,16 @@ def given_steps(given: list[str], steps: list[int] | None) -> dict[int, Path]:
     if len(given) == 1 and "{step}" in given[0]:
         return at_steps(given[0], steps) if steps else find_steps(given[0])
     pairs = [re.fullmatch(r"(\d+)=(.+)", entry) for entry in given]
-    found = {int(pair[1]): Path(pair[2]) for pair in pairs if pair}
-    if len(found) < len(given):
+    folders = {int(pair[1]): Path(pair[2]) for pair in pairs if pair}
+    if len(folders) < len(given):
         raise CheckpointError(
             f"{' '.join(given)}: expected one pattern with '{{step}}' in it, or STEP=FOLDER for "
             "each checkpoint, no step twice"
         )
-    lacking = sorted(set(steps or []) - set(found))
+    lacking = sorted(set(steps or []) - set(folders))
     if lacking:
         raise CheckpointError(f"found no folder of step {lacking[0]}; name it as STEP=FOLDER")
-    return {step: found[step] for step in steps or sorted(found)}
+    return {step: folders[step] for step in steps or sorted(folders)}
 
 
 def step_of(folder: Path) -> int:

@@ -32,17 +32,17 @@ def staged(folders: Mapping[Key, Path], on: str | None) -> Iterator[dict[Key, Pa
     if on is None:
         yield dict(folders)
         return
-    place = os.path.expandvars(on)
-    if "$" in place or not Path(place).is_dir():
+    disk = os.path.expandvars(on)
+    if "$" in disk or not Path(disk).is_dir():
         raise CheckpointError(f"stage {on}: found no such folder here; set the variable or make it")
     wanted = sum(_size(folder) for folder in folders.values())
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(disk).free
     if free < wanted:
         raise CheckpointError(
-            f"stage {place}: found {free >> 20} MiB free, expected {wanted >> 20} MiB for "
+            f"stage {disk}: found {free >> 20} MiB free, expected {wanted >> 20} MiB for "
             f"{len(folders)} models; use more shards of fewer checkpoints, or do not stage"
         )
-    with tempfile.TemporaryDirectory(prefix="alpharl-stage-", dir=place) as temporary:
+    with tempfile.TemporaryDirectory(prefix="alpharl-stage-", dir=disk) as temporary:
         copies = {key: Path(temporary) / str(i) for i, key in enumerate(folders)}
         for key, folder in folders.items():
             _copy(folder, copies[key])

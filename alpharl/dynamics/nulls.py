@@ -123,11 +123,11 @@ def step_lengths(gram_tt: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=4)
 def _cosines(count: int, draws: int, seed: int) -> np.ndarray:
     """Cosines (draws, count, count) of independent Gaussian vectors; one set for all tensors."""
-    rng, found = np.random.default_rng(seed), []
+    rng, cosines = np.random.default_rng(seed), []
     for some in batches(draws, count * WALK_DIMENSIONS):
         rows = _unit(rng.standard_normal((some, count, WALK_DIMENSIONS)))
-        found.append(rows @ rows.swapaxes(1, 2))
-    return np.concatenate(found)
+        cosines.append(rows @ rows.swapaxes(1, 2))
+    return np.concatenate(cosines)
 
 
 def walk_grams(gram_tt: np.ndarray, draws: int, seed: int) -> np.ndarray:

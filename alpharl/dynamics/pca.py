@@ -1,4 +1,4 @@
-"""Principal components of a run's path through weight space, from its gram alone, beside a walk's.
+"""Principal components of a run's path through weight space, from its gram alone, next to a walk's.
 
 The points are the base and the checkpoints. A random walk in many dimensions has the same smooth
 picture each time: its k-th component is a cosine of k half turns, so that any two of them draw a
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from alpharl.dynamics.nulls import Null, step_lengths, walk_grams
+from alpharl.dynamics.temporal import directions
 from alpharl.errors import MethodError
 from alpharl.spectra.gram import Gram
 
@@ -51,11 +52,9 @@ def principal(grams: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarra
     padded = np.pad(grams, wide)
     centred = padded - padded.mean(-1, keepdims=True)
     centred = centred - centred.mean(-2, keepdims=True)
-    values, vectors = np.linalg.eigh(centred)
-    values, vectors = np.clip(values[..., ::-1], 0, None), vectors[..., ::-1]
-    vectors = vectors * np.where(vectors[..., -1:, :] < 0, -1.0, 1.0)
-    coordinates = vectors * np.sqrt(values)[..., None, :]
-    share = values / values.sum(-1, keepdims=True)
+    variance, vectors = directions(centred)
+    coordinates = vectors * np.sqrt(variance)[..., None, :]
+    share = variance / variance.sum(-1, keepdims=True)
     return coordinates[..., :components], share[..., :components]
 
 
@@ -84,7 +83,7 @@ def pca_table(gram: Gram, names: Iterable[str], draws: int, seed: int) -> pd.Dat
     """
     total = total_gram(gram, names)
     count = min(COMPONENTS, len(total))
-    own, explained = principal(total, count)
+    path, explained = principal(total, count)
     walk, _ = principal(expected_walk(total), count)
     shares = principal(walk_grams(total, draws, seed), count)[1]
     steps, parts = [0, *gram.steps], []
@@ -92,6 +91,6 @@ def pca_table(gram: Gram, names: Iterable[str], draws: int, seed: int) -> pd.Dat
         null = Null("random-walk", shares[:, k])
         numbers = [float(explained[k]), *np.quantile(null.draws, [0.05, 0.5, 0.95])]
         head = dict(zip(COLUMNS, [k + 1, *numbers, null.p_value(numbers[0])], strict=False))
-        points = {"step": steps, "coordinate": own[:, k], "walk": walk[:, k]}
+        points = {"step": steps, "coordinate": path[:, k], "walk": walk[:, k]}
         parts.append(pd.DataFrame(points).assign(**head))
     return pd.concat(parts, ignore_index=True)[COLUMNS]

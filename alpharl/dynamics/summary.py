@@ -10,7 +10,7 @@ _MEANS = ["value", "null_q05", "null_q50", "null_q95"]
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over matrices: each measure's value beside its null's quantiles, and share p < 0.05."""
+    """Means over matrices: each value next to its null's quantiles, and the share p < 0.05."""
     grouped = table.groupby(["measure", "null"])
     return grouped[_MEANS].mean().assign(**{"p<0.05": grouped["p"].apply(_beyond)})
 

@@ -12,6 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from alpharl.dynamics.ratio import ratio
+
 Fit = Literal["linear", "quadratic", "saturating"]
 CUTOFF = 1e-6
 """Directions with sqrt(lambda) below this share of the first are dropped, as RELEX does."""
@@ -35,16 +37,25 @@ def temporal_svd(gram_tt: np.ndarray, rank: int) -> Temporal:
     Args:
         gram_tt: (T, T) float64 inner products of the updates.
         rank: number of directions; cut where they vanish, so a frozen tensor has none.
+    """
+    energy, vectors = directions(gram_tt)
+    sigma = np.sqrt(energy)
+    keep = [k for k in range(min(rank, len(sigma))) if sigma[k] > CUTOFF * sigma[0]]
+    u, s = vectors[:, keep], sigma[keep]
+    return Temporal(u * s, u / s, ratio(energy[keep], np.trace(gram_tt)))
+
+
+def directions(grams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Energies (..., T) of all directions, largest first, and their U (..., T, T) in columns.
 
     The sign of each direction is fixed so that its last coefficient is positive.
+
+    Args:
+        grams: (..., T, T) inner products; the leading axes are draws, and one run has none.
     """
-    values, vectors = np.linalg.eigh(gram_tt)
-    sigma = np.sqrt(np.clip(values[::-1], 0, None))
-    keep = [k for k in range(min(rank, len(sigma))) if sigma[k] > CUTOFF * sigma[0]]
-    u, s = vectors[:, ::-1][:, keep], sigma[keep]
-    u = u * np.where(u[-1:] < 0, -1.0, 1.0)
-    total = float(np.trace(gram_tt))
-    return Temporal(u * s, u / s, s**2 / total if total > 0 else s)
+    energy, u = np.linalg.eigh(grams)
+    energy, u = np.clip(energy[..., ::-1], 0, None), u[..., ::-1]
+    return energy, u * np.where(u[..., -1:, :] < 0, -1.0, 1.0)
 
 
 def read_off(steps: np.ndarray, values: np.ndarray, at: float, fit: Fit = "linear") -> float:
@@ -85,11 +96,3 @@ def _saturating(t: np.ndarray, y: np.ndarray, at: float) -> float:
         error = float(np.sum((design @ [a, b] - y) ** 2))
         best = min(best, (error, float(a * (1 - np.exp(-at / tau)) + b)))
     return best[1]
-
-
-def line_r2(steps: np.ndarray, values: np.ndarray) -> float:
-    """R2 of a straight line through (step, value): the squared correlation; 0 for a constant."""
-    t, y = np.asarray(steps, np.float64), np.asarray(values, np.float64)
-    if len(t) < 2 or np.ptp(y) == 0 or np.ptp(t) == 0:
-        return 0.0
-    return float(np.corrcoef(t, y)[0, 1] ** 2)

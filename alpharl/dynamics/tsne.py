@@ -38,5 +38,5 @@ def tsne_table(gram_tt: np.ndarray, steps: list[int], seed: int) -> pd.DataFrame
         metric="precomputed", init="random", perplexity=perplexity(len(padded)), random_state=seed
     )
     # The unit is free; the largest distance as 1 keeps tiny updates above the solver's thresholds.
-    places = model.fit_transform(distances / max(distances.max(), np.finfo(float).tiny))
-    return pd.DataFrame({"step": [0, *steps], "x": places[:, 0], "y": places[:, 1]})
+    points = model.fit_transform(distances / max(distances.max(), np.finfo(float).tiny))
+    return pd.DataFrame({"step": [0, *steps], "x": points[:, 0], "y": points[:, 1]})

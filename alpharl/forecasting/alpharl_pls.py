@@ -19,7 +19,8 @@ import numpy as np
 from pydantic import PositiveFloat
 
 from alpharl.dynamics.align import align_backwards
-from alpharl.dynamics.pls import fit_pls, r_squared
+from alpharl.dynamics.pls import fit_pls
+from alpharl.dynamics.ratio import r_squared
 from alpharl.forecasting.contract import Prediction, Window
 from alpharl.forecasting.method import Method
 from alpharl.spectra.lowrank import Factors, LowRank
@@ -78,7 +79,7 @@ def _predict(
             continue  # a frozen matrix stays at base
         model = fit_pls(vectors_tm, y_t)
         adapter[name] = _rank_one(model.invert(target), factors[window.last][name].low.v[:, 0])
-        r2[name] = r_squared(y_t, model.predict(vectors_tm))
+        r2[name] = float(r_squared(y_t, model.predict(vectors_tm)))
     return adapter, {"target_accuracy": target, "accuracy": y_t.tolist(), "r2": r2}
 
 
@@ -86,9 +87,9 @@ def _signed_vectors(
     factors: Mapping[int, Mapping[str, Factors]], name: str, rescaled: bool
 ) -> np.ndarray:
     """(T, m): sigma_1 u_1 of each step, times alpha if rescaled, signs continuous in time."""
-    found = [at[name] for at in factors.values()]
-    u_tm = np.stack([f.low.u[:, 0] for f in found]).astype(np.float64)
-    size = [f.low.s[0] * (f.rescale(1) if rescaled else 1.0) for f in found]
+    per_step = [at[name] for at in factors.values()]
+    u_tm = np.stack([f.low.u[:, 0] for f in per_step]).astype(np.float64)
+    size = [f.low.s[0] * (f.rescale(1) if rescaled else 1.0) for f in per_step]
     vectors: np.ndarray = u_tm * (align_backwards(u_tm) * size)[:, None]
     return vectors
 

@@ -33,15 +33,15 @@ class AlphaRLStep(Method):
         """Base + the rank-1 matrix on the line at the target, matrices of the paper's scope."""
         factors = window.need_factors()
         weights = line_weights(np.array(window.steps), window.need_target_step())
-        adapter, kept = {}, {}
+        adapter, share = {}, {}
         for name in filter(in_paper_scope, factors[window.last]):
             tops = [at[name].low.top(1) for at in factors.values()]
-            found = recompress([low.scaled(w) for low, w in zip(tops, weights, strict=True)])
-            if found.s[0] > 0:  # a frozen matrix stays at base
-                adapter[name] = found.top(1)
-                kept[name] = float(found.s[0] ** 2 / np.sum(found.s**2))
+            update = recompress([low.scaled(w) for low, w in zip(tops, weights, strict=True)])
+            if update.s[0] > 0:  # a frozen matrix stays at base
+                adapter[name] = update.top(1)
+                share[name] = float(update.s[0] ** 2 / np.sum(update.s**2))
         steps = dict(zip(window.steps, weights.tolist(), strict=True))
-        return Prediction(adapter=adapter, fit={"weights": steps, "share": kept})
+        return Prediction(adapter=adapter, fit={"weights": steps, "share": share})
 
 
 def recompress(terms: Sequence[LowRank]) -> LowRank:

@@ -74,8 +74,8 @@ def backtest(
         MethodError: the method returns low-rank parts, or is not defined on so short a window.
     """
     steps = [step for step in window.steps if step <= origin]
-    found = forecast(replace(window, steps=steps, target_step=judged))
-    return judge(found, window.need_gram(), origin, judged)
+    prediction = forecast(replace(window, steps=steps, target_step=judged))
+    return judge(prediction, window.need_gram(), origin, judged)
 
 
 def judge(prediction: Prediction, gram: Gram, origin: int, judged: int) -> Backtest:

@@ -58,8 +58,8 @@ def candidates(window: Window) -> list[Candidate]:
     """
     if not origins(window):
         return []
-    found = [rehearse(window, label) for label in _METHODS]
-    return sorted(found, key=lambda candidate: -candidate.skill)
+    rehearsed = [rehearse(window, label) for label in _METHODS]
+    return sorted(rehearsed, key=lambda candidate: -candidate.skill)
 
 
 def rehearse(window: Window, label: str) -> Candidate:

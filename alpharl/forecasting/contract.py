@@ -76,9 +76,9 @@ class Window:
         if self.factors is None or any(step not in self.factors for step in self.steps):
             raise MethodError("found no factors for all of the window's steps; make them first")
         for step in self.steps:
-            for name, found in self.factors[step].items():
-                stored = len(found.low.s)
-                if stored < min(rank, len(found.low.u), len(found.low.v)):
+            for name, factors in self.factors[step].items():
+                stored = len(factors.low.s)
+                if stored < min(rank, len(factors.low.u), len(factors.low.v)):
                     raise MethodError(
                         f"{name}: found {stored} triplets at step {step}, expected {rank}; factor "
                         "again with at least that"

@@ -55,6 +55,6 @@ class EffOPD(Method):
 
 def _moved(window: Window, first: int, trials: int) -> Prediction:
     far = MOVE * trials
-    moved, kept = {first: -far, window.last: 1.0 + far}, {window.last: 1.0}
-    blend = {name: dict(moved if _BODY.search(name) else kept) for name in window.tensors}
+    moved, unmoved = {first: -far, window.last: 1.0 + far}, {window.last: 1.0}
+    blend = {name: dict(moved if _BODY.search(name) else unmoved) for name in window.tensors}
     return Prediction(blend, fit={"first": first, "last": window.last, "gaps": far})

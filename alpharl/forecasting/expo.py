@@ -38,9 +38,9 @@ class Expo(Method):
         validate = window.need_validate()
         scores = {a: float(validate(_extended(window, a)).mean()) for a in sorted(set(self.grid))}
         best = max(scores, key=lambda alpha: (scores[alpha], -alpha))
-        found = _extended(window, best)
-        found.fit.update(alpha=best, validation=scores)
-        return found
+        prediction = _extended(window, best)
+        prediction.fit.update(alpha=best, validation=scores)
+        return prediction
 
 
 def _extended(window: Window, alpha: float) -> Prediction:

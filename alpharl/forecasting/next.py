@@ -83,17 +83,17 @@ class Next(Method):
         if coefficient is None:
             ahead = float(np.subtract(window.steps[horizon:], window.steps[:-horizon]).mean())
             coefficient = (window.need_target_step() - window.last) / ahead
-        updates, kept = _updates(window, self.rank)
+        updates, share_read = _updates(window, self.rank)
         tracks = {name: rank_one_track(lows, horizon) for name, lows in updates.items()}
-        found, losses = _predict(tracks, self)
+        jumps, losses = _predict(tracks, self)
         fit = {
             "horizon": horizon,
             "coefficient": coefficient,
             "loss": losses,
-            "sigma": {name: float(jump["s"][0]) for name, jump in found.items()},
-            "kept": kept,
+            "sigma": {name: float(jump["s"][0]) for name, jump in jumps.items()},
+            "kept": share_read,
         }
-        adapter = {name: _jump(jump, coefficient) for name, jump in found.items()}
+        adapter = {name: _jump(jump, coefficient) for name, jump in jumps.items()}
         return Prediction({name: {window.last: 1.0} for name in window.tensors}, adapter, fit)
 
 
@@ -127,10 +127,10 @@ def rank_one_track(updates: Sequence[LowRank], horizon: int) -> Track:
 
 def _change(before: LowRank, after: LowRank) -> LowRank:
     """The best rank-1 matrix of a difference; zero vectors where there is none."""
-    found = recompress([after, before.scaled(-1.0)]).top(1)
-    if found.s[0] <= ROUNDING * max(after.s[0], before.s[0]):
-        return LowRank(0 * found.u, 0 * found.s, 0 * found.v)
-    return found
+    change = recompress([after, before.scaled(-1.0)]).top(1)
+    if change.s[0] <= ROUNDING * max(after.s[0], before.s[0]):
+        return LowRank(0 * change.u, 0 * change.s, 0 * change.v)
+    return change
 
 
 def _signed(changes: Sequence[LowRank], end: np.ndarray) -> Rows:
@@ -154,19 +154,19 @@ def _horizon(window: Window, options: Next) -> int:
 def _updates(window: Window, rank: int) -> tuple[dict[str, list[LowRank]], dict[str, float]]:
     """Matrices that have moved: their updates at each checkpoint, and the last one's share read."""
     factors = window.need_factors(rank)
-    updates, kept = {}, {}
+    updates, share_read = {}, {}
     for name, last in factors[window.last].items():
         if in_paper_scope(name) and last.norm > 0:
             updates[name] = [at[name].low.top(rank) for at in factors.values()]
-            kept[name] = float(np.sum(np.square(last.low.s[:rank])) / last.norm**2)
-    return updates, kept
+            share_read[name] = float(np.sum(np.square(last.low.s[:rank])) / last.norm**2)
+    return updates, share_read
 
 
 def _predict(
     tracks: Mapping[str, Track], options: Next
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, list[float]]]:
     """Per matrix, the predicted u (m,), s (1,) and v (n,); per network, its losses."""
-    found: dict[str, dict[str, np.ndarray]] = {name: {} for name in tracks}
+    jumps: dict[str, dict[str, np.ndarray]] = {name: {} for name in tracks}
     losses = {}
     for part in PARTS:
         alike: dict[int, list[str]] = {}
@@ -176,16 +176,16 @@ def _predict(
             same = [tracks[name] for name in names]
             ahead = [track.ahead[part] for track in same]
             known = [t.given[part][: len(a)] for t, a in zip(same, ahead, strict=True)]
-            asked = np.stack([track.given[part][-1] for track in same])
+            last = np.stack([track.given[part][-1] for track in same])
             rows, losses[f"{part} of length {length}"] = predict_ahead(
-                np.concatenate(known), np.concatenate(ahead), asked, options.epochs, options.seed
+                np.concatenate(known), np.concatenate(ahead), last, options.epochs, options.seed
             )
             for name, row in zip(names, rows, strict=True):
-                found[name][part] = row
-    return found, losses
+                jumps[name][part] = row
+    return jumps, losses
 
 
-def _jump(found: Rows, coefficient: float) -> LowRank:
+def _jump(rows: Rows, coefficient: float) -> LowRank:
     """sigma u v^T with unit vectors, times the coefficient."""
-    u, v = (found[part] / np.linalg.norm(found[part]) for part in "uv")
-    return LowRank(u[:, None], coefficient * found["s"], v[:, None])
+    u, v = (rows[part] / np.linalg.norm(rows[part]) for part in "uv")
+    return LowRank(u[:, None], coefficient * rows["s"], v[:, None])

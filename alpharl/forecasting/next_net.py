@@ -41,14 +41,14 @@ def build(length: int) -> nn.ModuleDict:
 
 
 def predict_ahead(
-    known_p2d: np.ndarray, ahead_pd: np.ndarray, asked_q2d: np.ndarray, epochs: int, seed: int
+    known_p2d: np.ndarray, ahead_pd: np.ndarray, latest_q2d: np.ndarray, epochs: int, seed: int
 ) -> tuple[np.ndarray, list[float]]:
-    """Train on known pairs, all of them in every step, and predict for what is asked.
+    """Train on known pairs, all of them in every step, and predict from the latest inputs.
 
     Args:
         known_p2d: inputs: the vectors of the change since the base, and since the last checkpoint.
         ahead_pd: what they should give.
-        asked_q2d: inputs of the forecast.
+        latest_q2d: inputs of the forecast.
         epochs: training steps.
         seed: of the initial weights.
 
@@ -57,8 +57,8 @@ def predict_ahead(
     """
     import torch
 
-    known, ahead, asked = (
-        torch.from_numpy(x.astype(np.float32)) for x in (known_p2d, ahead_pd, asked_q2d)
+    known, ahead, latest = (
+        torch.from_numpy(x.astype(np.float32)) for x in (known_p2d, ahead_pd, latest_q2d)
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -76,13 +76,13 @@ def predict_ahead(
         schedule.step()
         losses.append(loss.item())
     with torch.no_grad():
-        found: np.ndarray = _forward(net, asked).double().numpy()
-    return found, [losses[0], losses[-1]]
+        predicted: np.ndarray = _forward(net, latest).double().numpy()
+    return predicted, [losses[0], losses[-1]]
 
 
 def _forward(net: nn.ModuleDict, given_p2d: Tensor) -> Tensor:
     import torch
 
     sides = [net["total"](given_p2d[:, 0]), net["recent"](given_p2d[:, 1])]
-    found: Tensor = net["join"](torch.cat(sides, dim=-1))
-    return found
+    joined: Tensor = net["join"](torch.cat(sides, dim=-1))
+    return joined

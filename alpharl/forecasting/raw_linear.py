@@ -28,8 +28,8 @@ class RawLinear(Method):
         A line's value is a weighted sum of its points, and the weights depend on the steps alone:
         they are the same for all parameters.
         """
-        found = line_weights(np.array(window.steps), window.need_target_step())
-        weights = dict(zip(window.steps, found.tolist(), strict=True))
+        line = line_weights(np.array(window.steps), window.need_target_step())
+        weights = dict(zip(window.steps, line.tolist(), strict=True))
         return Prediction(
             blend={name: dict(weights) for name in window.tensors}, fit={"weights": weights}
         )

@@ -39,21 +39,21 @@ class Recent(TemporalFit):
         steps, blend, fit = window.steps[-count:], {}, {}
         gram, at = window.need_gram().upto(steps), np.array(steps, np.float64)
         for name in window.tensors:
-            found = temporal_svd(to_last(gram.tensors[name]), self.rank)
+            temporal = temporal_svd(to_last(gram.tensors[name]), self.rank)
             rise = [
                 read_off(at, c, window.need_target_step(), self.fit)
                 - read_off(at, c, at[-1], self.fit)
-                for c in found.coefficients.T
+                for c in temporal.coefficients.T
             ]
-            weights = found.mix @ rise if rise else np.zeros(len(steps))
+            weights = temporal.mix @ rise if rise else np.zeros(len(steps))
             weights[-1] += 1.0 - weights.sum()  # each D_t takes its share of W(last) away
             blend[name] = dict(zip(steps, weights.tolist(), strict=True))
-            fit[name] = {"share": found.share.tolist(), "rise": rise}
+            fit[name] = {"share": temporal.share.tolist(), "rise": rise}
         return Prediction(blend=blend, fit={"steps": steps, "tensors": fit})
 
 
 def to_last(gram_tt: np.ndarray) -> np.ndarray:
     """(T, T) inner products of the differences to the last update, from those of the updates."""
     to_last_t = gram_tt[:, -1]
-    found: np.ndarray = gram_tt - to_last_t[:, None] - to_last_t[None, :] + gram_tt[-1, -1]
-    return found
+    gram: np.ndarray = gram_tt - to_last_t[:, None] - to_last_t[None, :] + gram_tt[-1, -1]
+    return gram

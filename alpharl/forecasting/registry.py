@@ -11,7 +11,7 @@ from pydantic import Field
 from alpharl.forecasting.method import Method
 from alpharl.registry import registered
 
-_PLACES = [
+_ENTRIES = [
     "last:Last",
     "expo:Expo",
     "first_update:FirstUpdate",
@@ -31,7 +31,7 @@ _PLACES = [
 ]
 METHODS: dict[str, type[Method]] = {
     cls.model_fields["method"].default: cls
-    for cls in registered("alpharl.forecasting", _PLACES, Method)  # type: ignore[type-abstract]
+    for cls in registered("alpharl.forecasting", _ENTRIES, Method)  # type: ignore[type-abstract]
 }
 """By name, the class that holds a method's options and makes its forecasts."""
 

@@ -44,15 +44,15 @@ def _forecast(window: Window, options: Relex | RelexPinned, pinned: bool) -> Pre
     gram, steps = window.need_gram(), np.array(window.steps, np.float64)
     blend, fit = {}, {}
     for name in window.tensors:
-        found = temporal_svd(gram.tensors[name], options.rank)
+        temporal = temporal_svd(gram.tensors[name], options.rank)
         rise = np.array(
-            [_rise(steps, c, window, options.fit, pinned) for c in found.coefficients.T]
+            [_rise(steps, c, window, options.fit, pinned) for c in temporal.coefficients.T]
         )
-        weights = found.mix @ rise if len(rise) else np.zeros(len(steps))
+        weights = temporal.mix @ rise if len(rise) else np.zeros(len(steps))
         if pinned:
             weights[-1] += 1.0
         blend[name] = dict(zip(window.steps, weights.tolist(), strict=True))
-        fit[name] = {"share": found.share.tolist(), "coefficient": rise.tolist()}
+        fit[name] = {"share": temporal.share.tolist(), "coefficient": rise.tolist()}
     return Prediction(blend=blend, fit={"pinned": pinned, "tensors": fit})
 
 

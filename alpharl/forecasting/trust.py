@@ -71,7 +71,7 @@ def assess(window: Window) -> Verdict:
     ranked = candidates(window)
     if not ranked:
         short = f"the window holds {len(window.steps)} checkpoints; a rehearsal needs 3 at least"
-        return _kept(window, [Evidence("window", len(window.steps), False, short)])
+        return _keep_last(window, [Evidence("window", len(window.steps), False, short)])
     best = next(candidate for candidate in ranked if candidate.label in WHOLE)
     geometry = [holdout(best), walks(window, best), rotation(window)]
     if window.validate is not None:
@@ -79,7 +79,7 @@ def assess(window: Window) -> Verdict:
     evidence = [*geometry, *(accuracy(window) or [_unknown()])]
     if all(e.speaks_for for e in evidence):
         return _supported(window, best, CAUTION * min(max(best.amplitude, 0.0), 1.0), evidence)
-    return _kept(window, evidence)
+    return _keep_last(window, evidence)
 
 
 def _unknown() -> Evidence:
@@ -107,32 +107,34 @@ def _by_trials(window: Window, ranked: Sequence[Candidate], evidence: list[Evide
     More is tried only where half is no loss. A walk that no rehearsal tells from a random one is
     not forecast, whatever a trial scores.
     """
-    kept = window.need_validate()(Last().forecast(window))
+    last_scores = window.need_validate()(Last().forecast(window))
     best_of = [next(c for c in ranked if c.label in family) for family in (WHOLE, LATER)]
-    trials = [_trial(window, candidate, 0.5, kept) for candidate in best_of]
+    trials = [_trial(window, candidate, 0.5, last_scores) for candidate in best_of]
     better = max(trials, key=lambda trial: trial.gain)
     further = (1.0, 0.25) if better.gain >= 0 else (0.25,)
-    trials += [_trial(window, better.candidate, amplitude, kept) for amplitude in further]
+    trials += [_trial(window, better.candidate, amplitude, last_scores) for amplitude in further]
     best = max(trials, key=lambda trial: trial.gain)
-    evidence = [*evidence, _compared(best, len(trials), float(kept.mean()))]
+    evidence = [*evidence, _compared(best, len(trials), float(last_scores.mean()))]
     walk = next(e for e in evidence if e.name == "random walk")
     if walk.speaks_for and evidence[-1].speaks_for:
         return _supported(window, best.candidate, best.amplitude, evidence)
-    return _kept(window, evidence)
+    return _keep_last(window, evidence)
 
 
-def _trial(window: Window, candidate: Candidate, amplitude: float, kept: np.ndarray) -> Trial:
+def _trial(
+    window: Window, candidate: Candidate, amplitude: float, last_scores: np.ndarray
+) -> Trial:
     model = shrunk(window, candidate.forecast(window), amplitude)
-    gains = window.need_validate()(model) - kept
+    gains = window.need_validate()(model) - last_scores
     error = float(gains.std(ddof=1) / np.sqrt(len(gains)))
     return Trial(candidate, amplitude, float(gains.mean()), error)
 
 
-def _compared(best: Trial, count: int, kept: float) -> Evidence:
+def _compared(best: Trial, count: int, last_score: float) -> Evidence:
     text = (
         f"best of {count} trial models on the validation suite: {best.candidate.label} at "
-        f"amplitude {best.amplitude:g} scores {kept + best.gain:.3f}, the last checkpoint "
-        f"{kept:.3f} (paired standard error {best.error:.3f}; {ERRORS:g} of them count)"
+        f"amplitude {best.amplitude:g} scores {last_score + best.gain:.3f}, the last checkpoint "
+        f"{last_score:.3f} (paired standard error {best.error:.3f}; {ERRORS:g} of them count)"
     )
     return Evidence("trial", best.gain, best.gain > ERRORS * best.error, text)
 
@@ -145,5 +147,5 @@ def _supported(
     return Verdict(True, candidate.label, amplitude, step, evidence, model)
 
 
-def _kept(window: Window, evidence: list[Evidence]) -> Verdict:
+def _keep_last(window: Window, evidence: list[Evidence]) -> Verdict:
     return Verdict(False, "last", 0.0, window.last, evidence, Last().forecast(window))

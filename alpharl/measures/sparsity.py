@@ -80,8 +80,11 @@ class Sparsity(Measure):
 
     def table(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Shares and norms per step and tensor, and over all tensors of a step."""
-        whole = rows.drop(columns="tensor").groupby("step", as_index=False).sum()
-        counts = pd.concat([rows, whole.assign(tensor=OVERALL)], ignore_index=True)
+        steps = rows["step"].unique()
+        by_tensor = {c: rows[c].to_numpy().reshape(-1, len(steps)) for c in COLUMNS[2:]}
+        sums = {column: values_ts.sum(0) for column, values_ts in by_tensor.items()}
+        whole = pd.DataFrame({"step": steps, "tensor": OVERALL, **sums})
+        counts = pd.concat([rows, whole], ignore_index=True)
         shares = counts[[*NULLS, *NULLS.values()]].div(counts["entries"], axis=0)
         counts[shares.columns] = shares
         counts[["norm", "null_norm"]] = np.sqrt(counts[["norm", "null_norm"]])

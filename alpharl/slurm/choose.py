@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from alpharl.errors import ClusterError, nearest
-from alpharl.slurm.site import Found, Partition
+from alpharl.slurm.site import Cluster, Partition
 
 STATUS_SECONDS = 40
 """Before a job's state is asked for the first time: the executor's default."""
@@ -32,7 +32,7 @@ class Site:
 
 
 def choose(
-    found: Found,
+    cluster: Cluster,
     account: str | None = None,
     partition: str | None = None,
     gpu_partition: str | None = None,
@@ -44,20 +44,20 @@ def choose(
     Raises:
         ClusterError: something given is not there, or nobody is there to be asked.
     """
-    cpu = found.partitions[partition_for_cpus(found.partitions, partition)]
-    gpu_name = partition_for_gpus(found.partitions, cpu.name, gpu_partition)
-    gpu = found.partitions[gpu_name] if gpu_name else None
+    cpu = cluster.partitions[partition_for_cpus(cluster.partitions, partition)]
+    gpu_name = partition_for_gpus(cluster.partitions, cpu.name, gpu_partition)
+    gpu = cluster.partitions[gpu_name] if gpu_name else None
     if gpu_model:
         _among(gpu_model, gpu.gpus if gpu else [], "GPU model", "--gpu-model")
     limits = [p.minutes for p in (cpu, gpu) if p is not None and p.minutes is not None]
-    status, seconds = _status(found)
+    status, seconds = _status(cluster)
     return Site(
         partition=cpu.name,
         gpu_partition=gpu_name,
         gpus=sum(gpu.gpus.values()) if gpu else 0,
         gpu_model=gpu_model,
-        gres=_syntax(found, gpu_syntax) == "gres",
-        account=account or _account(found.accounts),
+        gres=_syntax(cluster, gpu_syntax) == "gres",
+        account=account or _account(cluster.accounts),
         minutes=min(limits, default=None),
         status=status,
         status_seconds=seconds,
@@ -89,22 +89,22 @@ def _account(accounts: list[str]) -> str | None:
     return accounts[0] if accounts else None
 
 
-def _syntax(found: Found, given: str | None) -> str:
-    return given or ("gpus" if found.select == "select/cons_tres" else "gres")
+def _syntax(cluster: Cluster, given: str | None) -> str:
+    return given or ("gpus" if cluster.select == "select/cons_tres" else "gres")
 
 
-def _status(found: Found) -> tuple[str, int]:
+def _status(cluster: Cluster) -> tuple[str, int]:
     """The command to ask for the state of jobs, and seconds to wait before the first time.
 
     The executor falls back to sacct where `squeue` forgets jobs within three times its first wait.
     """
-    if found.accounting:
+    if cluster.accounting:
         return "sacct", STATUS_SECONDS
-    seconds = min(STATUS_SECONDS, found.min_job_age // 3)
+    seconds = min(STATUS_SECONDS, cluster.min_job_age // 3)
     if seconds < 1:
         raise ClusterError(
-            f"found no accounting, and jobs that leave squeue {found.min_job_age} s after the end, "
-            "expected either slurmdbd or MinJobAge of 3 s at least; ask the site"
+            f"found no accounting, and jobs that leave squeue {cluster.min_job_age} s after the "
+            "end, expected either slurmdbd or MinJobAge of 3 s at least; ask the site"
         )
     return "squeue", seconds
 

@@ -21,10 +21,10 @@ EXAMPLE = Site(partition="cpu", gpu_partition="gpu", gpus=8, minutes=1440)
 def profile_files(site: Site) -> dict[str, str]:
     """The files of the profile's folder by name."""
     common = files("alpharl.slurm").joinpath("profile.yaml").read_text()
-    found = {"config.yaml": "\n".join([*_head(), *_facts(site), f"# {'-' * 98}", "", common])}
+    texts = {"config.yaml": "\n".join([*_head(), *_facts(site), f"# {'-' * 98}", "", common])}
     if _two(site):
-        found["partitions.yaml"] = _partitions(site)
-    return found
+        texts["partitions.yaml"] = _partitions(site)
+    return texts
 
 
 def write_profile(folder: Path, texts: Mapping[str, str], force: bool) -> None:

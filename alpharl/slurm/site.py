@@ -23,7 +23,7 @@ class Partition:
 
 
 @dataclass(frozen=True)
-class Found:
+class Cluster:
     """What the commands said."""
 
     partitions: dict[str, Partition]
@@ -37,7 +37,7 @@ class Found:
     """The plugin that chooses nodes; only this one, in SLURM since 19.05, knows `--gpus`."""
 
 
-def look() -> Found:
+def look() -> Cluster:
     """Ask the cluster.
 
     Raises:
@@ -45,7 +45,7 @@ def look() -> Found:
     """
     config = run("scontrol", "show", "config")
     accounting = setting(config, "AccountingStorageType").endswith("slurmdbd")
-    return Found(
+    return Cluster(
         partitions=partitions(run("sinfo", "-h", "-o", "%P|%l|%G")),
         accounts=_accounts() if accounting else [],
         accounting=accounting,
@@ -68,14 +68,14 @@ def setting(config: str, key: str) -> str:
 
 def partitions(text: str) -> dict[str, Partition]:
     """Partitions from `sinfo -h -o '%P|%l|%G'`, which prints a line for each type of node."""
-    found: dict[str, Partition] = {}
+    by_name: dict[str, Partition] = {}
     for line in text.splitlines():
         name, limit, gres = line.strip().split("|")
         default, name = name.endswith("*"), name.removesuffix("*")
-        partition = found.setdefault(name, Partition(name, default, minutes(limit)))
+        partition = by_name.setdefault(name, Partition(name, default, minutes(limit)))
         for model, count in gpus(gres).items():
             partition.gpus[model] = max(count, partition.gpus.get(model, 0))
-    return found
+    return by_name
 
 
 def minutes(limit: str) -> int | None:
@@ -91,12 +91,12 @@ def minutes(limit: str) -> int | None:
 
 def gpus(gres: str) -> dict[str, int]:
     """GPUs by model in a node's generic resources, such as `gpu:a100:4(S:0-1),lustre:1`."""
-    found: dict[str, int] = {}
+    by_model: dict[str, int] = {}
     for word in re.sub(r"\([^)]*\)", "", gres).split(","):
         match = re.fullmatch(r"gpu(?::([^:]+))?:(\d+)", word)
         if match:
-            found[match[1] or ""] = found.get(match[1] or "", 0) + int(match[2])
-    return found
+            by_model[match[1] or ""] = by_model.get(match[1] or "", 0) + int(match[2])
+    return by_model
 
 
 def _accounts() -> list[str]:

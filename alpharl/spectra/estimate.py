@@ -14,7 +14,7 @@ from alpharl.spectra.scope import Matrix, Scope, layer_of, matrices
 FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 """Dtypes whose stored values are the weights themselves, once converted to float32."""
 _SCALES = ("_scale_inv", "_scale")
-"""What a quantised tensor's companion is called: `x.weight_scale_inv` beside `x.weight`."""
+"""What a quantised tensor's companion is called: `x.weight_scale_inv` next to `x.weight`."""
 _WORKSPACE = 64 << 20
 _BASIS = 320
 """Columns of a Krylov basis on a hard matrix; easy ones end below 100."""
@@ -22,7 +22,7 @@ _FLOAT32 = 4
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunSize:
     """Figures of one run. Sizes are in bytes and leave out the files' own headers."""
 
     tensors: int
@@ -49,7 +49,7 @@ class Estimate:
 
 def estimate_run(
     base: ModelIndex, checkpoints: Sequence[ModelIndex], scope: Scope, depth: Depth
-) -> Estimate:
+) -> RunSize:
     """Estimate a run.
 
     Args:
@@ -71,7 +71,7 @@ def estimate_run(
     last = checkpoints[-1]
     # The base is read once for each checkpoint: a later one may be factored by another job.
     reads = [_bytes(base, names) + _bytes(index, names) for index in checkpoints]
-    return Estimate(
+    return RunSize(
         tensors=len(last.tensors),
         parameters=sum(info.size for info in last.tensors.values()),
         dtypes=_dtypes(base, last),
@@ -118,10 +118,10 @@ def require_plain(index: ModelIndex, names: Iterable[str]) -> None:
 
 def _dtypes(base: ModelIndex, last: ModelIndex) -> str:
     """The checkpoints' dtypes, and the base's where they differ."""
-    found, origin = (
+    trained, origin = (
         "+".join(sorted({info.dtype for info in index.tensors.values()})) for index in (last, base)
     )
-    return found if found == origin else f"{found}, base {origin}"
+    return trained if trained == origin else f"{trained}, base {origin}"
 
 
 def _bytes(index: ModelIndex, names: Iterable[str]) -> int:

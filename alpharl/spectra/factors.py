@@ -24,7 +24,7 @@ from alpharl.spectra.scope import Matrix, Scope, matrices, shard
 
 Progress = Callable[[str], None]
 SMALL = 8 << 20
-"""Elements of a matrix that is factored beside others: 32 MiB in float32."""
+"""Elements of a matrix that is factored next to others: 32 MiB in float32."""
 _ROOM_PER_MATRIX = 16
 """Bytes of a matrix's method in the metadata, at least."""
 
@@ -42,8 +42,8 @@ class Settings:
 
     def matrices(self, base: Path) -> list[Matrix]:
         """The shard's matrices, in file order."""
-        found = matrices(read_index(base), self.scope)
-        return [found[name] for name in shard(found.values(), *self.part)]
+        scope = matrices(read_index(base), self.scope)
+        return [scope[name] for name in shard(scope.values(), *self.part)]
 
 
 def factor_update(delta_mn: Tensor, rank: int, spectrum: bool = False) -> Factors:
@@ -76,8 +76,8 @@ def iterate_factors(
         stream = stack.enter_context(streamer(device))
         work = _Work(stream, before, after, settings)
         done = 0
-        for matrix, found in work.run(todo):
-            for step, factors in found.items():
+        for matrix, by_step in work.run(todo):
+            for step, factors in by_step.items():
                 done += 1
                 progress(
                     f"{done}/{len(todo) * len(steps)} step {step} {matrix.name} "
@@ -89,7 +89,7 @@ def iterate_factors(
 
 @dataclass(frozen=True)
 class _Work:
-    """Factors one matrix after another, or small ones beside each other."""
+    """Factors one matrix after another, or several small ones at once."""
 
     stream: Streamer
     before: ModelReader
@@ -114,13 +114,13 @@ class _Work:
         """Factors of one matrix at each step; its float32 memory is all that is held."""
         delta = self.stream.scratch("update", matrix.rows, matrix.columns)
         depth, span = self.settings.depth.of(*matrix.shape), _span(matrix)
-        found, start = dict[int, Factors](), None
+        by_step, start = dict[int, Factors](), None
         for step, reader in self.after.items():
             norm = load_update(self.stream, self.before, reader, span, delta) ** 0.5
             triplets = svd.top_k(delta, depth, start, norm)
-            found[step] = _factors(delta, triplets, norm, self.settings.spectrum)
+            by_step[step] = _factors(delta, triplets, norm, self.settings.spectrum)
             start = triplets.v
-        return found
+        return by_step
 
 
 def factor_checkpoint(
@@ -132,7 +132,8 @@ def factor_checkpoint(
         CheckpointError: as `iterate_factors`.
     """
     return {
-        name: found for _, name, found in iterate_factors(base, {0: checkpoint}, settings, progress)
+        name: factors
+        for _, name, factors in iterate_factors(base, {0: checkpoint}, settings, progress)
     }
 
 
@@ -164,10 +165,10 @@ def write_factors(
     files = {step: ArrayFile(out[step], shapes, room[step]) for step in checkpoints}
     methods: dict[int, dict[str, list[str]]] = {step: {} for step in checkpoints}
     try:
-        for step, name, found in iterate_factors(base, checkpoints, settings, progress):
-            for key, array in found.arrays().items():
+        for step, name, factors in iterate_factors(base, checkpoints, settings, progress):
+            for key, array in factors.arrays().items():
                 files[step].write(f"{name}/{key}", array)
-            methods[step].setdefault(found.method, []).append(name)
+            methods[step].setdefault(factors.method, []).append(name)
         for step, file in files.items():
             file.finish({**metadata[step], "methods": methods[step]})
     finally:
@@ -180,9 +181,9 @@ def _layout(settings: Settings, base: Path) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for matrix in settings.matrices(base):
         (m, n), k = matrix.shape, settings.depth.of(*matrix.shape)
-        own = {"u": (m, k), "s": (k,), "v": (n, k), "residual": (k,), "norm": ()}
-        own |= {"spectrum": (min(m, n),)} if settings.spectrum else {}
-        shapes |= {f"{matrix.name}/{key}": shape for key, shape in own.items()}
+        arrays = {"u": (m, k), "s": (k,), "v": (n, k), "residual": (k,), "norm": ()}
+        arrays |= {"spectrum": (min(m, n),)} if settings.spectrum else {}
+        shapes |= {f"{matrix.name}/{key}": shape for key, shape in arrays.items()}
     return shapes
 
 
@@ -190,7 +191,7 @@ def _span(matrix: Matrix) -> Span:
     return Span(matrix.tensor, matrix.start, matrix.size)
 
 
-def _factors(delta_mn: Tensor, found: svd.Triplets, norm: float, spectrum: bool) -> Factors:
-    u, s, v, residual = (x.cpu().numpy() for x in found[:4])
+def _factors(delta_mn: Tensor, triplets: svd.Triplets, norm: float, spectrum: bool) -> Factors:
+    u, s, v, residual = (x.cpu().numpy() for x in triplets[:4])
     values: np.ndarray | None = svd.spectrum(delta_mn).cpu().numpy() if spectrum else None
-    return Factors(LowRank(u, s, v), norm, residual, found.method, values)
+    return Factors(LowRank(u, s, v), norm, residual, triplets.method, values)

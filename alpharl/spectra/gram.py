@@ -76,7 +76,7 @@ def gram_run(
     """Gram of every tensor (scope `all`) of a run, or of one of its shards.
 
     A tensor that holds several matrices (fused projections, stacked experts) gets a gram for each
-    of them beside its own, which is their sum.
+    of them next to its own, which is their sum.
 
     Args:
         base: model folder of step 0.
@@ -117,7 +117,7 @@ def extend_gram(
     from alpharl.checkpoints.reader import ModelReader, best_device
     from alpharl.checkpoints.stream import Span, streamer
 
-    steps, device, found = sorted(checkpoints), best_device(), dict[str, np.ndarray]()
+    steps, device, tensors = sorted(checkpoints), best_device(), dict[str, np.ndarray]()
     first = len(gram.steps)
     if steps[:first] != gram.steps:
         raise MethodError(
@@ -137,13 +137,13 @@ def extend_gram(
             info = before.index.tensors[name]
             inside = {m.name: Span(name, m.start, m.size) for m in split(info, config)}
             inside = inside if len(inside) > 1 else {name: Span(name, 0, info.size)}
-            own = {
+            products = {
                 key: _joined(gram, key, _gram_rows(stream, [before, *runs], span, first))
                 for key, span in inside.items()
             }
-            found |= own | {name: np.sum(list(own.values()), axis=0)}
+            tensors |= products | {name: np.sum(list(products.values()), axis=0)}
             progress(f"{done}/{len(names)} {name}")
-    return Gram(steps, found)
+    return Gram(steps, tensors)
 
 
 def _joined(gram: Gram, name: str, rows_nt: np.ndarray) -> np.ndarray:

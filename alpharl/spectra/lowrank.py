@@ -53,14 +53,14 @@ class Factors:
 
     def rescale(self, k: int) -> float:
         """alpha >= 1 with |alpha top-k| = |update| (AlphaRL, section 2.1); 0 for a zero update."""
-        kept = float(np.sqrt(np.sum(np.square(self.low.s[:k], dtype=np.float64))))
-        return self.norm / kept if kept > 0 else 0.0
+        top_norm = float(np.sqrt(np.sum(np.square(self.low.s[:k], dtype=np.float64))))
+        return self.norm / top_norm if top_norm > 0 else 0.0
 
     def arrays(self) -> dict[str, Array]:
         """The arrays of a factor file by key."""
         low, norm = self.low, np.asarray(self.norm)
-        found = {"u": low.u, "s": low.s, "v": low.v, "residual": self.residual, "norm": norm}
-        return found if self.spectrum is None else found | {"spectrum": self.spectrum}
+        arrays = {"u": low.u, "s": low.s, "v": low.v, "residual": self.residual, "norm": norm}
+        return arrays if self.spectrum is None else arrays | {"spectrum": self.spectrum}
 
 
 def read_factors(paths: Iterable[Path]) -> dict[str, Factors]:
@@ -69,7 +69,7 @@ def read_factors(paths: Iterable[Path]) -> dict[str, Factors]:
     Raises:
         CheckpointError: a shard is missing or not a factor file.
     """
-    found: dict[str, Factors] = {}
+    factors: dict[str, Factors] = {}
     for path in paths:
         arrays = read_arrays(path)
         for name in dict.fromkeys(key.rpartition("/")[0] for key in arrays):
@@ -78,8 +78,8 @@ def read_factors(paths: Iterable[Path]) -> dict[str, Factors]:
             )
             spectrum = arrays.get(f"{name}/spectrum")
             low = LowRank(u, s, v)
-            found[name] = Factors(low, float(norm), residual, spectrum=spectrum)
-    return found
+            factors[name] = Factors(low, float(norm), residual, spectrum=spectrum)
+    return factors
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

@@ -63,13 +63,13 @@ def matrices(index: ModelIndex, scope: Scope) -> dict[str, Matrix]:
     """
     config = read_config(index.folder)
     every = [m for info in index.tensors.values() for m in split(info, config)]
-    found = {m.name: m for m in every if scope == "all" or in_paper_scope(m.name)}
-    if not found:
+    by_name = {m.name: m for m in every if scope == "all" or in_paper_scope(m.name)}
+    if not by_name:
         raise CheckpointError(
             f"{index.folder}: no matrix in scope '{scope}' among {len(index.tensors)} tensors; "
             "expected names like model.layers.0.self_attn.q_proj.weight, or use scope 'all'"
         )
-    return found
+    return by_name
 
 
 def split(info: TensorInfo, config: dict[str, Any]) -> list[Matrix]:
@@ -118,8 +118,8 @@ def _fused(
         )
     ends = accumulate(parts.values())
     for (part, height), end in zip(parts.items(), ends, strict=True):
-        own = name if part == module else f"{head}.{part}.weight"
-        yield Matrix(own, tensor, start + (end - height) * columns, height, columns)
+        part_name = name if part == module else f"{head}.{part}.weight"
+        yield Matrix(part_name, tensor, start + (end - height) * columns, height, columns)
 
 
 def _parts(module: str, rows: int, config: dict[str, Any]) -> dict[str, int]:
@@ -151,8 +151,8 @@ def shard(items: Iterable[TensorInfo | Matrix], part: int, parts: int) -> list[s
 
 def layer_of(name: str) -> int:
     """Number of the decoder layer in a tensor's name, -1 if there is none."""
-    found = re.search(r"layers\.(\d+)\.", name)
-    return int(found.group(1)) if found else -1
+    match = re.search(r"layers\.(\d+)\.", name)
+    return int(match.group(1)) if match else -1
 
 
 def module_of(name: str) -> str:

@@ -62,8 +62,8 @@ def top_k(
         norm = float(torch.linalg.vector_norm(matrix_mn, dtype=torch.float64))
         if norm == 0:
             return _zero(matrix_mn, k)
-        found = top_k((matrix_mn.double() / norm).float(), k, start_nk)
-        return found._replace(s=(found.s.double() * norm).float())
+        triplets = top_k((matrix_mn.double() / norm).float(), k, start_nk)
+        return triplets._replace(s=(triplets.s.double() * norm).float())
     if min(matrix_mn.shape) > GRAM_LIMIT:
         krylov = _krylov(matrix_mn, k, norm, start_nk)
         if krylov is not None:
@@ -74,9 +74,9 @@ def top_k(
 def exact(matrix_mn: Tensor, k: int) -> Triplets:
     """Top-k SVD through the Gram matrix in float64, or dense where that misses the tolerance."""
     u, s, v = _gram_eigh(matrix_mn, k)
-    found = _certified(matrix_mn, u, s, v, "gram")
-    if (found.residual * found.s <= TOLERANCE * found.s[0]).all():
-        return found
+    triplets = _certified(matrix_mn, u, s, v, "gram")
+    if (triplets.residual * triplets.s <= TOLERANCE * triplets.s[0]).all():
+        return triplets
     u, s, vt = torch.linalg.svd(matrix_mn, full_matrices=False)
     return _certified(matrix_mn, u[:, :k], s[:k], vt[:k].T, "dense")
 
@@ -128,12 +128,12 @@ def _krylov(matrix_mn: Tensor, k: int, norm: float, start_nk: Tensor | None) -> 
             # A^T u of the recurrence, without another product.
             image = torch.cat([t.T @ x[:, :k], beside @ x[-width:, :k]])
             u, product = basis_q.columns @ x[:, :k].to(block), basis_p.columns @ image.to(block)
-            found = _certified(matrix_mn, *_half_step(u, product), "krylov")
+            triplets = _certified(matrix_mn, *_half_step(u, product), "krylov")
             # The recurrence promises what is then measured, unless rounding broke it: a block that
             # lies within a basis of nearly the whole space leaves none that is orthogonal to it.
-            held = found.residual * found.s <= TOLERANCE * found.s[0]
-            if _enough(found.s.cpu().double(), held.cpu(), norm, matrix_mn.shape):
-                return found
+            converged = triplets.residual * triplets.s <= TOLERANCE * triplets.s[0]
+            if _enough(triplets.s.cpu().double(), converged.cpu(), norm, matrix_mn.shape):
+                return triplets
     return None
 
 
@@ -164,14 +164,14 @@ class _Basis:
         Returns:
             The new columns, and the part's coordinates in them, float64.
         """
-        held = self._rows[: self.count]
-        block, first = torch.linalg.qr(block.addmm(held.T, held @ block, alpha=-1))
+        rows = self._rows[: self.count]
+        block, first = torch.linalg.qr(block.addmm(rows.T, rows @ block, alpha=-1))
         # Twice, because of a block that nearly lies within the basis little but rounding is left.
-        block, second = _orthonormal(block.addmm_(held.T, held @ block, alpha=-1))
+        block, second = _orthonormal(block.addmm_(rows.T, rows @ block, alpha=-1))
         new = self.count + block.shape[1]
         if new > len(self._rows):
             grown = self._rows.new_empty(max(new, 2 * len(self._rows)), block.shape[0])
-            grown[: self.count] = held
+            grown[: self.count] = rows
             self._rows = grown
         self._rows[self.count : new] = block.T
         self.count = new
@@ -212,8 +212,8 @@ def _done(s: Tensor, residual: Tensor, k: int, norm: float, shape: torch.Size) -
 def _enough(s: Tensor, converged: Tensor, norm: float, shape: torch.Size) -> bool:
     """Whether the first triplet is converged, and each other one is that or noise."""
     # What is left beside the triplets that stand: were it noise, it would reach to the edge.
-    kept = float(s[converged].square().sum())
-    noise = s < EDGE_MARGIN * noise_edge(norm**2 - kept, *shape)
+    energy = float(s[converged].square().sum())
+    noise = s < EDGE_MARGIN * noise_edge(norm**2 - energy, *shape)
     noise[0] = False
     return bool((converged | noise).all())
 

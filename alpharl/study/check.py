@@ -14,7 +14,7 @@ from alpharl.checkpoints.index import ModelIndex, read_index
 from alpharl.checkpoints.verl import merge_command, shards_at
 from alpharl.errors import StudyError
 from alpharl.spectra.depth import Depth
-from alpharl.spectra.estimate import Estimate, estimate_run
+from alpharl.spectra.estimate import RunSize, estimate_run
 from alpharl.study.config import Study
 from alpharl.study.plan import Plan
 from alpharl.study.runs import Run
@@ -80,7 +80,7 @@ def _kind(run: Run) -> str:
     return f"{where}, merged by verl" if run.merge else where
 
 
-def _estimate(plan: Plan, run: str) -> Estimate | None:
+def _estimate(plan: Plan, run: str) -> RunSize | None:
     """The run's figures; None where nothing of it exists yet."""
     spec, steps = plan.study.runs[run], plan.steps(run)
     base = _base(plan, spec.base)
@@ -105,7 +105,7 @@ def _base(plan: Plan, base: str) -> ModelIndex | None:
     return read_index(Path(plan.paths.base_model(base)))
 
 
-def _require_room(plan: Plan, sizes: Mapping[str, Estimate]) -> None:
+def _require_room(plan: Plan, sizes: Mapping[str, RunSize]) -> None:
     """Refuse a study whose factors and grams do not fit beside what is there already."""
     folder = Path(plan.paths.root).absolute()
     wanted = sum(e.factors * len(plan.steps(run)) + e.gram for run, e in sizes.items())
@@ -120,9 +120,9 @@ def _require_room(plan: Plan, sizes: Mapping[str, Estimate]) -> None:
         )
 
 
-def _table(sizes: Mapping[str, Estimate]) -> str:
+def _table(sizes: Mapping[str, RunSize]) -> str:
     """One column per run; runs of the same figures share one."""
-    alike: dict[Estimate, list[str]] = {}
+    alike: dict[RunSize, list[str]] = {}
     for run, estimate in sizes.items():
         alike.setdefault(estimate, []).append(run)
     columns = {_names(runs): _column(estimate) for estimate, runs in alike.items()}
@@ -133,7 +133,7 @@ def _names(runs: list[str]) -> str:
     return runs[0] if len(runs) == 1 else f"{runs[0]} and {len(runs) - 1} more"
 
 
-def _column(e: Estimate) -> dict[str, str]:
+def _column(e: RunSize) -> dict[str, str]:
     return {
         "tensors": f"{e.tensors}",
         "parameters": f"{e.parameters:,}",

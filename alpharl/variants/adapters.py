@@ -49,8 +49,8 @@ def adapter_checkpoint(folder: Path, base: Path, merged: bool = False) -> Adapte
     index = read_model(folder, base)
     changed: list[str] = []
     if isinstance(index, MergedIndex) and (merged or not index.plain):
-        own = [name for name, info in index.tensors.items() if info.file == ADAPTER]
-        changed = [*index.updates, *(name for name in own if name not in index.updates)]
+        whole = [name for name, info in index.tensors.items() if info.file == ADAPTER]
+        changed = [*index.updates, *(name for name in whole if name not in index.updates)]
     return AdapterCheckpoint(folder, base, {_STEP: folder}, {"changed": changed})
 
 

@@ -67,46 +67,46 @@ def _in_scope(recipe: Recipe, step: int, scope: Mapping[str, Factors], seed: int
         return _without(scope, recipe, step)
     if recipe.kind == "full-update":
         return {name: {step: 1.0} for name in scope}, {}
-    made = {name: _low_rank(recipe, name, found, seed) for name, found in scope.items()}
+    made = {name: _low_rank(recipe, name, factors, seed) for name, factors in scope.items()}
     return {}, {name: low for name, low in made.items() if low is not None}
 
 
-def _low_rank(recipe: Recipe, name: str, found: Factors, seed: int) -> LowRank | None:
+def _low_rank(recipe: Recipe, name: str, factors: Factors, seed: int) -> LowRank | None:
     """The update of one matrix; None leaves it at base."""
-    k = _rank(recipe, found)
+    k = _rank(recipe, factors)
     if recipe.kind == "rank":
-        return found.low.top(k).scaled(found.rescale(k))
+        return factors.low.top(k).scaled(factors.rescale(k))
     if recipe.kind == "unscaled":
-        return found.low.top(k)
+        return factors.low.top(k)
     if recipe.kind == "component":
-        return _component(found, recipe.depth.rank)
+        return _component(factors, recipe.depth.rank)
     if recipe.kind == "random":
-        return random_like(name, found, k, seed)
+        return random_like(name, factors, k, seed)
     if recipe.kind == "random-unscaled":
-        return random_like(name, found, k, seed).scaled(1 / found.rescale(k))
+        return random_like(name, factors, k, seed).scaled(1 / factors.rescale(k))
     return None
 
 
-def _rank(recipe: Recipe, found: Factors) -> int:
+def _rank(recipe: Recipe, factors: Factors) -> int:
     """k of one matrix."""
-    return recipe.depth.of(len(found.low.u), len(found.low.v))
+    return recipe.depth.of(len(factors.low.u), len(factors.low.v))
 
 
-def _component(found: Factors, i: int) -> LowRank | None:
+def _component(factors: Factors, i: int) -> LowRank | None:
     """The i-th triplet, from 1, with the full update's norm; None where the update has none."""
-    low, one = found.low, slice(i - 1, i)
-    if len(low.s[one]) == 0 or low.s[i - 1] <= FLOAT32_ZERO * found.norm:
+    low, one = factors.low, slice(i - 1, i)
+    if len(low.s[one]) == 0 or low.s[i - 1] <= FLOAT32_ZERO * factors.norm:
         return None
-    return LowRank(low.u[:, one], np.full(1, found.norm), low.v[:, one])
+    return LowRank(low.u[:, one], np.full(1, factors.norm), low.v[:, one])
 
 
 def random_like(name: str, like: Factors, rank: int, seed: int) -> LowRank:
     """Random orthonormal directions, equal singular values, the update's Frobenius norm.
 
-    Seeded by the tensor's name, so that it does not depend on which tensors stand beside it.
+    Seeded by the tensor's name, so that it does not depend on which tensors stand next to it.
     """
-    own = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "little")
-    rng = np.random.default_rng(own)
+    name_seed = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "little")
+    rng = np.random.default_rng(name_seed)
     m, n = len(like.low.u), len(like.low.v)
     k = min(rank, m, n)
     u, _ = np.linalg.qr(rng.standard_normal((m, k)))
@@ -117,23 +117,23 @@ def random_like(name: str, like: Factors, rank: int, seed: int) -> LowRank:
 def _without(scope: Mapping[str, Factors], recipe: Recipe, step: int) -> Parts:
     """The full update as a blend, and its top k as an adapter of negative sign."""
     blend, adapter = {}, {}
-    for name, found in scope.items():
-        top = found.low.top(_rank(recipe, found))
-        left = found.norm**2 - float(np.sum(np.square(top.s, dtype=np.float64)))
+    for name, factors in scope.items():
+        top = factors.low.top(_rank(recipe, factors))
+        left = factors.norm**2 - float(np.sum(np.square(top.s, dtype=np.float64)))
         # Nothing is left of an update of rank k: leave that matrix at base.
-        if left > FLOAT32_NOTHING * found.norm**2:
-            factor = found.norm / float(np.sqrt(left))
+        if left > FLOAT32_NOTHING * factors.norm**2:
+            factor = factors.norm / float(np.sqrt(left))
             blend[name], adapter[name] = {step: factor}, top.scaled(-factor)
     return blend, adapter
 
 
 def _require_depth(scope: Mapping[str, Factors], recipe: Recipe) -> None:
     """Refuse factors that are not deep enough, and a component that no matrix can have."""
-    for name, found in scope.items():
-        needed = recipe.reads.of(len(found.low.u), len(found.low.v))
-        if len(found.low.s) < needed:
+    for name, factors in scope.items():
+        needed = recipe.reads.of(len(factors.low.u), len(factors.low.v))
+        if len(factors.low.s) < needed:
             raise CheckpointError(
-                f"{name}: {len(found.low.s)} triplets are stored, {needed} are needed for "
+                f"{name}: {len(factors.low.s)} triplets are stored, {needed} are needed for "
                 f"{recipe.reads}; factor again with at least that"
             )
     most = max((min(len(f.low.u), len(f.low.v)) for f in scope.values()), default=0)

@@ -88,16 +88,16 @@ def rank_variants(settings: RankModels, stored: Depth, steps: list[int]) -> list
         stored: how deep the factors are stored.
         steps: the checkpoints to make them of.
     """
-    variants: dict[str, RankVariant] = {}
+    by_name: dict[str, RankVariant] = {}
     for step in steps:
         for recipe in _recipes(settings):
             control = _control(recipe, stored) if settings.controls else None
             beside = variant_name(control.label, step) if control else None
-            made = [RankVariant(variant_name(recipe.label, step), recipe, step, beside)]
-            made += [RankVariant(beside, control, step)] if beside and control else []
-            for variant in made:
-                variants.setdefault(variant.name, variant)
-    return list(variants.values())
+            variants = [RankVariant(variant_name(recipe.label, step), recipe, step, beside)]
+            variants += [RankVariant(beside, control, step)] if beside and control else []
+            for variant in variants:
+                by_name.setdefault(variant.name, variant)
+    return list(by_name.values())
 
 
 def rank_depth(settings: RankModels) -> Depth:

@@ -68,8 +68,8 @@ class Variant:
     @property
     def logits(self) -> LogitsLine | None:
         """The line through two checkpoints' logits, where the variant is one."""
-        found = self.meta.get("logits")
-        return LogitsLine(**found) if found else None
+        line = self.meta.get("logits")
+        return LogitsLine(**line) if line else None
 
     def digest(self, known: Mapping[str, str]) -> str:
         """Digest of everything that the model depends on.
@@ -79,8 +79,8 @@ class Variant:
         Args:
             known: digests of model folders by absolute path, as manifests hold them.
         """
-        own = [self.folder / "blend.json", *sorted(self.folder.glob("adapter/*"))]
-        files = {path.name: digest_file(path) for path in own if path.is_file()}
+        parts = [self.folder / "blend.json", *sorted(self.folder.glob("adapter/*"))]
+        files = {path.name: digest_file(path) for path in parts if path.is_file()}
         used = {step for row in self.blend.values() for step in row}
         line = self.logits
         if line:
@@ -123,8 +123,16 @@ def write_variant(
 
 def _clear(out: Path) -> None:
     """Remove an old variant, its `variant.json` first: without it, the rest counts for nothing."""
-    own = {"variant.json", "blend.json", "adapter", ".variant.json.partial", ".blend.json.partial"}
-    strange = [path.name for path in out.iterdir() if path.name not in own] if out.exists() else []
+    known = {
+        "variant.json",
+        "blend.json",
+        "adapter",
+        ".variant.json.partial",
+        ".blend.json.partial",
+    }
+    strange = (
+        [path.name for path in out.iterdir() if path.name not in known] if out.exists() else []
+    )
     if strange:
         raise CheckpointError(
             f"{out}: holds {strange[0]}, which is no part of a variant; name a new folder"
@@ -202,9 +210,9 @@ def _join_parts(index: ModelIndex, adapter: Mapping[str, LowRank]) -> dict[str, 
         u = np.zeros((index.tensors[part.tensor].shape[0], len(low.s)))
         first = part.start // part.columns
         u[first : first + part.rows] = low.u
-        held = joined.get(part.tensor, LowRank(u[:, :0], low.s[:0], low.v[:, :0]))
+        earlier = joined.get(part.tensor, LowRank(u[:, :0], low.s[:0], low.v[:, :0]))
         joined[part.tensor] = LowRank(
-            np.hstack([held.u, u]), np.append(held.s, low.s), np.hstack([held.v, low.v])
+            np.hstack([earlier.u, u]), np.append(earlier.s, low.s), np.hstack([earlier.v, low.v])
         )
     return joined
 

@@ -56,8 +56,8 @@ class Stored:
 
     def weights(self, matrix: Matrix) -> np.ndarray:
         """(T + 1,) weight of each step's update; of a matrix, or of the tensor that holds it."""
-        found = self.blend.get(matrix.name, self.blend.get(matrix.tensor, {}))
-        return np.array([found.get(step, 0.0) for step in self.steps])
+        row = self.blend.get(matrix.name, self.blend.get(matrix.tensor, {}))
+        return np.array([row.get(step, 0.0) for step in self.steps])
 
     def low(self, matrix: Matrix) -> Low | None:
         """The low-rank part of a matrix: its own, or its rows of a fused one's."""
@@ -92,18 +92,18 @@ def truth_table(
             or a gram that lacks a step or a matrix.
     """
     read = [read_forecast(folder, targets) for folder in folders]
-    found = [forecast for forecast in read if forecast is not None]
-    _require_one_run(found)
-    scope = matrices(read_index(found[0].base), "paper") if found else {}
-    products: list[list[tuple[float, ...]]] = [[] for _ in found]
+    defined = [forecast for forecast in read if forecast is not None]
+    _require_one_run(defined)
+    scope = matrices(read_index(defined[0].base), "paper") if defined else {}
+    products: list[list[tuple[float, ...]]] = [[] for _ in defined]
     with ExitStack() as stack:
-        updates = _updates(found, targets, stack)
+        updates = _updates(defined, targets, stack)
         for done, (name, matrix) in enumerate(scope.items(), start=1):
-            for forecast, rows in zip(found, products, strict=True):
+            for forecast, rows in zip(defined, products, strict=True):
                 rows.append(_products(forecast, matrix, gram, updates))
             progress(f"{done}/{len(scope)} {name}")
     return pd.DataFrame(
-        [row for f, p in zip(found, products, strict=True) for row in _rows(f, scope, p)],
+        [row for f, p in zip(defined, products, strict=True) for row in _rows(f, scope, p)],
         columns=COLUMNS,
     ).astype(dict.fromkeys(NUMBERS, float))
 
@@ -171,11 +171,11 @@ def _products(
     """|P|^2, |D|^2, <P, D>, |P - D|^2 and |L - D|^2 of one matrix."""
     if matrix.name not in gram.tensors:
         raise MethodError(f"gram: holds no {matrix.name}; give all of the run's gram files")
-    own = Gram(gram.steps, {matrix.name: gram.tensors[matrix.name]}).upto(forecast.steps)
+    window_gram = Gram(gram.steps, {matrix.name: gram.tensors[matrix.name]}).upto(forecast.steps)
     # The low-rank part stands behind the updates, as if it were one of them.
     size = len(forecast.steps)
     every, unit = np.zeros((size + 1, size + 1)), np.eye(size + 1)
-    every[:size, :size] = own.tensors[matrix.name]
+    every[:size, :size] = window_gram.tensors[matrix.name]
     low, weights = forecast.low(matrix), forecast.weights(matrix)
     if low is not None and updates is not None:
         for t in {*np.flatnonzero(weights).tolist(), size - 1}:

@@ -30,7 +30,7 @@ class Updates:
         self._stream = self._stack.enter_context(streamer(self._device))
         self._base = self._stack.enter_context(ModelReader(base, self._device))
         self._readers: dict[int, ModelReader] = {}
-        self._matrix, self._held = "", dict[int, Tensor]()
+        self._matrix, self._deltas = "", dict[int, Tensor]()
 
     def __enter__(self) -> Self:
         return self
@@ -54,13 +54,13 @@ class Updates:
 
     def _update(self, matrix: Matrix, step: int) -> Tensor:
         if matrix.name != self._matrix:
-            self._matrix, self._held = matrix.name, {}
-        if step not in self._held:
+            self._matrix, self._deltas = matrix.name, {}
+        if step not in self._deltas:
             span = Span(matrix.tensor, matrix.start, matrix.size)
             delta_mn = torch.empty(matrix.shape, device=self._device)
             load_update(self._stream, self._base, self._reader(step), span, delta_mn)
-            self._held[step] = delta_mn
-        return self._held[step]
+            self._deltas[step] = delta_mn
+        return self._deltas[step]
 
     def _reader(self, step: int) -> ModelReader:
         if step not in self._readers:

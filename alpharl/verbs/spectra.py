@@ -61,8 +61,9 @@ def dynamics(args: Namespace) -> None:
     """Fit each matrix's trajectory; write Parquet and its CSV twin, and pictures of the path."""
     from alpharl.checkpoints.index import read_index
     from alpharl.dynamics.blocks import sample_blocks
+    from alpharl.dynamics.fits import Settings
     from alpharl.dynamics.summary import by_module, summarize
-    from alpharl.dynamics.table import Settings, dynamics_table
+    from alpharl.dynamics.table import dynamics_table
     from alpharl.forecasting.contract import Window
 
     folders, scores = run_folders(args), read_accuracy(args.scores)

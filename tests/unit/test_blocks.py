@@ -7,9 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from alpharl.dynamics import blocks, many
+from alpharl.dynamics import blocks
 from alpharl.dynamics.blocks import Block, block_shape, first_vectors, look, round_bf16
-from alpharl.dynamics.table import Settings, dynamics_table
+from alpharl.dynamics.fits import Settings
+from alpharl.dynamics.lines import leading, line_holdout, line_r2
+from alpharl.dynamics.table import dynamics_table
 from alpharl.errors import CheckpointError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -132,12 +134,12 @@ def test_stored_walks_against_a_dense_simulation(shape, scale):
 
 def test_storage_hides_small_steps_and_leaves_large_ones():
     """Far above the gaps, bf16 changes nothing; near them, rounding noise hides the walk."""
-    clock, share = [CLOCK], {}
+    share = {}
     for scale in (1e-4, 30.0):
         block = gaussian_block(scale)
         path = blocks.walk_block(block, LENGTHS, 40, seed=0)
         walked, kept = look(path), look(blocks.stored(block, path))
-        share[scale] = [many.line_fits(x.grams, clock)[0].mean() for x in (walked, kept)]
+        share[scale] = [leading(x.grams)[0].mean() for x in (walked, kept)]
         if scale == 1e-4:
             np.testing.assert_allclose(kept.grams, walked.grams, rtol=0.05)
     assert share[1e-4][1] == pytest.approx(share[1e-4][0], abs=1e-3)
@@ -148,9 +150,9 @@ def test_steps_that_all_round_to_zero():
     block = gaussian_block(1e3)
     found = look(blocks.stored(block, blocks.walk_block(block, 1e-3 * LENGTHS, 5, seed=0)))
     assert not found.grams.any() and not found.u.any() and not found.v.any()
-    share, (line,) = many.line_fits(found.grams, [CLOCK])
-    assert share.tolist() == line.tolist() == [0.0] * 5
-    assert many.line_holdout(found.grams, CLOCK, 5).tolist() == [1.0] * 5
+    share, first = leading(found.grams)
+    assert share.tolist() == line_r2(CLOCK, first).tolist() == [0.0] * 5
+    assert np.isnan(line_holdout(found.grams, CLOCK, 5)).all()
 
 
 def test_the_table_of_steps_that_all_round_to_zero_has_no_nan():

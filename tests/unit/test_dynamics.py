@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from alpharl.dynamics.holdout import line_holdout
+from alpharl.dynamics.fits import Settings
+from alpharl.dynamics.lines import line_holdout
 from alpharl.dynamics.summary import by_module, summarize
-from alpharl.dynamics.table import Settings, dynamics_table
+from alpharl.dynamics.table import dynamics_table
 from alpharl.errors import MethodError
 from tests.unit.trajectories import PLANTED, planted_run, sklearn_pls
 

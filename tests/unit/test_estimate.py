@@ -11,7 +11,7 @@ import yaml
 from alpharl.checkpoints.index import read_index
 from alpharl.errors import CheckpointError
 from alpharl.spectra.depth import Depth
-from alpharl.spectra.estimate import Estimate, estimate_run
+from alpharl.spectra.estimate import RunSize, estimate_run
 from tests.unit.headers import HIDDEN, KV, LAYERS, MLP, header_model, qwen_7b
 
 NAME = "model.layers.0.self_attn.q_proj.weight"
@@ -26,7 +26,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def estimate(folder: Path, rank: int, base: str = "base") -> Estimate:
+def estimate(folder: Path, rank: int, base: str = "base") -> RunSize:
     index = read_index(folder / base)
     steps = [read_index(folder / f"step-{step}") for step in (10, 20)]
     return estimate_run(index, steps, "paper", Depth(rank))

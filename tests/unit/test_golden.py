@@ -18,11 +18,12 @@ import pytest
 import torch
 from alpharl.checkpoints.manifest import digest_json
 from alpharl.cli import main
-from alpharl.dynamics import many
+from alpharl.dynamics import pls as many
 from alpharl.dynamics.align import align_backwards
+from alpharl.dynamics.lines import line_r2
 from alpharl.dynamics.nulls import shuffles
 from alpharl.dynamics.pls import pls_r2
-from alpharl.dynamics.temporal import line_r2, temporal_svd
+from alpharl.dynamics.temporal import temporal_svd
 from alpharl.evaluation.settings import Suite, Task
 from alpharl.evaluation.suites import question_digest
 from alpharl.spectra.gram import read_gram

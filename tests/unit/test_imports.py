@@ -188,7 +188,7 @@ def test_the_command_line_starts_fast():
 
 
 def test_dynamics_leave_heavy_libraries_alone():
-    names = ("table", "blocks", "pca", "tsne", "summary", "holdout")
+    names = ("table", "fits", "lines", "blocks", "pca", "tsne", "summary")
     imports = "\n".join(f"import alpharl.dynamics.{name}" for name in names)
     assert loaded_after(imports) == set()
 

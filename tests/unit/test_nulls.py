@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from alpharl.dynamics import many
+from alpharl.dynamics.lines import leading, line_r2
 from alpharl.dynamics.nulls import (
     WALK_DIMENSIONS,
     Null,
@@ -17,8 +17,8 @@ from alpharl.dynamics.nulls import (
     turns,
     walk_grams,
 )
-from alpharl.dynamics.pls import pls_r2
-from alpharl.dynamics.temporal import line_r2, temporal_svd
+from alpharl.dynamics.pls import pls_left_out_r2, pls_r2
+from alpharl.dynamics.temporal import temporal_svd
 from scipy.stats import kstest
 from tests.unit.trajectories import brownian_share, quarter_sine_r2, walk
 
@@ -54,7 +54,8 @@ def test_walk_null_is_brownian(rng, t):
     assert brownian_share(1000) == pytest.approx(8 / np.pi**2, rel=2e-3)
     rows = walk(rng, t, 20_000)
     grams = walk_grams(rows @ rows.T, 200, seed=1)
-    share, (line,) = many.line_fits(grams, [np.arange(1.0, t + 1)])
+    share, first = leading(grams)
+    line = line_r2(np.arange(1.0, t + 1), first)
     assert share.mean() == pytest.approx(brownian_share(t), abs=0.004)
     assert line.mean() == pytest.approx(quarter_sine_r2(t), abs=0.004)
     assert temporal_svd(rows @ rows.T, 1).share[0] == pytest.approx(brownian_share(t), abs=0.01)
@@ -62,8 +63,8 @@ def test_walk_null_is_brownian(rng, t):
 
 def test_walk_null_of_a_frozen_tensor_is_zero():
     grams = walk_grams(np.zeros((5, 5)), 3, seed=0)
-    share, (line,) = many.line_fits(grams, [np.arange(5.0)])
-    assert share.tolist() == line.tolist() == [0.0] * 3
+    share, first = leading(grams)
+    assert share.tolist() == line_r2(np.arange(5.0), first).tolist() == [0.0] * 3
 
 
 def test_noise_null_of_the_line_has_the_norms_and_no_order():
@@ -85,10 +86,10 @@ def test_pls_null_of_a_walk_is_the_reference_value(rng):
     """No signal: a random walk on the sphere scores about 0.97 in sample, 0.9 left out."""
     u_td, y_t = sphere_path(rng, 27, 2000), np.linspace(0.2, 0.9, 27)
     walks = np.concatenate(list(sphere_walks(np.tile(turns(u_td), (40, 1)), 2000, seed=1)))
-    inside = many.pls_r2(walks, y_t[None]).mean()
+    inside = pls_r2(walks, y_t).mean()
     assert inside == pytest.approx(pls_r2(u_td, y_t), abs=0.02)
     assert inside == pytest.approx(0.97, abs=0.02)
-    left_out = many.pls_left_out_r2(walks, y_t[None]).mean()
+    left_out = pls_left_out_r2(walks, y_t).mean()
     assert left_out == pytest.approx(0.91, abs=0.05)
 
 
@@ -149,7 +150,7 @@ def test_p_value_of_an_error_counts_the_smaller_ones():
 def permuted(clock: np.ndarray, values: np.ndarray, draws: int, seed: int) -> Null:
     """R2 of the line with its clock shuffled."""
     shuffled = clock[shuffles(len(clock), draws, seed)]
-    return Null("permutation", many.line_r2(shuffled, values[None]))
+    return Null("permutation", line_r2(shuffled, values))
 
 
 def test_permutation_p_values_of_noise_are_uniform(rng):

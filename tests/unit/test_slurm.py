@@ -16,7 +16,7 @@ from alpharl.errors import ClusterError
 from alpharl.slurm.choose import Site, choose
 from alpharl.slurm.jobs import cancel_left, claim
 from alpharl.slurm.profile import EXAMPLE, profile_files, write_profile
-from alpharl.slurm.site import Found, gpus, minutes, partitions, setting
+from alpharl.slurm.site import Cluster, gpus, minutes, partitions, setting
 from snakemake.profiles import ProfileConfigFileParser
 
 REPO = Path(__file__).parents[2]
@@ -36,9 +36,9 @@ old|30:00|gpu:2
 """
 
 
-def found(text: str = SINFO, **more) -> Found:
+def cluster(text: str = SINFO, **more) -> Cluster:
     given = {"accounts": [], "accounting": False, "min_job_age": 3600} | more
-    return Found(partitions=partitions(text), **given)
+    return Cluster(partitions=partitions(text), **given)
 
 
 def test_partitions_are_read():
@@ -71,15 +71,15 @@ def test_settings_are_read_and_missed():
 
 def test_the_test_cluster_is_guessed():
     expected = Site("cpu", "gpu", gpus=4, minutes=1440, status="squeue")
-    assert choose(found()) == expected
+    assert choose(cluster()) == expected
 
 
 def test_given_facts_count():
     accounts = {"accounts": ["proj", "other"], "accounting": True}
-    site = choose(found(SITE, **accounts), None, "long", "mixed", "v100")
+    site = choose(cluster(SITE, **accounts), None, "long", "mixed", "v100")
     assert (site.partition, site.gpu_partition, site.gpu_model) == ("long", "mixed", "v100")
     assert (site.account, site.status, site.minutes) == ("proj", "sacct", 20160)
-    assert choose(found(SITE, **accounts), "other", "long", "a100").account == "other"
+    assert choose(cluster(SITE, **accounts), "other", "long", "a100").account == "other"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_given_facts_count():
 def test_what_cannot_be_guessed_is_one_line(monkeypatch, given, message):
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     with pytest.raises(ClusterError, match=message):
-        choose(found(SITE), **given)
+        choose(cluster(SITE), **given)
 
 
 @pytest.mark.parametrize(
@@ -109,20 +109,20 @@ def test_what_cannot_be_guessed_is_one_line(monkeypatch, given, message):
     ],
 )
 def test_how_gpus_are_asked_for_follows_the_plugin(select, given, gres):
-    site = choose(found(select=select), gpu_syntax=given)
+    site = choose(cluster(select=select), gpu_syntax=given)
     assert site.gres == gres
     assert ("gpu_syntax='gres'" in parsed(site)["default-resources"]) == gres
 
 
 def test_no_gpus_is_no_gpu_partition():
-    site = choose(found("batch*|infinite|(null)\n"))
+    site = choose(cluster("batch*|infinite|(null)\n"))
     assert (site.gpu_partition, site.gpus, site.minutes) == (None, 0, None)
 
 
 def test_jobs_are_asked_for_before_squeue_forgets_them():
-    assert choose(found(min_job_age=30)).status_seconds == 10
+    assert choose(cluster(min_job_age=30)).status_seconds == 10
     with pytest.raises(ClusterError, match="no accounting"):
-        choose(found(min_job_age=2))
+        choose(cluster(min_job_age=2))
 
 
 def parsed(site: Site) -> dict:

@@ -1,13 +1,11 @@
-"""Temporal SVD, curves and the forward hold-out against numpy and closed forms."""
+"""Temporal SVD and curves against numpy and closed forms."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from alpharl.dynamics import many
-from alpharl.dynamics.holdout import holdout_size, line_holdout, pls_holdout
-from alpharl.dynamics.temporal import line_r2, read_off, temporal_svd
-from tests.unit.trajectories import pls_data, sklearn_pls, walk
+from alpharl.dynamics.temporal import read_off, temporal_svd
+from tests.unit.trajectories import walk
 
 
 @pytest.fixture
@@ -99,91 +97,3 @@ def test_too_few_points_get_the_simpler_curve(rng, count, fit, simpler):
 
 def test_one_point_stays_where_it_is():
     assert read_off(np.array([12.0]), np.array([0.7]), 500) == 0.7
-
-
-def test_line_r2(rng):
-    values = rng.standard_normal(6)
-    fitted = np.polyval(np.polyfit(STEPS, values, 1), STEPS)
-    expected = 1 - np.sum((values - fitted) ** 2) / np.sum((values - values.mean()) ** 2)
-    assert line_r2(STEPS, values) == pytest.approx(expected)
-    assert line_r2(STEPS, 5 - 0.1 * STEPS) == pytest.approx(1.0)
-    assert line_r2(STEPS, np.ones(6)) == 0.0
-    assert line_r2(STEPS[:1], values[:1]) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("count", "share", "expected"),
-    [(10, 0.6, 6), (20, 0.6, 12), (3, 0.6, 2), (3, 0.9, 2), (10, 0.05, 2), (10, 0.99, 9)],
-)
-def test_holdout_size(count, share, expected):
-    assert holdout_size(count, share) == expected
-
-
-def test_line_holdout_against_dense(rng):
-    """The whole definition in weight space: fit the first 5, judge the last 3."""
-    steps = np.array([5.0, 10, 20, 25, 40, 45, 60, 80])
-    rows = np.outer(steps, rng.standard_normal(70)) / 20 + walk(rng, 8, 70)
-    u, s, vt = np.linalg.svd(rows[:5], full_matrices=False)
-    a, b = np.polyfit(steps[:5], u[:, 0] * s[0], 1)
-    line = np.sum((np.outer(a * steps[5:] + b, vt[0]) - rows[5:]) ** 2)
-    keep = np.sum((rows[4] - rows[5:]) ** 2)
-    found = line_holdout(rows @ rows.T, steps, 5)
-    assert found == pytest.approx(np.sqrt(line / keep), rel=1e-8)
-
-
-def test_line_holdout_of_an_exact_line_is_zero(rng):
-    steps = np.array([5.0, 10, 20, 25, 40, 45])
-    rows = np.outer(3 * steps + 2, rng.standard_normal(70))
-    assert line_holdout(rows @ rows.T, steps, 4) < 1e-5
-
-
-def test_line_holdout_of_random_walks_is_worse_than_staying(rng):
-    steps = np.arange(1.0, 21)
-    found = [line_holdout(r @ r.T, steps, 12) for r in (walk(rng, 20, 400) for _ in range(30))]
-    assert min(found) > 1.0
-
-
-def test_line_holdout_of_frozen_weights_is_nan(rng):
-    assert np.isnan(line_holdout(np.zeros((5, 5)), np.arange(5.0), 3))
-    rows = np.tile(rng.standard_normal(9), (5, 1))
-    assert np.isnan(line_holdout(rows @ rows.T, np.arange(5.0), 3)), "never moves again"
-
-
-def test_pls_holdout_against_scikit_learn():
-    x, y = pls_data("tall")
-    pls, line = sklearn_pls(x[:24], y[:24])
-    expected = np.abs(line.predict(pls.transform(x[24:])) - y[24:]).mean()
-    error, keep = pls_holdout(x, y, 24)
-    assert error == pytest.approx(expected, rel=1e-8)
-    assert keep == pytest.approx(np.abs(y[23] - y[24:]).mean())
-
-
-# --- many at once ---
-
-
-def test_many_lines_are_the_single_ones(rng):
-    steps = np.array([5.0, 10, 20, 25, 40, 45, 60, 80])
-    clocks = [steps, rng.standard_normal(8)]
-    rows = np.stack([1e-3 * walk(rng, 8, 60) + np.outer(steps, np.ones(60)) * s for s in (0, 1e-5)])
-    grams = rows @ rows.swapaxes(1, 2)
-    share, lines = many.line_fits(grams, clocks)
-    ratio = many.line_holdout(grams, steps, 5)
-    for b, gram in enumerate(grams):
-        first = temporal_svd(gram, 1)
-        assert share[b] == pytest.approx(first.share[0], rel=1e-9)
-        for clock, found in zip(clocks, lines, strict=True):
-            assert found[b] == pytest.approx(line_r2(clock, first.coefficients[:, 0]), rel=1e-8)
-        assert ratio[b] == pytest.approx(line_holdout(gram, steps, 5), rel=1e-8)
-
-
-def test_many_lines_of_frozen_weights_are_numbers(rng):
-    """Frozen from the start, and frozen later: share 0 and R2 0, and no gain or loss."""
-    steps, still = np.arange(1.0, 7), np.tile(rng.standard_normal(9), (6, 1))
-    grams = np.stack([np.zeros((6, 6)), still @ still.T])
-    share, (line,) = many.line_fits(grams, [steps])
-    assert share.tolist() == pytest.approx([0, 1])
-    assert line[0] == 0 and np.isfinite(line).all()
-    assert many.line_holdout(grams, steps, 3)[0] == 1
-    awake = np.zeros((1, 6, 6))
-    awake[0, 3:, 3:] = np.diag([1.0, 4, 9])
-    assert many.line_holdout(awake, steps, 3).tolist() == [1.0], "no forecast is the base"
