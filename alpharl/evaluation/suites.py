@@ -18,8 +18,7 @@ from alpharl.checkpoints.files import write_json, write_text
 from alpharl.checkpoints.manifest import digest_file, digest_json
 from alpharl.errors import EvaluationError
 from alpharl.evaluation import SUITE_VERSION
-from alpharl.evaluation.data_files import data_file, needs_data, role_of
-from alpharl.evaluation.datasets import DATASETS
+from alpharl.evaluation.datasets import DATASETS, data_file, needs_data, role_of
 from alpharl.evaluation.settings import Suite, Task
 from alpharl.problems import get_problem, is_generated
 

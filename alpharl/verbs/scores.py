@@ -41,8 +41,8 @@ def tasks(args: Namespace) -> None:
 
 def fetch(args: Namespace) -> None:
     """Write a data task's questions as JSON lines."""
-    from alpharl.evaluation.data import fetch as write
     from alpharl.evaluation.datasets import DATASETS
+    from alpharl.evaluation.fetching import fetch as write
     from alpharl.evaluation.settings import Task
 
     task = Task(task=args.task, split=args.split, data=args.data, sha256=args.sha256)

@@ -15,8 +15,7 @@ from typing import Any
 from alpharl.checkpoints.files import write_json, write_text
 from alpharl.checkpoints.manifest import digest_file
 from alpharl.errors import EvaluationError, nearest
-from alpharl.evaluation.data_files import role_of
-from alpharl.evaluation.datasets import Dataset, Role
+from alpharl.evaluation.datasets import Dataset, Role, role_of
 from alpharl.evaluation.settings import Task
 
 Row = dict[str, Any]

@@ -5,8 +5,8 @@ The task folders' `utils.py` say which column is what. Importing this registers 
 
 from __future__ import annotations
 
-from alpharl.evaluation import filters as filters
 from alpharl.evaluation.graders import Grader
+from alpharl.evaluation.tasks import filters as filters
 
 _SOLVE = r"Reason step by step, and give the final answer within \boxed{}."
 _CHOOSE = r"Reason step by step, and give the letter of the right choice within \boxed{}."
