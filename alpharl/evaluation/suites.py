@@ -65,8 +65,8 @@ def write_suite(name: str, suite: Suite, out: Path, data: Path | None = None) ->
     settings = suite.model_dump(include=_SETTINGS)
     content = head | {"include_path": suite.include_path, "settings": settings, "tasks": tasks}
     # What counts as too much is no part of what is asked.
-    asked = content | {"settings": {**settings, "max_truncated": None}}
-    write_json(out, content | {"digest": digest_json(asked)})
+    questions = content | {"settings": {**settings, "max_truncated": None}}
+    write_json(out, content | {"digest": digest_json(questions)})
 
 
 def read_suite(path: Path) -> SuiteFiles:
@@ -199,5 +199,5 @@ def _loaded(task: Task, suite: Suite, file: Path | None) -> tuple[list[str], Any
 
 
 def _source(value: object) -> str:
-    """What a config holds beside plain data: of a function its text, for it lies anywhere."""
+    """Text for what is no plain data: a function by its source, for it lies anywhere."""
     return inspect.getsource(value) if inspect.isfunction(value) else str(value)

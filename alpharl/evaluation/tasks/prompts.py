@@ -1,4 +1,4 @@
-"""What the data tasks share: how a question becomes a prompt, and an answer a score.
+"""How a question of the data tasks becomes a prompt, and an answer a score.
 
 The task folders' `utils.py` say which column is what. Importing this registers their filter.
 """
