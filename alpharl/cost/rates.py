@@ -12,8 +12,8 @@ READ = 1e8
 CPU = 2e10
 """Floating point operations a second of one thread."""
 GPU_TRAINING, GPU_SPECTRA = 2e13, 2e12
-"""Of one GPU, an old data centre card, at the share of its peak that each use reaches; engines say
-theirs."""
+"""The same of one GPU, an old data centre card, at the share of its peak that each use reaches.
+Engines say theirs."""
 START = 30.0
 """Seconds until a process with torch in it works."""
 STEP = 1.0

@@ -29,7 +29,7 @@ class Request:
     question: int
     """Number of the question in its task."""
     answer_key: AnswerKey
-    """Of its answer in a model's file: all that the answer depends on but the model."""
+    """Finds its answer in a model's file: all that the answer depends on but the model."""
     prompt: Prompt
 
 
@@ -128,7 +128,7 @@ def grade_answers(
 def _grades(
     task: TaskQuestions, requests: Sequence[Request], answers: AnswerFile
 ) -> list[tuple[float, str]]:
-    """Of each answer, how right it is, and what was extracted from it."""
+    """How right each answer is, and what was extracted from it."""
     keys = [request.answer_key for request in requests]
     if task.private:
         rows = [answers.rows[key] for key in keys]

@@ -1,4 +1,6 @@
-"""Public data sets of the tasks that ship with alpharl, as the Hub names them. Torch-free.
+"""Public data sets of the tasks that ship with alpharl, and the files that they are fetched into.
+
+Torch-free.
 
 Names, splits and columns were read from the loaders of lm-eval 0.4.13 (gsm8k, aime25, gpqa,
 MATH-500) and, for the others, from several public evaluation codes that agree, not from the Hub
@@ -8,8 +10,11 @@ and whether the answers of `amc23` are texts or numbers; the task takes both.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
+
+from alpharl.evaluation.settings import Task
 
 Role = Literal["validation", "test"]
 
@@ -54,3 +59,21 @@ DATASETS: dict[str, Dataset] = {
     ),
 }  # fmt: skip
 """By task."""
+
+
+def needs_data(task: Task) -> bool:
+    """Whether a task's questions are fetched: a public data set, or a local file of the user's."""
+    return task.data is not None or task.task in DATASETS
+
+
+def role_of(task: Task) -> Role:
+    """The part of the data that a task asks; `test` unless it says otherwise."""
+    return task.split or "test"
+
+
+def data_file(task: Task) -> str:
+    """Name of the file that a data task's questions are fetched into."""
+    name = f"{task.task}-{role_of(task)}"
+    if task.data is not None:
+        name += f"-{hashlib.sha256(task.data.encode()).hexdigest()[:8]}"
+    return f"{name}.jsonl"

@@ -25,7 +25,7 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     Args:
         name: the task's name in its YAML file.
         data: JSON lines that replace the task's test split.
-        include_path: a folder of the user's own task files, searched beside ours.
+        include_path: a folder of the user's own task files, searched besides ours.
 
     Raises:
         EvaluationError: no such task, or one whose answers are not generated.

@@ -55,7 +55,7 @@ def score_variants(
         base: model folder of step 0.
         variants: by name, a model folder or a variant's folder.
         digests: of model folders by absolute path, as manifests hold them.
-        out: folder of the results, `<variant>.json` each, with its answers beside it.
+        out: folder of the results, `<variant>.json` each, with its answers next to it.
         evaluation: engine, precision and what else the engine needs.
         head: goes into each result as it is, such as the run's name.
         progress: called with a line per variant, and in between for slow ones.

@@ -59,7 +59,7 @@ class Suite(Frozen):
     samples: PositiveInt = 1
     """Answers per question; more than one needs a temperature."""
     stop: list[Annotated[str, StringConstraints(min_length=1)]] = Field(default=[])
-    """Strings that end an answer, beside the task's own."""
+    """Strings that end an answer, besides the task's own."""
     seed: NonNegativeInt = 0
     """Seed of the sampling; each (model, question, sample) has one of its own made from it."""
     max_truncated: Share = 0.2
@@ -94,7 +94,7 @@ class TokenLevel(Frozen):
     suite: str | None = None
     """Name of a test suite; without one nothing of this is done."""
     ranks: list[PositiveInt] = Field(default=[1])
-    """Rank-k models of the run's end, among `rank.ranks`, that read and write beside the base
+    """Rank-k models of the run's end, among `rank.ranks`, that read and write next to the base
     and the full run."""
     prefix: list[PositiveInt] = Field(default=[20])
     """The base continues the first so many tokens of their answers."""

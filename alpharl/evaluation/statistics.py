@@ -93,8 +93,8 @@ def per_task(graded: list[list[Graded]], tasks: Sequence[str]) -> dict[str, dict
         parts.setdefault(task, []).append(of_question)
     numbers = {task: summarize(part) for task, part in parts.items()}
     return {
-        task: {key: value for key, value in found.items() if key != "correct"}
-        for task, found in numbers.items()
+        task: {key: value for key, value in summary.items() if key != "correct"}
+        for task, summary in numbers.items()
     }
 
 
@@ -104,11 +104,11 @@ def _depths(samples: int) -> list[int]:
     return sorted({*powers, samples})
 
 
-def _by_k(name: str, found: dict[int, tuple[float, float]]) -> dict[str, dict[str, float]]:
+def _by_k(name: str, estimates: dict[int, tuple[float, float]]) -> dict[str, dict[str, float]]:
     """Estimates and their errors as JSON holds them."""
     return {
-        name: {str(k): value for k, (value, _) in found.items()},
-        f"{name}_stderr": {str(k): error for k, (_, error) in found.items()},
+        name: {str(k): value for k, (value, _) in estimates.items()},
+        f"{name}_stderr": {str(k): error for k, (_, error) in estimates.items()},
     }
 
 

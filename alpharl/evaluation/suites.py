@@ -18,8 +18,7 @@ from alpharl.checkpoints.files import write_json, write_text
 from alpharl.checkpoints.manifest import digest_file, digest_json
 from alpharl.errors import EvaluationError
 from alpharl.evaluation import SUITE_VERSION
-from alpharl.evaluation.data_files import data_file, needs_data, role_of
-from alpharl.evaluation.datasets import DATASETS
+from alpharl.evaluation.datasets import DATASETS, data_file, needs_data, role_of
 from alpharl.evaluation.settings import Suite, Task
 from alpharl.problems import get_problem, is_generated
 
@@ -66,8 +65,8 @@ def write_suite(name: str, suite: Suite, out: Path, data: Path | None = None) ->
     settings = suite.model_dump(include=_SETTINGS)
     content = head | {"include_path": suite.include_path, "settings": settings, "tasks": tasks}
     # What counts as too much is no part of what is asked.
-    asked = content | {"settings": {**settings, "max_truncated": None}}
-    write_json(out, content | {"digest": digest_json(asked)})
+    questions = content | {"settings": {**settings, "max_truncated": None}}
+    write_json(out, content | {"digest": digest_json(questions)})
 
 
 def read_suite(path: Path) -> SuiteFiles:
@@ -200,5 +199,5 @@ def _loaded(task: Task, suite: Suite, file: Path | None) -> tuple[list[str], Any
 
 
 def _source(value: object) -> str:
-    """What a config holds beside plain data: of a function its text, for it lies anywhere."""
+    """Text for what is no plain data: a function by its source, for it lies anywhere."""
     return inspect.getsource(value) if inspect.isfunction(value) else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from alpharl.errors import StudyError
-from alpharl.evaluation.data_files import data_file, needs_data
+from alpharl.evaluation.datasets import data_file, needs_data
 from alpharl.evaluation.settings import Suite, Task
 from alpharl.training.spec import TrainSpec
 

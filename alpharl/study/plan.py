@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from alpharl.errors import StudyError
-from alpharl.evaluation.data_files import data_file
+from alpharl.evaluation.datasets import data_file
 from alpharl.forecasting.method import Reads
 from alpharl.forecasting.registry import MethodOptions
 from alpharl.measures.measure import Input, Measure

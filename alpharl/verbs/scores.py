@@ -41,8 +41,8 @@ def tasks(args: Namespace) -> None:
 
 def fetch(args: Namespace) -> None:
     """Write a data task's questions as JSON lines."""
-    from alpharl.evaluation.data import fetch as write
     from alpharl.evaluation.datasets import DATASETS
+    from alpharl.evaluation.fetching import fetch as write
     from alpharl.evaluation.settings import Task
 
     task = Task(task=args.task, split=args.split, data=args.data, sha256=args.sha256)
@@ -73,15 +73,15 @@ def evaluate(args: Namespace) -> None:
 
     named = [entry.partition("=") for entry in args.variant]
     variants = {name: Path(folder) for name, _, folder in named}
-    asked = read_suite(args.suite)
+    files = read_suite(args.suite)
     known = _digests(args.manifests, args.base)
     cut_off = score_variants(
-        asked, args.base, variants, known, args.out, evaluation,
+        files, args.base, variants, known, args.out, evaluation,
         {"run": args.run}, log, args.gpus or 0,
     )  # fmt: skip
     if cut_off and not args.allow_truncation:
         raise EvaluationError(
-            f"suite '{asked.name}': more than {asked.settings['max_truncated']:.0%} of the answers "
+            f"suite '{files.name}': more than {files.settings['max_truncated']:.0%} of the answers "
             f"ran out of tokens, of {', '.join(cut_off)}; such an accuracy measures the budget: "
             "raise max_new_tokens, or allow it with max_truncated"
         )

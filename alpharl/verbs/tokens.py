@@ -89,8 +89,8 @@ def _written(
         missing = {request.answer_key for request in chain(*requests)} - answers.rows.keys()
         if missing:
             raise EvaluationError(
-                f"{path}: lacks {len(missing)} of the suite's answers; delete the result beside it "
-                "and score the variant again"
+                f"{path}: lacks {len(missing)} of the suite's answers; delete the result next to "
+                "it and score the variant again"
             )
         texts[name] = [written(of_task, answers, tokenizer) for of_task in requests]
     return texts

@@ -25,7 +25,7 @@ def trial_scorer(
 ) -> Callable[[Prediction], np.ndarray]:
     """A function that builds a trial model, scores it on the validation suite and deletes it.
 
-    With `args.trials`, a folder, answers are kept there: a killed job asks only for those that it
+    With `args.trials`, a folder, answers stay there: a killed job asks only for those that it
     had not got.
 
     Args:
@@ -54,16 +54,16 @@ def trial_scorer(
     paths = {step: path.absolute() for step, path in folders.items()}
     known = KnownDigests(args.manifests, base)
 
-    kept: Path | None = args.trials
+    trials: Path | None = args.trials
 
     def answers(trial: Variant) -> Path | None:
-        return kept / f"{trial.digest(known)[:16]}.answers.jsonl" if kept else None
+        return trials / f"{trial.digest(known)[:16]}.answers.jsonl" if trials else None
 
     def score(prediction: Prediction) -> np.ndarray:
         with tempfile.TemporaryDirectory(prefix="alpharl-") as folder:
-            place = Path(folder) / "trial"
-            write_variant(place, base, paths, {}, prediction.blend, prediction.adapter)
-            trial = read_variant(place)
+            built = Path(folder) / "trial"
+            write_variant(built, base, paths, {}, prediction.blend, prediction.adapter)
+            trial = read_variant(built)
             outcomes = np.array(scorer.score(trial, answers=answers(trial))["correct"])
         log(f"trial model: validation accuracy {outcomes.mean():.3f}")
         return outcomes

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from alpharl.errors import EvaluationError, StudyError
-from alpharl.evaluation.data import about, fetch, read_rows
 from alpharl.evaluation.datasets import DATASETS, Dataset
+from alpharl.evaluation.fetching import about, fetch, read_rows
 from alpharl.evaluation.settings import Suite, Task
 from alpharl.evaluation.suites import read_suite, require_disjoint, write_suite
 from alpharl.study.data_files import data_file, fetched, needs_data

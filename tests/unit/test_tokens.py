@@ -112,7 +112,7 @@ def test_lacking_answers_are_one_line(made, golden, tmp_path, cli):
     arguments = ["tokens", "--suite", made / "suite.json", "--base", golden / "trajectory/base",
                  "--out", tmp_path / "out"]  # fmt: skip
     result = cli(*arguments, "--writer", f"full={tmp_path}/few.jsonl")
-    assert "lacks 3 of the suite's answers; delete the result beside it" in result.error
+    assert "lacks 3 of the suite's answers; delete the result next to it" in result.error
     result = cli(*arguments, "--writer", f"full={tmp_path}/none.jsonl")
     assert "found no answers; score the variant again" in result.error
     writer = f"full={made}/out/full.answers.jsonl"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from alpharl.errors import EvaluationError, StudyError
-from alpharl.evaluation.data import fetch
 from alpharl.evaluation.datasets import DATASETS
+from alpharl.evaluation.fetching import fetch
 from alpharl.evaluation.questions import read_questions
 from alpharl.evaluation.settings import Suite, Task
 from alpharl.evaluation.suites import read_suite, write_suite

@@ -5,7 +5,7 @@ from alpharl.evaluation import (
     SUITE_VERSION,
     TOKENS_VERSION,
 )
-from alpharl.evaluation.data_files import role_of
+from alpharl.evaluation.datasets import role_of
 from alpharl.names import BASE, checkpoint_name, checkpoint_step
 from alpharl.study.data_files import fetched
 from alpharl.variants import RANK_VERSION

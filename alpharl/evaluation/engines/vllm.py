@@ -111,7 +111,7 @@ class VllmEngine:
         self._arguments = {
             "model": str(self._base), "dtype": dtype, "max_model_len": longest,
             "tensor_parallel_size": max(gpus, 1), "seed": 0,
-            # The suite alone says how to decode, not a file beside the model.
+            # The suite alone says how to decode, not a file next to the model.
             "generation_config": "vllm",
             "load_format": "safetensors",
             # On a CPU vLLM gathers an adapter anew for every token, at the highest rank: its merged

@@ -25,11 +25,11 @@ def extract(text: str) -> str:
         return _boxed(box)
     phrase = after_phrase(text) or ""
     for pattern in (_BRACKETS, _NOT_ARTICLE):
-        if found := pattern.findall(phrase):
-            return str(found[0])
+        if letters := pattern.findall(phrase):
+            return str(letters[0])
     for pattern in (_BRACKETS, _NOT_ARTICLE):
-        if found := pattern.findall(text):
-            return str(found[-1])
+        if letters := pattern.findall(text):
+            return str(letters[-1])
     return ""
 
 

@@ -42,9 +42,9 @@ def extract(text: str) -> str:
         return _only_number(box)
     phrase = after_phrase(text)
     if phrase:
-        found = _first(_matches(_cleaned(phrase.rpartition("=")[2])))
-        if found:
-            return found
+        number = _first(_matches(_cleaned(phrase.rpartition("=")[2])))
+        if number:
+            return number
     return _first(reversed(_matches(_cleaned(text))))
 
 
@@ -58,9 +58,9 @@ def _only_number(box: str) -> str:
     """The number of a box that holds one, perhaps as `x = 3` or with units; else ""."""
     content = _WORDS.sub(" ", _cleaned(box.rpartition("=")[2]))
     content = _UNIT_POWER.sub("", content.replace("{", " ").replace("}", " "))
-    found = _matches(content)
+    numbers = _matches(content)
     around = _NUMBER.sub("#", content)
-    return _first(found) if len(found) == 1 and not _OPERATORS.search(around) else ""
+    return _first(numbers) if len(numbers) == 1 and not _OPERATORS.search(around) else ""
 
 
 def _matches(text: str) -> list[str]:

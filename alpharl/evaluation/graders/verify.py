@@ -30,10 +30,10 @@ _SCIENTIFIC = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?|\.\d+)[eE]([-+]?\d+)(?![\w.]
 
 def equal(answer: str, target: str) -> bool:
     """Whether math-verify finds two expressions equal."""
-    wanted, found = _parsed(target), _parsed(answer)
-    if not wanted or not found or not verify(wanted, found, timeout_seconds=None):
+    wanted, given = _parsed(target), _parsed(answer)
+    if not wanted or not given or not verify(wanted, given, timeout_seconds=None):
         return False
-    return _same_size(wanted[0], found[0])
+    return _same_size(wanted[0], given[0])
 
 
 def _parsed(expression: str) -> list[Any]:
@@ -43,10 +43,10 @@ def _parsed(expression: str) -> list[Any]:
     return parsed
 
 
-def _same_size(wanted: Any, found: Any) -> bool:
+def _same_size(wanted: Any, given: Any) -> bool:
     """Math-verify rounds decimals to six places, where all small ones are equal to zero."""
-    if isinstance(wanted, Float) and isinstance(found, Float):
-        return bool(abs(wanted - found) <= 1e-3 * abs(wanted))
+    if isinstance(wanted, Float) and isinstance(given, Float):
+        return bool(abs(wanted - given) <= 1e-3 * abs(wanted))
     return True
 
 
@@ -72,10 +72,10 @@ def main() -> None:
     equal(r"\frac{x}{2}", "0.5x")
     print("ready", flush=True)
     for line in sys.stdin:
-        asked = json.loads(line)
-        _limit(asked["limit"])
+        question = json.loads(line)
+        _limit(question["limit"])
         try:
-            same = equal(asked["answer"], asked["target"])
+            same = equal(question["answer"], question["target"])
         except Exception:
             # No answer that cannot be read or compared is right. That includes a full memory.
             same = False

@@ -10,7 +10,7 @@ from typing import Any
 
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.graders import choice
-from alpharl.evaluation.wording import multiple_choice, score
+from alpharl.evaluation.tasks.prompts import multiple_choice, score
 
 _RIGHT = "Correct Answer"
 _COLUMNS = (_RIGHT, *(f"Incorrect Answer {i}" for i in (1, 2, 3)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alpharl.evaluation.graders import latex
-from alpharl.evaluation.wording import problem, score
+from alpharl.evaluation.tasks.prompts import problem, score
 
 
 def doc_to_text(doc: dict[str, Any]) -> str:

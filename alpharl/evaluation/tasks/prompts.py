@@ -1,12 +1,12 @@
-"""What the data tasks share: how a question becomes a prompt, and an answer a score.
+"""How a question of the data tasks becomes a prompt, and an answer a score.
 
 The task folders' `utils.py` say which column is what. Importing this registers their filter.
 """
 
 from __future__ import annotations
 
-from alpharl.evaluation import filters as filters
 from alpharl.evaluation.graders import Grader
+from alpharl.evaluation.tasks import filters as filters
 
 _SOLVE = r"Reason step by step, and give the final answer within \boxed{}."
 _CHOOSE = r"Reason step by step, and give the letter of the right choice within \boxed{}."

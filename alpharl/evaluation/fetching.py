@@ -15,15 +15,14 @@ from typing import Any
 from alpharl.checkpoints.files import write_json, write_text
 from alpharl.checkpoints.manifest import digest_file
 from alpharl.errors import EvaluationError, nearest
-from alpharl.evaluation.data_files import role_of
-from alpharl.evaluation.datasets import Dataset, Role
+from alpharl.evaluation.datasets import Dataset, Role, role_of
 from alpharl.evaluation.settings import Task
 
 Row = dict[str, Any]
 
 
 def fetch(task: Task, datasets: Mapping[str, Dataset], out: Path) -> None:
-    """Write a task's questions to `out`, and where they come from beside it.
+    """Write a task's questions to `out`, and where they come from next to it.
 
     Args:
         task: names a data set, and perhaps a local file and the SHA-256 to expect: of that file as
@@ -65,7 +64,7 @@ def _is_there(task: Task, out: Path) -> bool:
 
 
 def about(data: Path) -> Path:
-    """The file beside fetched questions that says where they come from."""
+    """The file next to fetched questions that says where they come from."""
     return data.with_name(f"{data.name}.json")
 
 
@@ -88,7 +87,7 @@ def _json_rows(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
-        raise EvaluationError(f"{path}: not JSON ({_place(error)}); mend the file") from None
+        raise EvaluationError(f"{path}: not JSON ({_broken_at(error)}); correct the file") from None
 
 
 def _json_lines(path: Path) -> Any:
@@ -98,8 +97,8 @@ def _json_lines(path: Path) -> Any:
         try:
             rows += [json.loads(line)] if line.strip() else []
         except ValueError as error:
-            where = f"line {number}: not JSON ({_place(error)})"
-            raise EvaluationError(f"{path}: {where}; mend the file") from None
+            where = f"line {number}: not JSON ({_broken_at(error)})"
+            raise EvaluationError(f"{path}: {where}; correct the file") from None
     return rows
 
 
@@ -113,7 +112,7 @@ def _parquet_rows(path: Path) -> Any:
         raise EvaluationError(f"{path}: not Parquet ({type(error).__name__})") from None
 
 
-def _place(error: ValueError) -> str:
+def _broken_at(error: ValueError) -> str:
     """Where JSON is broken, without the text around it."""
     return (
         f"{error.msg} at column {error.colno}"
