@@ -78,8 +78,8 @@ def _wrong(answer: str, rng: random.Random) -> str:
 
 def _split_of(a: int, b: int) -> Split:
     """The split of a pair. Both orders of its operands share one, so no sum is learned twice."""
-    place = _hash(f"split {min(a, b):02d}+{max(a, b):02d}") % 20
-    return "validation" if place == 0 else "test" if place == 1 else "train"
+    bucket = _hash(f"split {min(a, b):02d}+{max(a, b):02d}") % 20
+    return "validation" if bucket == 0 else "test" if bucket == 1 else "train"
 
 
 def _hash(text: str) -> int:

@@ -21,9 +21,9 @@ def extract_answer(completion: str, numeric: bool) -> str:
     line. Of a numeric answer, only its number is given, without commas.
     """
     said = _trimmed(_last(_SAID, completion))
-    for found in (_boxed(completion), _last(_TAGGED, completion), said):
-        if found:
-            return _number(_SENTENCE_END.split(found)[0]) or found if numeric else found
+    for answer in (_boxed(completion), _last(_TAGGED, completion), said):
+        if answer:
+            return _number(_SENTENCE_END.split(answer)[0]) or answer if numeric else answer
     if numeric:
         return _number(completion)
     return completion.strip().rpartition("\n")[2].strip()
@@ -36,14 +36,14 @@ def is_number(text: str) -> bool:
 
 def _number(text: str) -> str:
     """The last number of a text, or nothing."""
-    found = _NUMBER.findall(text)
-    return found[-1].replace(",", "").replace("−", "-") if found else ""
+    numbers = _NUMBER.findall(text)
+    return numbers[-1].replace(",", "").replace("−", "-") if numbers else ""
 
 
 def _last(pattern: re.Pattern[str], text: str) -> str:
     """The group of a pattern's last match that is not blank, or nothing."""
-    found = [group.strip() for group in pattern.findall(text)]
-    return next((group for group in reversed(found) if group), "")
+    groups = [group.strip() for group in pattern.findall(text)]
+    return next((group for group in reversed(groups) if group), "")
 
 
 def _trimmed(text: str) -> str:

@@ -102,8 +102,8 @@ class GymProblem:
                     yield self._question(item)
 
     def _question(self, item: Mapping[str, Any]) -> Question:
-        kept = {key: item[key] for key in ("question", "answer", "metadata")}
-        entry = {"generator": self.generator, "options": dict(self.options), **kept}
+        content = {key: item[key] for key in ("question", "answer", "metadata")}
+        entry = {"generator": self.generator, "options": dict(self.options), **content}
         text = str(item["question"]).strip()
         return Question(
             id=hashlib.sha256(str(item["question"]).encode()).hexdigest()[:16],
@@ -162,8 +162,8 @@ def _registry() -> dict[str, tuple[Any, Any]]:
             "found no reasoning-gym, which tasks 'rg-...' need; "
             "run: pip install 'alpharl[reasoning-gym]'"
         ) from None
-    found: dict[str, tuple[Any, Any]] = DATASETS
-    return found
+    registry: dict[str, tuple[Any, Any]] = DATASETS
+    return registry
 
 
 def _require(generator: str, options: Mapping[str, Any]) -> None:
@@ -191,9 +191,9 @@ def _dataset(generator: str, options: str) -> Any:
     try:
         return reasoning_gym.create_dataset(generator, size=_DRAWS, **given)
     except Exception as error:  # Checks of values are assertions, and what misuse raises.
-        found = f"{type(error).__name__}: {error}".replace("\n", " ")
+        reason = f"{type(error).__name__}: {error}".replace("\n", " ")
         raise EvaluationError(
-            f"{PREFIX}{generator}: options {options} are refused ({found}); change them"
+            f"{PREFIX}{generator}: options {options} are refused ({reason}); change them"
         ) from None
 
 
@@ -203,5 +203,5 @@ def _text(options: Mapping[str, Any]) -> str:
 
 def _split_of(text: str) -> Split:
     digest = hashlib.sha256(f"split {text}".encode()).digest()
-    places: tuple[Split, ...] = ("train", "train", "validation", "test")
-    return places[digest[0] % 4]
+    splits: tuple[Split, ...] = ("train", "train", "validation", "test")
+    return splits[digest[0] % 4]

@@ -19,7 +19,7 @@ from alpharl.training.lora import adapter_config
 from alpharl.training.options import refuse, trainer_config
 from alpharl.training.sampling import Row, Sampler, SamplingOptions, sampled_rows
 from alpharl.training.setup import Setup
-from alpharl.training.sft import DEFAULTS, imitated, imitation, places
+from alpharl.training.sft import DEFAULTS, imitated, imitation, question_indices
 
 _INSTEAD = "which does nothing here; use 'teacher' of the run"
 _WITHOUT = dict.fromkeys(
@@ -47,9 +47,9 @@ def distill_trainer(setup: Setup) -> tuple[SFTTrainer, int]:
     teacher = _teacher(setup)
 
     def answers() -> list[Row]:
-        asked = places(setup, config)
-        samples = Sampler(setup, _load(setup, teacher), config)(asked)
-        return [imitated(setup, *pair) for pair in zip(asked, samples, strict=True)]
+        indices = question_indices(setup, config)
+        samples = Sampler(setup, _load(setup, teacher), config)(indices)
+        return [imitated(setup, *pair) for pair in zip(indices, samples, strict=True)]
 
     rows, keep = sampled_rows(setup, teacher, answers)
     return imitation(setup, config, rows, keep), 1
@@ -75,12 +75,12 @@ def on_policy_distill_trainer(setup: Setup) -> tuple[DistillationTrainer, int]:
     teacher = _load(setup, _teacher(setup))
     _check_width(setup, teacher)
     batch = config.train_batch_size * config.gradient_accumulation_steps * config.world_size
-    asked = setup.asking.draw(setup.spec.seed, setup.spec.steps * batch)
+    indices = setup.asking.draw(setup.spec.seed, setup.spec.steps * batch)
     trainer = DistillationTrainer(
         model=setup.model,
         teacher_model=teacher,
         args=config,
-        train_dataset=Dataset.from_list([{"prompt": setup.asking.prompt(i)} for i in asked]),
+        train_dataset=Dataset.from_list([{"prompt": setup.asking.prompt(i)} for i in indices]),
         processing_class=setup.tokenizer,
         peft_config=adapter_config(setup),
     )
@@ -91,12 +91,12 @@ def _teacher(setup: Setup) -> Path:
     """The teacher's folder, of which the tokenizer was checked."""
     if setup.teacher is None:
         raise StudyError(f"{setup.spec.algorithm}: found no teacher, expected a model folder")
-    taught, own = AutoTokenizer.from_pretrained(setup.teacher).get_vocab(), setup.tokenizer
-    if taught != own.get_vocab():
+    taught, tokenizer = AutoTokenizer.from_pretrained(setup.teacher).get_vocab(), setup.tokenizer
+    if taught != tokenizer.get_vocab():
         raise StudyError(
             f"{setup.spec.algorithm}: found another tokenizer in the teacher {setup.teacher} "
-            f"({len(taught)} tokens) than in the base ({len(own.get_vocab())} tokens), expected "
-            "the same; take a teacher of the base's family"
+            f"({len(taught)} tokens) than in the base ({len(tokenizer.get_vocab())} tokens), "
+            "expected the same; take a teacher of the base's family"
         )
     return setup.teacher
 
@@ -111,9 +111,10 @@ def _load(setup: Setup, folder: Path) -> PreTrainedModel:
 
 def _check_width(setup: Setup, teacher: PreTrainedModel) -> None:
     """One tokenizer's models can still differ in how far they pad their vocabulary."""
-    own, other = (m.config.get_text_config().vocab_size for m in (setup.model, teacher))
-    if own != other:
+    width, other = (m.config.get_text_config().vocab_size for m in (setup.model, teacher))
+    if width != other:
         raise StudyError(
             f"{setup.spec.algorithm}: found {other} logits of the teacher {setup.teacher}, "
-            f"expected {own} as of the base; take a teacher of that width, or algorithm 'distill'"
+            f"expected {width} as of the base; take a teacher of that width, or algorithm "
+            "'distill'"
         )

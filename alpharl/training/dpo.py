@@ -81,43 +81,43 @@ def dpo_trainer(setup: Setup) -> tuple[DPOTrainer, int]:
 def _pairs(setup: Setup, config: PairsConfig, count: int) -> list[Row]:
     """So many pairs, in the order of the questions."""
     sampler = Sampler(setup, setup.model, config)
-    places = setup.asking.draw(setup.spec.seed, _LEAST_YIELD * count)
+    indices = setup.asking.draw(setup.spec.seed, _LEAST_YIELD * count)
     size = max(1, config.generation_batch_size * config.world_size // config.num_generations)
     rows: list[Row] = []
-    asked = gave = 0
-    while len(rows) < count and asked < len(places):
-        batch = places[asked : asked + size]
-        asked += len(batch)
-        for found in _graded(setup, sampler, batch, config.num_generations):
-            gave += bool(found)
-            rows += found
+    tried = gave = 0
+    while len(rows) < count and tried < len(indices):
+        batch = indices[tried : tried + size]
+        tried += len(batch)
+        for pairs in _graded(setup, sampler, batch, config.num_generations):
+            gave += bool(pairs)
+            rows += pairs
     if len(rows) < count:
         raise StudyError(
-            f"dpo: found {len(rows)} pairs of a right and a wrong completion in {asked} questions "
+            f"dpo: found {len(rows)} pairs of a right and a wrong completion in {tried} questions "
             f"asked {config.num_generations} times, expected {count} (steps x batch); take a base "
             "that is right now and then, or an easier problem"
         )
     if PartialState().is_main_process:
         print(
-            f"dpo: {gave} of {asked} questions, asked {config.num_generations} times, gave "
+            f"dpo: {gave} of {tried} questions, asked {config.num_generations} times, gave "
             f"{len(rows)} pairs; {count} are used",
             file=sys.stderr, flush=True,
         )  # fmt: skip
     return rows[:count]
 
 
-def _graded(setup: Setup, sampler: Sampler, places: list[int], times: int) -> list[list[Row]]:
+def _graded(setup: Setup, sampler: Sampler, indices: list[int], times: int) -> list[list[Row]]:
     """The pairs of each question: its first right sample with its first wrong one, and so on."""
-    asked = [place for place in places for _ in range(times)]
-    samples = sampler(asked)
+    repeated = [index for index in indices for _ in range(times)]
+    samples = sampler(repeated)
     texts = setup.tokenizer.batch_decode(samples, skip_special_tokens=True)
-    rewards = setup.asking.rewards(asked, texts)
+    rewards = setup.asking.rewards(repeated, texts)
     questions = []
-    for i, place in enumerate(places):
+    for i, index in enumerate(indices):
         mine = range(i * times, (i + 1) * times)
         right = [samples[j] for j in mine if rewards[j]]
         wrong = [samples[j] for j in mine if not rewards[j]]
-        prompt = setup.asking.ids(place)
+        prompt = setup.asking.ids(index)
         questions.append(
             [
                 {"prompt_ids": prompt, "chosen_ids": good, "rejected_ids": bad}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alpharl.training.rollouts import Batch, assess
+from alpharl.training.rollouts import Batch, logps_and_entropies
 from alpharl.training.spec import EntropyBand
 
 # Losses that divide by the number of completions, whether or not these take part.
@@ -67,18 +67,20 @@ class _InBand:
         if not self.model.training:
             return batch
         mask = batch["completion_mask"]
-        self._entropy = self._mean((assess(self, batch)[1] * mask).sum(), mask.sum())
+        self._entropy = self._mean((logps_and_entropies(self, batch)[1] * mask).sum(), mask.sum())
         low, high = edges(self.band, self.state.global_step, self.args.max_steps)
-        kept = takes_part(batch["advantages"], mask, self._entropy, low, high)
+        counted = takes_part(batch["advantages"], mask, self._entropy, low, high)
         # To the loss, a completion without tokens is none.
-        batch["completion_mask"] = mask * kept.unsqueeze(1)
+        batch["completion_mask"] = mask * counted.unsqueeze(1)
         for name in ("advantages", "old_logps"):  # the latter is RLOO's, of whole completions
             if name in batch:
-                batch[name] = batch[name] * kept.view(-1, *[1] * (batch[name].dim() - 1))
+                batch[name] = batch[name] * counted.view(-1, *[1] * (batch[name].dim() - 1))
         if "num_items_in_batch" in batch:
             tokens = batch["completion_mask"].sum()
             batch["num_items_in_batch"] = self.accelerator.reduce(tokens, reduction="sum")
-        self._kept_share = self._mean(kept.sum(), torch.tensor(len(kept), device=kept.device))
+        self._kept_share = self._mean(
+            counted.sum(), torch.tensor(len(counted), device=counted.device)
+        )
         self._metrics["train"]["entropy/kept"].append(self._kept_share)
         return batch
 

@@ -72,8 +72,8 @@ def es_config(args: dict[str, Any]) -> ESConfig:
         return ESConfig.model_validate(args)
     except ValidationError as error:
         first = error.errors()[0]
-        place = "".join(f"{key}: " for key in first["loc"])
-        raise StudyError(f"args: {place}{first['msg']}") from error
+        where = "".join(f"{key}: " for key in first["loc"])
+        raise StudyError(f"args: {where}{first['msg']}") from error
 
 
 class Population:
@@ -91,15 +91,15 @@ class Population:
         """Move the weights by the step of a number, and tell how the population did."""
         config = self._config
         stop = step * config.num_questions
-        places = self._draws[stop - config.num_questions : stop]
-        kept = [weights.clone() for weights in self._weights]
-        prompts = self._prompts(places)
+        indices = self._draws[stop - config.num_questions : stop]
+        centres = [weights.clone() for weights in self._weights]
+        prompts = self._prompts(indices)
         scores = []
         for member in range(config.population_size):
-            self._perturb(kept, step, member)
-            scores.append(self._score(prompts, places))
+            self._perturb(centres, step, member)
+            scores.append(self._score(prompts, indices))
         rewards = np.array([reward for reward, _ in scores])
-        self._move(kept, step, z_scores(rewards))
+        self._move(centres, step, z_scores(rewards))
         return {
             "step": step,
             "reward": float(rewards.mean()),
@@ -107,16 +107,16 @@ class Population:
             "learning_rate": self._setup.spec.learning_rate,
         }
 
-    def _perturb(self, kept: list[Tensor], step: int, member: int) -> None:
+    def _perturb(self, centres: list[Tensor], step: int, member: int) -> None:
         """Put a member of the population in the model's place, tensor by tensor."""
-        for i, (weights, centre) in enumerate(zip(self._weights, kept, strict=True)):
+        for i, (weights, centre) in enumerate(zip(self._weights, centres, strict=True)):
             noise = self._noise(step, member, i)
             weights.copy_(torch.add(centre, noise, alpha=self._config.sigma))
 
-    def _move(self, kept: list[Tensor], step: int, z: np.ndarray) -> None:
+    def _move(self, centres: list[Tensor], step: int, z: np.ndarray) -> None:
         """Move from the kept weights by alpha / N times the sum of z-score times noise."""
         scale = self._setup.spec.learning_rate / self._config.population_size
-        for i, (weights, centre) in enumerate(zip(self._weights, kept, strict=True)):
+        for i, (weights, centre) in enumerate(zip(self._weights, centres, strict=True)):
             total = torch.zeros_like(centre, dtype=torch.float32)
             for member in range(self._config.population_size):
                 total.add_(self._noise(step, member, i), alpha=float(z[member]))
@@ -129,19 +129,19 @@ class Population:
         noise = rng.standard_normal(weights.shape, dtype=np.float32)
         return torch.from_numpy(noise).to(weights.device)
 
-    def _score(self, prompts: dict[str, Tensor], places: list[int]) -> tuple[float, float]:
+    def _score(self, prompts: dict[str, Tensor], indices: list[int]) -> tuple[float, float]:
         """Share of right greedy answers, and tokens per answer with the one that ends it."""
         tokens = self._model.generate(**prompts, generation_config=self._generation)
         answers = tokens[:, prompts["input_ids"].shape[1] :]
         texts = self._setup.tokenizer.batch_decode(answers, skip_special_tokens=True)
-        rewards = self._setup.asking.rewards(places, texts)
+        rewards = self._setup.asking.rewards(indices, texts)
         ended = torch.isin(answers, torch.tensor(self._generation.eos_token_id).to(answers))
         lengths = (ended.cumsum(dim=1) - ended.long() == 0).sum(dim=1)
         return sum(rewards) / len(rewards), float(lengths.float().mean())
 
-    def _prompts(self, places: list[int]) -> dict[str, Tensor]:
+    def _prompts(self, indices: list[int]) -> dict[str, Tensor]:
         """Questions in tokens, padded on the left."""
-        rows = [self._setup.asking.ids(place) for place in places]
+        rows = [self._setup.asking.ids(index) for index in indices]
         width = max(map(len, rows))
         pad = self._generation.pad_token_id
         ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
@@ -171,8 +171,8 @@ def _greedy(setup: Setup, config: ESConfig) -> GenerationConfig:
 
 def _resume(setup: Setup) -> int:
     """The step to go on from, with its weights in the model; 0 with the base's."""
-    found = find_checkpoint(setup.out, stamp(setup), setup.spec.saved_steps())
-    if found == 0:
+    step = find_checkpoint(setup.out, stamp(setup), setup.spec.saved_steps())
+    if step == 0:
         return 0
-    load_weights(setup.model, setup.out / checkpoint_name(found))
-    return found
+    load_weights(setup.model, setup.out / checkpoint_name(step))
+    return step

@@ -44,12 +44,12 @@ def advantages(
     values = values * mask
     after = torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], dim=1)
     deltas = (rewards + gamma * after - values) * mask
-    found = torch.zeros_like(deltas)
+    estimates = torch.zeros_like(deltas)
     ahead = torch.zeros_like(deltas[:, 0])
     for t in reversed(range(deltas.shape[1])):
         ahead = deltas[:, t] + gamma * lam * ahead
-        found[:, t] = ahead
-    return found * mask, (found + values) * mask
+        estimates[:, t] = ahead
+    return estimates * mask, (estimates + values) * mask
 
 
 def whiten(x: Tensor, mask: Tensor, total: Total, shift: bool = True) -> Tensor:
@@ -80,6 +80,6 @@ def value_loss(
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
     """Share of the returns' variance over tokens that the values foresee; 0 if there is none."""
     counted = mask.bool()
-    found, expected = values[counted].double(), returns[counted].double()
+    foreseen, expected = values[counted].double(), returns[counted].double()
     spread = float(expected.var(correction=0)) if len(expected) else 0.0
-    return 1 - float((expected - found).var(correction=0)) / spread if spread else 0.0
+    return 1 - float((expected - foreseen).var(correction=0)) / spread if spread else 0.0

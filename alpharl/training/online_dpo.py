@@ -77,7 +77,7 @@ class VerifiedPairsTrainer(OnlineDPOTrainer):
 
     def _rewards(self, inputs: dict[str, Any], completions: torch.Tensor) -> torch.Tensor:
         texts = self.processing_class.batch_decode(completions, skip_special_tokens=True)
-        graded = self.reward_funcs[0](2 * inputs["place"], texts)
+        graded = self.reward_funcs[0](2 * inputs["index"], texts)
         return torch.tensor(graded, device=completions.device)
 
     def _note(
@@ -130,24 +130,26 @@ def online_dpo_trainer(setup: Setup) -> tuple[OnlineDPOTrainer, int]:
     refuse(setup.spec, _WITHOUT)
     config = trainer_config(OnlineDPOConfig, setup, defaults)
     batch = config.train_batch_size * config.gradient_accumulation_steps * config.world_size
-    asked = setup.asking.draw(setup.spec.seed, setup.spec.steps * batch)
+    indices = setup.asking.draw(setup.spec.seed, setup.spec.steps * batch)
     if config.max_length == sys.maxsize:  # vLLM makes room for so many tokens
-        longest = max(len(setup.asking.ids(place)) for place in set(asked))
+        longest = max(len(setup.asking.ids(index)) for index in set(indices))
         config.max_length = longest + config.max_new_tokens
     trainer = VerifiedPairsTrainer(
         model=setup.model,
         reward_funcs=setup.asking.rewards,
         args=config,
-        train_dataset=Dataset.from_list([{"prompt": _prompt(setup, i), "place": i} for i in asked]),
+        train_dataset=Dataset.from_list(
+            [{"prompt": _prompt(setup, index), "index": index} for index in indices]
+        ),
         processing_class=setup.tokenizer,
         peft_config=adapter_config(setup),
     )
     return trainer, 1
 
 
-def _prompt(setup: Setup, place: int) -> Any:
+def _prompt(setup: Setup, index: int) -> Any:
     """A question as the trainer takes it, which tokenizes plain text without a first token."""
-    prompt, start = setup.asking.prompt(place), setup.tokenizer.bos_token
-    if isinstance(prompt, str) and setup.asking.ids(place)[:1] == [setup.tokenizer.bos_token_id]:
+    prompt, start = setup.asking.prompt(index), setup.tokenizer.bos_token
+    if isinstance(prompt, str) and setup.asking.ids(index)[:1] == [setup.tokenizer.bos_token_id]:
         return f"{start}{prompt}"
     return prompt

@@ -99,9 +99,9 @@ class PPOTrainer(GRPOTrainer):
     # --- completions and what their tokens earn ---
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
-        found: Tensor = super()._calculate_rewards(*args, **kwargs)
-        self._outcomes = (found * self.reward_weights.to(found.device)).nansum(dim=1)
-        return found
+        rewards: Tensor = super()._calculate_rewards(*args, **kwargs)
+        self._outcomes = (rewards * self.reward_weights.to(rewards.device)).nansum(dim=1)
+        return rewards
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         self._hidden.clear()
@@ -115,8 +115,8 @@ class PPOTrainer(GRPOTrainer):
         rewards = token_rewards(self._own_outcomes(len(inputs)), kl, self._kl_coef, mask)
         if self.args.whiten_rewards:
             rewards = whiten(rewards, mask, self._total, shift=False)
-        found, returns = advantages(rewards, values, mask, self.args.gamma, self.args.lam)
-        output["advantages"] = whiten(found, mask, self._total)
+        estimates, returns = advantages(rewards, values, mask, self.args.gamma, self.args.lam)
+        output["advantages"] = whiten(estimates, mask, self._total)
         output["values"], output["returns"] = values, returns
         self._note("explained_variance", explained_variance(values, returns, mask))
         return output
@@ -157,10 +157,10 @@ class PPOTrainer(GRPOTrainer):
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
         """As TRL's; the hidden states that the policy's pass comes by are kept for the critic."""
         with _last_hidden_states(self._backbone) as seen:
-            found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+            output = super()._get_per_token_logps_and_entropies(*args, **kwargs)
         if seen:  # the reference model is another
             self._hidden = seen
-        return found
+        return output
 
     def _values(self, hidden: list[Tensor], mask: Tensor) -> Tensor:
         """Expected return before each token of the completions: what the token before it tells."""

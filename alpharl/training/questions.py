@@ -32,11 +32,11 @@ class Questions(Protocol):
     def budget(self) -> int:
         """Tokens of a completion, unless the run's `args` say otherwise."""
 
-    def solution(self, place: int) -> str:
-        """A right completion of the question at a place."""
+    def solution(self, index: int) -> str:
+        """A right completion of the question at an index."""
 
-    def right(self, places: Sequence[int], completions: Sequence[str]) -> list[bool]:
-        """Whether completions of the questions at these places are right, as evaluation grades."""
+    def right(self, indices: Sequence[int], completions: Sequence[str]) -> list[bool]:
+        """Whether completions of the questions at these indices are right, as evaluation grades."""
 
 
 class ProblemQuestions:
@@ -53,14 +53,14 @@ class ProblemQuestions:
         self.texts = [question["prompt"] for question in self._questions]
         self.budget: int = getattr(self._problem, "MAX_NEW_TOKENS", DEFAULT_BUDGET)
 
-    def solution(self, place: int) -> str:
-        """A right completion of the question at a place."""
-        return self._problem.solution(self._questions[place])
+    def solution(self, index: int) -> str:
+        """A right completion of the question at an index."""
+        return self._problem.solution(self._questions[index])
 
-    def right(self, places: Sequence[int], completions: Sequence[str]) -> list[bool]:
-        """Whether completions of the questions at these places are right."""
-        asked = [self._questions[place] for place in places]
-        pairs = zip(completions, asked, strict=True)
+    def right(self, indices: Sequence[int], completions: Sequence[str]) -> list[bool]:
+        """Whether completions of the questions at these indices are right."""
+        questions = [self._questions[index] for index in indices]
+        pairs = zip(completions, questions, strict=True)
         return [self._problem.is_correct(self._problem.extract(c, q), q) for c, q in pairs]
 
 
@@ -80,17 +80,17 @@ class Asking:
                 "'chat_template: true'; add one to the tokenizer, or drop the key"
             )
 
-    def prompt(self, place: int) -> Prompt:
-        """The question at a place, as trainers take it."""
-        text = self.questions.texts[place]
+    def prompt(self, index: int) -> Prompt:
+        """The question at an index, as trainers take it."""
+        text = self.questions.texts[index]
         if not self.chat:
             return text
         system = [{"role": "system", "content": self.system}] if self.system else []
         return [*system, {"role": "user", "content": text}]
 
-    def ids(self, place: int) -> list[int]:
-        """The question at a place in tokens."""
-        prompt = self.prompt(place)
+    def ids(self, index: int) -> list[int]:
+        """The question at an index in tokens."""
+        prompt = self.prompt(index)
         if isinstance(prompt, str):
             return list(self.tokenizer.encode(prompt))
         text = str(
@@ -98,13 +98,13 @@ class Asking:
         )
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def rewards(self, places: Sequence[int], completions: Sequence[str | Messages]) -> list[float]:
+    def rewards(self, indices: Sequence[int], completions: Sequence[str | Messages]) -> list[float]:
         """1.0 where a completion, as trainers give it, is right, else 0.0."""
         texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
-        return [float(right) for right in self.questions.right(places, texts)]
+        return [float(right) for right in self.questions.right(indices, texts)]
 
     def draw(self, seed: int, count: int) -> list[int]:
-        """Places of so many questions: all in a random order, again and again, each time anew."""
+        """Indices of so many questions: all in a random order, again and again, each time anew."""
         stream = _shuffled(len(self.questions.texts), seed)
         return [next(stream) for _ in range(count)]
 

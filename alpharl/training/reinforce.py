@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from trl import GRPOConfig, GRPOTrainer
 
-from alpharl.training.rollouts import Batch, assess
+from alpharl.training.rollouts import Batch, logps_and_entropies
 
 
 @dataclass
@@ -60,7 +60,7 @@ class ReinforceTrainer(GRPOTrainer):
         """
         old = batch.get("old_per_token_logps")
         if old is None:  # TRL leaves it out while completions serve one optimizer step
-            old = assess(self, batch)[0]
+            old = logps_and_entropies(self, batch)[0]
         kl: Tensor = old - batch["ref_per_token_logps"]
         mask = batch["completion_mask"]
         total, count = self._sums((kl * mask).sum(), mask.sum())
@@ -69,17 +69,17 @@ class ReinforceTrainer(GRPOTrainer):
 
     def _normalised(self, values_bt: Tensor, mask_bt: Tensor) -> Tensor:
         """Zero mean and unit deviation over the completions' tokens of all processes."""
-        own = values_bt.double() * mask_bt
-        total, squares, count = self._sums(own.sum(), own.square().sum(), mask_bt.sum())
+        masked = values_bt.double() * mask_bt
+        total, squares, count = self._sums(masked.sum(), masked.square().sum(), mask_bt.sum())
         mean = total / count
         deviation = max(squares / count - mean**2, 0.0) ** 0.5
-        normal: Tensor = (own - mean) / (deviation + 1e-8) * mask_bt
+        normal: Tensor = (masked - mean) / (deviation + 1e-8) * mask_bt
         return normal
 
     def _sums(self, *values: Tensor) -> list[float]:
         """Sums over the processes."""
-        own = torch.stack([value.double() for value in values])
-        summed: list[float] = self.accelerator.reduce(own, reduction="sum").tolist()
+        stacked = torch.stack([value.double() for value in values])
+        summed: list[float] = self.accelerator.reduce(stacked, reduction="sum").tolist()
         return summed
 
     def _compute_loss(self, model: Any, inputs: Batch) -> Tensor:

@@ -26,9 +26,9 @@ def stamp(setup: Setup) -> dict[str, Any]:
     """What a stored state is made from."""
     models = {"base": setup.base, **({"teacher": setup.teacher} if setup.teacher else {})}
     digests = {k: describe_model(read_index(folder), 0)["digest"] for k, folder in models.items()}
-    asked = digest_json(list(setup.asking.questions.texts))
+    questions = digest_json(list(setup.asking.questions.texts))
     spec = setup.spec.model_dump(mode="json")
-    return {"version": TRAIN_VERSION, "spec": spec, "questions": asked, **digests}
+    return {"version": TRAIN_VERSION, "spec": spec, "questions": questions, **digests}
 
 
 def find_state(out: Path, stamp: dict[str, Any], processes: int = 1) -> Path | None:

@@ -102,8 +102,8 @@ def rl_trainer(setup: Setup) -> tuple[Trainer, int]:
 def reward(asking: Asking) -> Callable[..., list[float]]:
     """The reward as TRL calls it."""
 
-    def right_answer(completions: list[Any], place: list[int], **_: Any) -> list[float]:
-        return asking.rewards(place, completions)
+    def right_answer(completions: list[Any], index: list[int], **_: Any) -> list[float]:
+        return asking.rewards(index, completions)
 
     return right_answer
 
@@ -117,8 +117,8 @@ def questions(setup: Setup, config: Config) -> list[dict[str, Any]]:
     batches = setup.spec.steps * config.gradient_accumulation_steps
     generations = math.ceil(batches / (config.steps_per_generation * config.num_iterations))
     count = generations * config.generation_batch_size // config.num_generations
-    places = setup.asking.draw(setup.spec.seed, count)
-    return [{"prompt": setup.asking.prompt(place), "place": place} for place in places]
+    indices = setup.asking.draw(setup.spec.seed, count)
+    return [{"prompt": setup.asking.prompt(index), "index": index} for index in indices]
 
 
 def _period(config: Config) -> int:

@@ -12,7 +12,7 @@ Batch = dict[str, Any]
 """Sampled completions as the trainer's `_generate_and_score_completions` gives them."""
 
 
-def assess(trainer: _BaseTrainer, batch: Batch) -> tuple[Tensor, Tensor]:
+def logps_and_entropies(trainer: _BaseTrainer, batch: Batch) -> tuple[Tensor, Tensor]:
     """The current policy's log-probability of each token of a batch, and its entropy there.
 
     Returns:

@@ -67,18 +67,18 @@ class Sampler:
         self._beyond = list(range(*widths)) or None
         self._batches = 0
 
-    def __call__(self, places: Sequence[int]) -> list[list[int]]:
-        """A completion in tokens of the question at each place, with the token that ends it."""
+    def __call__(self, indices: Sequence[int]) -> list[list[int]]:
+        """A completion in tokens of the question at each index, with the token that ends it."""
         state, completions = PartialState(), []
         size = self._options.generation_batch_size * state.num_processes
-        for start in range(0, len(places), size):
-            with state.split_between_processes(list(places[start : start + size])) as share:
+        for start in range(0, len(indices), size):
+            with state.split_between_processes(list(indices[start : start + size])) as share:
                 completions += gather_object(self._batch(share) if share else [])
             self._batches += 1
         return completions
 
-    def _batch(self, places: list[int]) -> list[list[int]]:
-        prompts = [self._setup.asking.ids(place) for place in places]
+    def _batch(self, indices: list[int]) -> list[list[int]]:
+        prompts = [self._setup.asking.ids(index) for index in indices]
         width = max(map(len, prompts))
         padded = [[self._pad] * (width - len(ids)) + ids for ids in prompts]
         mask = [[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts]
@@ -102,14 +102,14 @@ class Sampler:
             pad_token_id=self._pad, eos_token_id=self._ends, suppress_tokens=self._beyond,
         )  # fmt: skip
         # A model's own settings fill in what is not said, such as a penalty on repetition.
-        own, self._model.generation_config = self._model.generation_config, config
+        before, self._model.generation_config = self._model.generation_config, config
         try:
             device = self._model.device
             return self._model.generate(  # type: ignore[no-any-return]
                 input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=config
             )
         finally:
-            self._model.generation_config = own
+            self._model.generation_config = before
 
 
 class StoreRows(TrainerCallback):
@@ -140,9 +140,9 @@ def sampled_rows(
         "questions": digest_json(list(setup.asking.questions.texts)),
         "recipe": setup.spec.model_dump(mode="json"),
     }
-    found = [_read(path, stamp) if PartialState().is_main_process else None]
-    broadcast_object_list(found)  # all processes do the same
-    rows = make() if found[0] is None else found[0]
+    stored = [_read(path, stamp) if PartialState().is_main_process else None]
+    broadcast_object_list(stored)  # all processes do the same
+    rows = make() if stored[0] is None else stored[0]
     return rows, StoreRows(path, "".join(json.dumps(line) + "\n" for line in [stamp, *rows]))
 
 
@@ -158,14 +158,15 @@ def _end_tokens(
     tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel
 ) -> tuple[int, list[int]]:
     """The token to pad with, and those that end a completion: the tokenizer's and the model's."""
-    own = model.generation_config.eos_token_id
-    own = own if isinstance(own, list) else [own]
-    ends = [token for token in dict.fromkeys([tokenizer.eos_token_id, *own]) if token is not None]
+    of_model = model.generation_config.eos_token_id
+    of_model = of_model if isinstance(of_model, list) else [of_model]
+    of_both = dict.fromkeys([tokenizer.eos_token_id, *of_model])
+    ends = [token for token in of_both if token is not None]
     pad = tokenizer.pad_token_id
     return (ends[0] if pad is None else pad), ends
 
 
 def _cut(ids: list[int], ends: list[int]) -> list[int]:
     """A completion up to the token that ends it, if there is one."""
-    places = (i for i, token in enumerate(ids) if token in ends)
-    return ids[: next(places, len(ids)) + 1]
+    positions = (i for i, token in enumerate(ids) if token in ends)
+    return ids[: next(positions, len(ids)) + 1]

@@ -28,11 +28,12 @@ def sft_trainer(setup: Setup) -> tuple[SFTTrainer, int]:
         StudyError: `args` holds what SFTConfig does not take, or `lora` what the base has not.
     """
     config = trainer_config(SFTConfig, setup, DEFAULTS)
-    rows = [imitated(setup, place, _solution(setup, place)) for place in places(setup, config)]
+    indices = question_indices(setup, config)
+    rows = [imitated(setup, index, _solution(setup, index)) for index in indices]
     return imitation(setup, config, rows), 1
 
 
-def places(setup: Setup, config: SFTConfig) -> list[int]:
+def question_indices(setup: Setup, config: SFTConfig) -> list[int]:
     """The question of each example of the run.
 
     One pass over a list as long as the run, so that resuming needs no shuffling to be redone.
@@ -41,9 +42,9 @@ def places(setup: Setup, config: SFTConfig) -> list[int]:
     return setup.asking.draw(setup.spec.seed, setup.spec.steps * batch)
 
 
-def imitated(setup: Setup, place: int, completion: list[int]) -> Row:
+def imitated(setup: Setup, index: int, completion: list[int]) -> Row:
     """A question and its completion in tokens, with labels on the completion alone."""
-    prompt = setup.asking.ids(place)
+    prompt = setup.asking.ids(index)
     return {"input_ids": prompt + completion, "labels": [IGNORED] * len(prompt) + completion}
 
 
@@ -61,7 +62,7 @@ def imitation(
     )
 
 
-def _solution(setup: Setup, place: int) -> list[int]:
+def _solution(setup: Setup, index: int) -> list[int]:
     tokenizer = setup.tokenizer
-    text = setup.asking.questions.solution(place)
+    text = setup.asking.questions.solution(index)
     return [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]

@@ -149,9 +149,9 @@ class TrainSpec(Frozen):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for found, ok, why in self._demands():
+        for setting, ok, why in self._demands():
             if not ok:
-                raise ValueError(f"found {found} with algorithm '{self.algorithm}', {why}")
+                raise ValueError(f"found {setting} with algorithm '{self.algorithm}', {why}")
         if self.system is not None and not self.chat_template:
             raise ValueError("'system' goes with 'chat_template: true'; set it, or drop 'system'")
         return self

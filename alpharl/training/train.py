@@ -107,8 +107,8 @@ def train(
             f"{spec.processes}; run 'alpharl train', which starts them"
         )
     # Of several processes one looks, as looking clears away what is of no use.
-    found = [find_state(out, stamp(setup), spec.processes) if is_main() else None]
-    state = broadcast_object_list(found)[0]
+    states = [find_state(out, stamp(setup), spec.processes) if is_main() else None]
+    state = broadcast_object_list(states)[0]
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(SaveCheckpoints(spec.saved_steps(), period, tokenizer, out))
     if is_main():
@@ -119,6 +119,6 @@ def train(
         remove_state(out)
 
 
-def _load(place: str) -> Any:
-    module, _, name = place.partition(":")
+def _load(entry: str) -> Any:
+    module, _, name = entry.partition(":")
     return getattr(import_module(module), name)

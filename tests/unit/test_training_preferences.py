@@ -254,7 +254,7 @@ def test_online_prompts_are_tokenized_as_elsewhere(start: str, base: Path, tmp_p
     trainer, _ = online_dpo_trainer(setup)
     batch = next(iter(trainer.get_train_dataloader()))
     ids, mask, *_ = trainer._generate(trainer.model, batch["prompt"])
-    for row, kept, place in zip(ids, mask, 2 * batch["place"], strict=True):
+    for row, kept, place in zip(ids, mask, 2 * batch["index"], strict=True):
         assert row[kept.bool()].tolist() == setup.asking.ids(place)
 
 
@@ -273,7 +273,7 @@ def test_chat_template_is_used_by_both(base: Path, tmp_path: Path) -> None:
     trainer, _ = online_dpo_trainer(setup)
     batch = next(iter(trainer.get_train_dataloader()))
     ids, mask, *_ = trainer._generate(trainer.model, batch["prompt"])
-    assert ids[0][mask[0].bool()].tolist() == setup.asking.ids(batch["place"][0])
+    assert ids[0][mask[0].bool()].tolist() == setup.asking.ids(batch["index"][0])
 
 
 # --- runs ---
