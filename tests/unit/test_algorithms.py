@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from alpharl.report import permutation, write_report
-from alpharl.report.algorithms import answers, compared_frame
-from alpharl.report.measures import COLUMNS
 from alpharl.report.permutation import compare, smallest_p
+from alpharl.report.sections.algorithm_measures import COLUMNS
+from alpharl.report.sections.rl_vs_sft import answers, compared_frame
 from scipy import stats
 from tests.unit.reports import LAST, QUESTIONS, Tree, row_of
 

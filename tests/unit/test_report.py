@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import yaml
 from alpharl.errors import EvaluationError
-from alpharl.report import score_tables, tables, write_report
+from alpharl.report import tables, write_report
+from alpharl.report.sections.recovery import recovery_tables, variant_label
 from alpharl.report.statistics import difference, gain_recovery, retention
-from alpharl.report.words import variant_label
 from alpharl.spectra.depth import Depth
 from alpharl.study.config import parse_study
 from alpharl.study.plan import Plan
@@ -55,7 +55,7 @@ def test_variants_stand_beside_their_random_controls(tree: Tree) -> None:
     se = delta.std(ddof=1) / np.sqrt(QUESTIONS)
     assert row.control_difference_low == pytest.approx(delta.mean() - 1.96 * se, rel=1e-4)
     assert np.isnan(row_of(frame, run="grpo", variant=row.control).control_difference)
-    (table, *_) = score_tables.recovery(frame[frame["run"] == "grpo"])
+    (table, *_) = recovery_tables(frame[frame["run"] == "grpo"])
     at = [column.heading for column in table.columns].index("difference to control [95 %]")
     cell = next(cells[at] for cells in table.rows if cells[0] == tables.Cell("rank-1"))
     assert tables.Cell("rank-1", "at step 12") in [cells[0] for cells in table.rows]

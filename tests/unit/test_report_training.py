@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from alpharl.report import write_report
-from alpharl.report.curves import drawn, smoothed
-from alpharl.report.spectrum import null_share
+from alpharl.report.sections.spectrum import null_share
+from alpharl.report.sections.training_curves import drawn, smoothed
 from tests.unit.reports import CONFIG, LAST, Tree, row_of, tree
 
 __all__ = ["tree"]

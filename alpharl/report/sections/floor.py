@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from alpharl.report.collect import Results
-from alpharl.report.frames import groups
+from alpharl.report.frames import Frames, groups
+from alpharl.report.numbers import number
+from alpharl.report.section import Section
 from alpharl.report.tables import Column, Table, table
-from alpharl.report.words import number
 
 NUMBERS = [
     "unmoved", "rounded_unmoved", "share", "rounded_share", "noise_share",
@@ -19,6 +20,36 @@ NUMBERS = [
 ]  # fmt: skip
 INTACT = 0.95
 """Top-1 share from which on a rounded rank-1 update still passes for one."""
+
+
+class Floor(Section):
+    """What storing weights in bf16 does to updates of the measured size."""
+
+    name = "floor"
+    title = "The bf16 floor"
+    text = """
+    <p>bfloat16 keeps 8 significant bits, so an update smaller than the gap between a weight and its
+    neighbour is lost or jumps by the whole gap. Each measured number stands beside what bf16
+    storage alone would do: to an exactly rank-1 update of the same norm (<em>rank-1, rounded</em>),
+    and as pure rounding noise, uniform within half a gap of each weight. Means over the matrices of
+    the last step. For checkpoints that are stored in float32 the table says what saving them in
+    bf16 would cost.</p>
+    {% for table in tables %}
+    {{ grid(table) }}
+    {% endfor %}
+    <p class="note">Unmoved: share of weights whose stored value is exactly the base's. s₁ left: top
+    singular value after rounding over the norm before; 1 without rounding. Where the noise's norm
+    comes near that of the update, the tail of the spectrum is rounding.
+    Data: <code>tables/floor.csv</code>.</p>
+    """
+
+    def frames(self, results: Results, frames: Frames) -> Frames:
+        """Means per module."""
+        return {"floor": floor_frame(results)}
+
+    def context(self, results: Results, frames: Frames) -> dict[str, Any]:
+        """A table per run."""
+        return {"tables": floor_tables(frames["floor"])}
 
 
 def floor_frame(results: Results) -> pd.DataFrame:

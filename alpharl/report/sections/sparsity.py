@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from alpharl.report.collect import Results
+from alpharl.report.frames import Frames
+from alpharl.report.numbers import number
+from alpharl.report.section import Section
 from alpharl.report.tables import Cell, Column, Table, table
-from alpharl.report.words import number
 
 DEFINITIONS = {
     "equal": "equal as stored",
@@ -17,6 +19,31 @@ DEFINITIONS = {
     "bf16": "within 0.1 %",
 }
 OVERALL = "overall"
+
+
+class Sparsity(Section):
+    """How many weights the updates leave as they were."""
+
+    name = "sparsity"
+    title = "Sparsity"
+    text = """
+    <p>Share of all weights, in scope or not, that the last step leaves as they were: exactly, as
+    stored; by an absolute tolerance (Mukherjee et al., arXiv 2505.11711); and by one relative to
+    the weight (arXiv 2511.08567), which in bf16 files means equality. The answers may be far
+    apart. <em>Gaussian</em>: the same share for independent Gaussian noise that is stored with the
+    same norm per tensor. As much sparsity as that follows from the size of the update and the
+    precision of the files; only what lies above it says where updates land.</p>
+    {{ grid(sparsity) }}
+    <p class="note">Up to ten checkpoints of each run: <code>tables/sparsity.csv</code>.</p>
+    """
+
+    def frames(self, results: Results, frames: Frames) -> Frames:
+        """Shares over the measured steps."""
+        return {"sparsity": sparsity_frame(results)}
+
+    def context(self, results: Results, frames: Frames) -> dict[str, Any]:
+        """The table of each run's last step."""
+        return {"sparsity": sparsity_table(frames["sparsity"])}
 
 
 def sparsity_frame(results: Results) -> pd.DataFrame:

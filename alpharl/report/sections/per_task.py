@@ -1,18 +1,50 @@
-"""Scores in more detail than one accuracy: each task of a suite, and each k of several samples."""
+"""Each task of a suite alone, where a suite has several."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from alpharl.report.collect import Results, Score
-from alpharl.report.columns import SAMPLED, SCORE, framed, score_columns
-from alpharl.report.comparisons import rank_heads
+from alpharl.report.frames import Frames, groups, with_rows
+from alpharl.report.score_columns import (
+    SCORE,
+    TRUNCATED,
+    accuracy_columns,
+    framed,
+    over_budget_notes,
+    score_columns,
+)
+from alpharl.report.section import Section
+from alpharl.report.sections.recovery import rank_heads
+from alpharl.report.tables import Cell, Column, Table, table
 
 _TASK = ["run", "suite", "task", "variant", "label", "where", "kind"]
-_SAMPLES = ["run", "suite", "variant", "measure", "k", "value", "stderr"]
+
+
+class PerTask(Section):
+    """A table per task, of everything that is scored."""
+
+    name = "per_task"
+    title = "By task"
+    text = """
+    {% for table in tasks %}
+    {{ grid(table) }}
+    {% endfor %}
+    <p class="note">Each task's questions alone; the checkpoints too:
+    <code>tables/tasks.csv</code>.</p>
+    """
+
+    def frames(self, results: Results, frames: Frames) -> Frames:
+        """Each task's scores, if a suite has several tasks."""
+        return with_rows(tasks=tasks_frame(results))
+
+    def context(self, results: Results, frames: Frames) -> dict[str, Any] | None:
+        """The tables; None where no suite has several tasks."""
+        return {"tasks": task_tables(frames["tasks"])} if "tasks" in frames else None
 
 
 def tasks_frame(results: Results) -> pd.DataFrame:
@@ -29,7 +61,7 @@ def tasks_frame(results: Results) -> pd.DataFrame:
         for score in _scored(results, run, suite, head["variant"])
         for task, numbers in score.raw["tasks"].items()
     ]
-    return framed(rows, [*_TASK, *SCORE, *SAMPLED])
+    return framed(rows, [*_TASK, *SCORE])
 
 
 def _scored(results: Results, run: str, suite: str, variant: str) -> Iterator[Score]:
@@ -54,16 +86,18 @@ def _heads(results: Results, run: str) -> Iterator[dict[str, Any]]:
         yield dict(zip(_TASK[3:], head, strict=True))
 
 
-def samples_frame(results: Results) -> pd.DataFrame:
-    """Per variant on a suite of several samples: pass@k for each k that is known, and maj@k.
-
-    Empty where each question is answered once.
-    """
-    rows = [
-        (run, suite, variant, measure, int(k), value, score.raw[f"{measure}_stderr"][k])
-        for (run, suite, variant), score in results.scores.items()
-        if results.study.suites[suite].samples > 1 and score.correct_n.size
-        for measure in ("pass_at", "maj_at")
-        for k, value in score.raw[measure].items()
-    ]
-    return pd.DataFrame(rows, columns=_SAMPLES)
+def task_tables(frame: pd.DataFrame) -> list[Table]:
+    """A table per task of the suites that have several; the full run's checkpoints are left out."""
+    shown = frame[frame["kind"] != "checkpoint"]
+    tables = []
+    for (suite, task), part in groups(shown, ["suite", "task"]):
+        columns = [
+            Column("run", lambda r: r.run, kind="word"),
+            Column("variant", lambda r: Cell(r.label, r.where), kind="word"),
+            *accuracy_columns(part),
+            TRUNCATED,
+        ]
+        title = f"{suite} · {task} ({part['n'].max()} questions)"
+        one = table(part, columns, title, group="run")
+        tables.append(replace(one, notes=tuple(over_budget_notes(part))))
+    return tables

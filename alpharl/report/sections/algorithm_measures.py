@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from alpharl.report.collect import Results
-from alpharl.report.columns import NAN
-from alpharl.report.frames import groups, records
-from alpharl.report.sparsity import DEFINITIONS, last_of_each_run
+from alpharl.report.frames import Frames, groups, records
+from alpharl.report.score_columns import NAN
+from alpharl.report.sections.sparsity import DEFINITIONS, last_of_each_run
 from alpharl.study.runs import Run
 
 SFT = "sft"
@@ -37,7 +37,7 @@ COLUMNS = ["run", *HEAD, "suite", "measure", "value", "null"]
 Row = dict[str, Any]
 
 
-def measures_frame(results: Results, frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def measures_frame(results: Results, frames: Frames) -> pd.DataFrame:
     """Per run and measure at the run's last step: its value, and what it is without any signal.
 
     Nulls: of rank-1 recovery and retention, the random rank-1 update of the same norm; of its
@@ -71,7 +71,7 @@ def _measured(suite: str, measure: str, value: float, null: float = NAN) -> Row:
     return {"suite": suite, "measure": measure, "value": value, "null": null}
 
 
-def _accuracies(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[str, Row]]:
+def _accuracies(frames: Frames) -> Iterator[tuple[str, Row]]:
     gains = frames["gains"]
     for row in records(gains[gains["role"] == "test"]):
         for name in (*ENDS, "gain"):
@@ -79,20 +79,20 @@ def _accuracies(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[str, Row]]:
             yield row.run, _measured(row.suite, name, value)
 
 
-def _rank_one(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[str, Row]]:
+def _rank_one(frames: Frames) -> Iterator[tuple[str, Row]]:
     """The spatial rank-1 model of each run's end, if the study has one, and its random control."""
     for _, part in groups(frames["recovery"], ["run", "suite"]):
-        found = {row.variant: row for row in records(part)}
-        row = found.get(f"rank-1@{part['step'].max()}")
+        variants = {row.variant: row for row in records(part)}
+        row = variants.get(f"rank-1@{part['step'].max()}")
         if row is None:
             continue
-        control = found.get(row.control)
+        control = variants.get(row.control)
         for name in ("gain_recovery", "retention"):
             null = NAN if control is None else getattr(control, name)
             yield row.run, _measured(row.suite, f"rank1_{name}", getattr(row, name), null)
 
 
-def _updates(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[str, Row]]:
+def _updates(frames: Frames) -> Iterator[tuple[str, Row]]:
     for row in records(last_of_each_run(frames["norms"])):
         yield row.run, _measured("", "norm", row.norm)
     for row in records(frames["spectrum"]):
