@@ -225,7 +225,7 @@ def test_a_group_is_the_mean_over_its_runs(tree: Tree) -> None:
 
 
 def test_undefined_recoveries_are_left_out_and_counted(tree: Tree) -> None:
-    frame, recovery = tree.table("algorithms"), tree.table("recovery")
+    frame, recovery = tree.table("algorithms"), tree.table("rank")
     row = row_of(frame, group="grpo", measure="rank1_gain_recovery")
     own = row_of(recovery, run="grpo-seed0", variant=f"rank-1@{LAST}")
     control = row_of(recovery, run="grpo-seed0", variant=f"random-1@{LAST}")

@@ -19,10 +19,10 @@ from alpharl.report.page import compute
 from alpharl.report.score_columns import comparisons_note, difference_columns, with_holm
 from alpharl.report.sections.accuracy import gains_table
 from alpharl.report.sections.adapter_vs_merged import merged_table
-from alpharl.report.sections.forecasts import comparisons, forecast_tables
+from alpharl.report.sections.forecast import comparisons, forecast_tables
 from alpharl.report.sections.notices import engine_warnings
 from alpharl.report.sections.per_task import task_tables
-from alpharl.report.sections.recovery import recovery_tables
+from alpharl.report.sections.rank import rank_tables
 from alpharl.report.sections.tokens import prefix_table
 from alpharl.report.statistics import Estimate, difference, holm, p_value
 from alpharl.report.tables import Table
@@ -151,7 +151,7 @@ def test_marks_tell_what_survives_the_table():
 
 
 def test_a_table_s_comparisons_are_adjusted_together(sampled: Tree) -> None:
-    frame = sampled.table("recovery")
+    frame = sampled.table("rank")
     names = ["difference", "control_difference", "checkpoint_difference"]
     p = frame[[f"{name}_p" for name in names]].to_numpy()
     flat = p[~np.isnan(p)]
@@ -160,7 +160,7 @@ def test_a_table_s_comparisons_are_adjusted_together(sampled: Tree) -> None:
         below = np.sort(flat)[: np.count_nonzero(flat <= one)]
         steps = below * (len(flat) - np.arange(len(below)))
         assert own == pytest.approx(min(1, steps.max()), rel=1e-4)
-    (table,) = recovery_tables(frame.fillna({"control": ""}))
+    (table,) = rank_tables(frame.fillna({"control": ""}))
     assert f"Comparisons in this table: {len(flat)}." in table.notes[0]
     assert f"Comparisons in this table: {len(flat)}." in words_of(
         sampled.root / "report" / "index.html"
@@ -202,7 +202,7 @@ def test_forecasts_are_compared_with_last_and_with_the_full_run(sampled: Tree) -
 
 
 def test_early_variants_are_compared_with_their_checkpoint(sampled: Tree, plain: Tree) -> None:
-    frame = sampled.table("recovery")
+    frame = sampled.table("rank")
     row = row_of(frame, variant="rank-1@12")
     delta = (
         sampled.correct["grpo", "test", "rank-1@12"] - sampled.correct["grpo", "test", "step-12"]
@@ -210,7 +210,7 @@ def test_early_variants_are_compared_with_their_checkpoint(sampled: Tree, plain:
     assert row.checkpoint_difference == pytest.approx(delta.mean(), rel=1e-4)
     late = frame[frame["step"].isin([0, LAST])]
     assert late["checkpoint_difference"].isna().all(), "that is the difference to the full run"
-    assert "checkpoint_difference" not in plain.table("recovery")
+    assert "checkpoint_difference" not in plain.table("rank")
 
 
 def test_an_undefined_score_is_no_comparison(results: Results) -> None:
@@ -228,7 +228,7 @@ def test_an_undefined_score_is_no_comparison(results: Results) -> None:
 def test_several_samples_show_avg_pass_and_maj(sampled: Tree) -> None:
     path = Path(sampled.plan.paths.score("grpo", "test", f"rank-1@{LAST}"))
     score = json.loads(path.read_text())
-    (table,) = recovery_tables(sampled.table("recovery").fillna({"control": ""}))
+    (table,) = rank_tables(sampled.table("rank").fillna({"control": ""}))
     shown = [f"{name}@{SAMPLES} ± se" for name in ("avg", "pass", "maj")]
     assert set(shown) <= set(headings(table)) and "accuracy ± se" not in headings(table)
     at = next(i for i, row in enumerate(table.rows) if row[0].text == "rank-1" and not row[0].note)
@@ -273,7 +273,7 @@ def test_each_task_of_several_has_a_table(sampled: Tree) -> None:
 def test_one_task_and_one_sample_add_nothing(plain: Tree) -> None:
     names = {path.stem for path in (plain.root / "report" / "tables").iterdir()}
     assert not names & {"tasks", "samples", "merged", "tokens_reading", "tokens_prefix"}
-    for name in ("accuracy", "gains", "recovery", "forecasts"):
+    for name in ("accuracy", "gains", "rank", "forecasts"):
         frame = plain.table(name)
         assert not [column for column in frame if "pass_at" in column or "maj_at" in column]
         assert not [column for column in frame if column != "undefined"
@@ -293,7 +293,7 @@ def test_too_many_cut_answers_are_flagged(tmp_path: Path) -> None:
         tree.write(path, {**json.loads(path.read_text()), "truncated": share})
     results = collect(tree.study)
     frames = compute(results)
-    (recovery,) = recovery_tables(frames["recovery"])
+    (recovery,) = rank_tables(frames["rank"])
     cut = dict(zip(cells(recovery, "variant"), cells(recovery, "cut off"), strict=True))
     assert (cut["base"], cut["rank-1"], cut["full run"]) == ("0.01", "⚠ 0.25", "⚠ 0.30")
     assert recovery.notes[-1].startswith("⚠ More answers were cut off")
@@ -329,7 +329,7 @@ def test_a_merged_twin_stands_beside_its_adapter(tmp_path: Path) -> None:
     assert (same.difference, same.difference_p, same.changed) == (0, 1, 0)
     assert cells(merged_table(frame), "questions changed") == ["7 of 200", "0 of 200"]
     assert "Adapter against merged model" in page
-    assert not tree.table("recovery")["variant"].str.contains("merged").any(), "not twice"
+    assert not tree.table("rank")["variant"].str.contains("merged").any(), "not twice"
 
 
 # --- token by token ---

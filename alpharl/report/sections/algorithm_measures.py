@@ -81,7 +81,7 @@ def _accuracies(frames: Frames) -> Iterator[tuple[str, Row]]:
 
 def _rank_one(frames: Frames) -> Iterator[tuple[str, Row]]:
     """The spatial rank-1 model of each run's end, if the study has one, and its random control."""
-    for _, part in groups(frames["recovery"], ["run", "suite"]):
+    for _, part in groups(frames["rank"], ["run", "suite"]):
         variants = {row.variant: row for row in records(part)}
         row = variants.get(f"rank-1@{part['step'].max()}")
         if row is None:
@@ -97,7 +97,7 @@ def _updates(frames: Frames) -> Iterator[tuple[str, Row]]:
         yield row.run, _measured("", "norm", row.norm)
     for row in records(frames["spectrum"]):
         yield row.run, _measured("", "rank1_share", row.top_1, row.null_1)
-    fits = frames["linearity"]
+    fits = frames["dynamics"]
     for row in records(fits[fits["measure"].isin(OF_UPDATES) & (fits["null"] == WALK)]):
         yield row.run, _measured("", row.measure, row.value, row.null_q50)
     for row in records(last_of_each_run(frames["sparsity"])):

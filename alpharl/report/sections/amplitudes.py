@@ -20,7 +20,7 @@ from alpharl.report.collect import Results
 from alpharl.report.frames import Frames, groups, with_rows
 from alpharl.report.score_columns import RATIOS, SCORE, difference_names
 from alpharl.report.section import Section
-from alpharl.report.sections.forecasts import FORECAST, at_all_amplitudes
+from alpharl.report.sections.forecast import FORECAST, at_all_amplitudes
 from alpharl.report.statistics import Z95
 
 

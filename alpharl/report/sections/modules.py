@@ -10,7 +10,7 @@ from alpharl.report.collect import Results
 from alpharl.report.frames import Frames, groups, records
 from alpharl.report.numbers import number
 from alpharl.report.section import Section
-from alpharl.report.sections.linearity import compared
+from alpharl.report.sections.dynamics import compared
 from alpharl.report.tables import Cell, Column, Table, table
 
 NULL = "random-walk"
@@ -27,16 +27,16 @@ class Modules(Section):
     {{ grid(table) }}
     {% endfor %}
     <p class="note">Means over layers; below each, the median of the random walk. All nulls:
-    <code>tables/linearity_modules.csv</code>.</p>
+    <code>tables/dynamics_modules.csv</code>.</p>
     """
 
     def frames(self, results: Results, frames: Frames) -> Frames:
         """Every module, measure and null."""
-        return {"linearity_modules": modules_frame(results)}
+        return {"dynamics_modules": modules_frame(results)}
 
     def context(self, results: Results, frames: Frames) -> dict[str, Any]:
         """A table per run."""
-        return {"tables": modules_tables(frames["linearity_modules"])}
+        return {"tables": modules_tables(frames["dynamics_modules"])}
 
 
 def modules_frame(results: Results) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from alpharl.report.score_columns import (
     score_columns,
 )
 from alpharl.report.section import Section
-from alpharl.report.sections.recovery import rank_heads
+from alpharl.report.sections.rank import rank_heads
 from alpharl.report.tables import Cell, Column, Table, table
 
 _TASK = ["run", "suite", "task", "variant", "label", "where", "kind"]

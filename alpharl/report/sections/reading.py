@@ -7,7 +7,7 @@ from typing import Any
 from alpharl.report.collect import Results
 from alpharl.report.frames import Frames
 from alpharl.report.section import Section
-from alpharl.report.sections.forecasts import comparisons
+from alpharl.report.sections.forecast import comparisons
 
 
 class Reading(Section):

@@ -36,7 +36,7 @@ class Spectrum(Section):
     <p class="note">The null of top-1 is the Marchenko-Pastur edge, (√m + √n)² / (m n); those of
     top-4 and top-8 add the law's next quantiles. A share above this null says that the update is
     not isotropic noise; it does not say that the direction matters: see the controls in section
-    {{ number_of.recovery }}. Per matrix: <code>tables/matrices.csv</code>.</p>
+    {{ number_of.rank }}. Per matrix: <code>tables/matrices.csv</code>.</p>
     """
 
     def frames(self, results: Results, frames: Frames) -> Frames:

@@ -10,7 +10,7 @@ from alpharl.report.collect import Results
 from alpharl.report.frames import Frames, groups, records
 from alpharl.report.numbers import number, plus_minus, recovered, signed
 from alpharl.report.section import Section
-from alpharl.report.sections.forecasts import comparisons
+from alpharl.report.sections.forecast import comparisons
 
 
 class Summary(Section):
@@ -34,12 +34,12 @@ class Summary(Section):
 
     def context(self, results: Results, frames: Frames) -> dict[str, Any]:
         """Sentences per run, and the counts of all comparisons with `last`."""
-        sentences = summary(frames["gains"], frames["recovery"], frames["forecasts"])
+        sentences = summary(frames["gains"], frames["rank"], frames["forecasts"])
         return {"summary": sentences, **comparisons(frames["forecasts"])}
 
 
 def summary(
-    gains: pd.DataFrame, recovery: pd.DataFrame, forecasts: pd.DataFrame
+    gains: pd.DataFrame, ranks: pd.DataFrame, forecasts: pd.DataFrame
 ) -> list[tuple[str, str]]:
     """Per run and test suite: its name, and two or three sentences."""
     lines = []
@@ -48,7 +48,7 @@ def summary(
         name = row.run if tests["suite"].nunique() == 1 else f"{row.run} ({row.suite})"
         mine = [
             frame[(frame["run"] == row.run) & (frame["suite"] == row.suite)]
-            for frame in (recovery, forecasts)
+            for frame in (ranks, forecasts)
         ]
         parts = [_gain_sentence(row), _rank_sentence(mine[0]), _forecast_sentence(mine[1])]
         lines.append((str(name), " ".join(part for part in parts if part)))
@@ -63,10 +63,10 @@ def _gain_sentence(row: Any) -> str:
     return text if row.defined else text + " That is no gain beyond error."
 
 
-def _rank_sentence(recovery: pd.DataFrame) -> str:
-    """What the smallest rank keeps at the run's last step, beside the controls of that rank."""
-    plain = recovery[recovery["scale"].eq(1) & recovery["rest"].eq(False) & recovery["rank"].gt(0)]
-    plain = plain[plain["step"] == recovery["step"].max()]
+def _rank_sentence(variants: pd.DataFrame) -> str:
+    """What the smallest rank keeps at the run's last step, next to the controls of that rank."""
+    plain = variants[variants["scale"].eq(1) & variants["rest"].eq(False) & variants["rank"].gt(0)]
+    plain = plain[plain["step"] == variants["step"].max()]
     ranks = plain[plain["kind"] == "rank"].sort_values("rank")
     if ranks.empty:
         return ""

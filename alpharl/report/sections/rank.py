@@ -49,10 +49,10 @@ _BARS: list[tuple[list[str], str, dict[str, Any]]] = [
 """Kinds of variants, their words in the legend, and how their bars look."""
 
 
-class Recovery(Section):
+class Rank(Section):
     """How much of the gain a few singular triplets of each update keep."""
 
-    name = "recovery"
+    name = "rank"
     nav = "Rank-k recovery"
     title = "Rank-k recovery, with controls"
     text = """
@@ -64,7 +64,7 @@ class Recovery(Section):
     The controls show what no signal looks like: a <em>random</em> update of the same rank and norm,
     the update <em>without</em> its top k, and the <em>rest only</em>. <em>Full update in scope</em>
     is the ceiling of all that leave the rest at the base.</p>
-    {% call figure("recovery") %}
+    {% call figure("rank") %}
     Accuracy of the rank-k variants (solid), controls (hatched) and the ceiling (open), with 95 %
     intervals.
     {% endcall %}
@@ -73,23 +73,23 @@ class Recovery(Section):
     {% endfor %}
     <p class="note">Difference: paired over the same questions. ▲ above, ▼ below, by
     Holm-Bonferroni over all of its table's comparisons; △ ▽ only by its own 95 % interval.
-    Cut off: share of answers that met the token limit. Data: <code>tables/recovery.csv</code>.</p>
+    Cut off: share of answers that met the token limit. Data: <code>tables/rank.csv</code>.</p>
     """
 
     def frames(self, results: Results, frames: Frames) -> Frames:
         """All variants."""
-        return {"recovery": recovery_frame(results)}
+        return {"rank": rank_frame(results)}
 
     def figures(self, frames: Frames) -> dict[str, str]:
         """Their accuracies."""
-        return {"recovery": _draw(frames["recovery"])}
+        return {"rank": _draw(frames["rank"])}
 
     def context(self, results: Results, frames: Frames) -> dict[str, Any]:
         """The tables."""
-        return {"tables": recovery_tables(frames["recovery"])}
+        return {"tables": rank_tables(frames["rank"])}
 
 
-def recovery_frame(results: Results) -> pd.DataFrame:
+def rank_frame(results: Results) -> pd.DataFrame:
     """Per run and test suite: base, rank-k variants, controls and the full run.
 
     Paired differences: `difference` to the full run, `control_difference` to the random control of
@@ -195,7 +195,7 @@ def _draw(frame: pd.DataFrame) -> str:
             _panel(axes, group)
             axes.set(title=panel_title(*key), xlabel="accuracy")
         legend(figure, panels[0])
-        return svg(figure, "recovery")
+        return svg(figure, "rank")
 
 
 def _panel(axes: Axes, group: pd.DataFrame) -> None:
@@ -218,7 +218,7 @@ def _panel(axes: Axes, group: pd.DataFrame) -> None:
     axes.grid(axis="y", visible=False)
 
 
-def recovery_tables(frame: pd.DataFrame) -> list[Table]:
+def rank_tables(frame: pd.DataFrame) -> list[Table]:
     """Rank-k variants and controls, per run and test suite."""
     return tables_by_run(frame, _columns, _DIFFERENCES)
 

@@ -42,10 +42,10 @@ NULLS = {
 }
 
 
-class Linearity(Section):
+class Dynamics(Section):
     """How well lines fit the paths of the updates, over all modules."""
 
-    name = "linearity"
+    name = "dynamics"
     nav = "Linearity"
     title = "Linearity, beside its nulls"
     text = """
@@ -54,29 +54,29 @@ class Linearity(Section):
     first part of the run, judged on the rest. A permutation is the weakest null: any smooth path
     passes it. Noise and the random walk ask for more; <em>bf16</em> is a random walk whose
     checkpoints were stored in bfloat16.</p>
-    {% call figure("linearity") %}
+    {% call figure("dynamics") %}
     Measured values (dot: mean; line: 5 to 95 % of modules) over each null's 5 to 95 % band.
     {% endcall %}
     {{ grid(fits) }}
     <p class="note">Beyond null: share of modules with p &lt; 0.05 (0.05 expected by chance),
     counted downwards for errors; beside <em>keep-last</em>, share of modules whose error is smaller
-    than that of keeping the last checkpoint. Data: <code>tables/linearity.csv</code>.</p>
+    than that of keeping the last checkpoint. Data: <code>tables/dynamics.csv</code>.</p>
     """
 
     def frames(self, results: Results, frames: Frames) -> Frames:
         """Every measure beside every null."""
-        return {"linearity": linearity_frame(results)}
+        return {"dynamics": dynamics_frame(results)}
 
     def figures(self, frames: Frames) -> dict[str, str]:
         """The measures that are no errors."""
-        return {"linearity": _draw(frames["linearity"])}
+        return {"dynamics": _draw(frames["dynamics"])}
 
     def context(self, results: Results, frames: Frames) -> dict[str, Any]:
         """The table."""
-        return {"fits": fits_table(frames["linearity"])}
+        return {"fits": fits_table(frames["dynamics"])}
 
 
-def linearity_frame(results: Results) -> pd.DataFrame:
+def dynamics_frame(results: Results) -> pd.DataFrame:
     """Per run, measure and null: means over the modules, and the share of modules beyond the null.
 
     `beyond` counts p < 0.05; for a hold-out, errors smaller than those of keeping the last.
@@ -141,7 +141,7 @@ def _draw(frame: pd.DataFrame) -> str:
             axes.set(title=run, xlabel="R² or share")
         if panels:
             legend(figure, panels[0])
-        return svg(figure, "linearity")
+        return svg(figure, "dynamics")
 
 
 def _panel(axes: Axes, group: pd.DataFrame, rows: list[str]) -> None:

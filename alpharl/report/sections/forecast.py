@@ -47,10 +47,10 @@ FORECAST = [
 _DIFFERENCES = ["difference", "full_difference"]
 
 
-class Forecasts(Section):
+class Forecast(Section):
     """Every method's forecast from every window."""
 
-    name = "forecasts"
+    name = "forecast"
     nav = "Forecasts"
     title = "Forecasts"
     absent = "This study makes no forecasts."
