@@ -22,6 +22,9 @@ class Section(ABC):
     """Short title in the contents; empty for parts."""
     title: ClassVar[str] = ""
     """Heading, without a number; a part may have none."""
+    null: ClassVar[str] = ""
+    """One sentence: what would be seen here if there were nothing to see; empty where nothing is
+    measured."""
     absent: ClassVar[str] = "This study has nothing to show here."
     """What a chapter says in place of its text where `context` gives none."""
     text: ClassVar[str]

@@ -33,6 +33,10 @@ class Accuracy(Section):
     name = "accuracy"
     nav = "Accuracy"
     title = "Accuracy over steps"
+    null = (
+        "If training made answers no better, the lines would stay level to within their bars, "
+        "and about 1 gain in 40 would still exceed twice its standard error."
+    )
     text = """
     {% call figure("accuracy") %}
     Accuracy over optimizer steps; step 0 is the base. Bars are 95 % intervals over questions.

@@ -36,6 +36,10 @@ class AdapterVsMerged(Section):
 
     name = "adapter_vs_merged"
     title = "Adapter against merged model"
+    null = (
+        "If rounding did nothing, both would answer every question alike: a difference of "
+        "exactly 0, and no question changed."
+    )
     text = """
     <p>The same update scored twice: as an adapter beside the base's weights, and added to them in
     the base's own dtype. What differs is rounding, not the variant; take no other difference of

@@ -31,6 +31,10 @@ class Algorithms(Section):
     nav = "By algorithm"
     title = "By algorithm"
     absent = "All runs of this study are of one group, so there is nothing to compare."
+    null = (
+        "If the algorithm did not matter, groups would differ by no more than the runs within a "
+        "group do, whose standard deviations stand in brackets."
+    )
     text = """
     <p>Runs by group: means over runs, in brackets the standard deviation over them. <em>Null</em>:
     the same number without any signal, which is the random rank-1 update of the same norm

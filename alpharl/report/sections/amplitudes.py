@@ -29,6 +29,10 @@ class Amplitudes(Section):
 
     name = "amplitudes"
     title = "Accuracy against amplitude"
+    null = (
+        "If a method had found no better direction than that of the last update, its line would "
+        "lie on the dashed one of last to within the bars."
+    )
     text = """
     <p>Each forecast again, its whole update multiplied by each amplitude; the tables above show
     them as predicted. A method whose line lies on that of <em>last</em> (dashed; multiplied, it is

@@ -48,6 +48,11 @@ class Dynamics(Section):
     name = "dynamics"
     nav = "Linearity"
     title = "Linearity, beside its nulls"
+    null = (
+        "If training only wandered, R² would still be high, as the random walk's median shows: "
+        "each value would lie in that null's band, with about 0.05 of the modules beyond it, "
+        "and hold-outs would do no better than keeping the last checkpoint."
+    )
     text = """
     <p>Means over modules. A high R² alone means little: a smooth path, or a random walk, fits a
     line well. What counts is the distance to the null, and the forward hold-out: fitted on the

@@ -27,6 +27,10 @@ class Floor(Section):
 
     name = "floor"
     title = "The bf16 floor"
+    null = (
+        "If an update were nothing but bf16 rounding, its two ratios to noise would be 1, and "
+        "its top-1 share would be that of noise alone."
+    )
     text = """
     <p>bfloat16 keeps 8 significant bits, so an update smaller than the gap between a weight and its
     neighbour is lost or jumps by the whole gap. Each measured number stands beside what bf16

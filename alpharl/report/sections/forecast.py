@@ -54,6 +54,11 @@ class Forecast(Section):
     nav = "Forecasts"
     title = "Forecasts"
     absent = "This study makes no forecasts."
+    null = (
+        "If no forecast differed from the last checkpoint, about 1 in 40 would still be marked "
+        "as better (△) and 1 in 40 as worse (▽), and at most 1 table in 20 would hold a false ▲ "
+        "or ▼."
+    )
     text = """
     <p>Each method sees the checkpoints of its window and no later one, and forecasts
     {% if target_accuracy is none %}

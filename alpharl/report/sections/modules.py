@@ -22,6 +22,10 @@ class Modules(Section):
 
     name = "modules"
     title = "By module"
+    null = (
+        "If the path of a module were a random walk, its means would lie around the medians "
+        "below them."
+    )
     text = """
     {% for table in tables %}
     {{ grid(table) }}

@@ -1,4 +1,4 @@
-"""The page's first lines where something limits what the numbers mean: toy bases, mixed engines."""
+"""The page's first lines where something limits it: toy bases, mixed engines, no verdict."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from alpharl.report.collect import Results
 from alpharl.report.frames import Frames
 from alpharl.report.section import Section
 from alpharl.report.sections.provenance import engines
+from alpharl.report.sections.verdicts import verdicts
 from alpharl.training.spec import ModelShape
 
 
@@ -19,12 +20,18 @@ class Notices(Section):
     {% for notice in notices %}
     <p class="notice">{{ notice }}</p>
     {% endfor %}
+    {% if no_verdict %}
+    <p class="notice">No verdict: add the method <em>auto</em> to the forecasts, and this report
+    will begin with whether a forecast is supported.</p>
+    {% endif %}
     """
 
-    def context(self, results: Results, frames: Frames) -> dict[str, Any] | None:
-        """The notices, if there are any."""
-        notices = [*toy_notices(results), *engine_warnings(results)]
-        return {"notices": notices} if notices else None
+    def context(self, results: Results, frames: Frames) -> dict[str, Any]:
+        """The notices, and whether the verdict is missing."""
+        return {
+            "notices": [*toy_notices(results), *engine_warnings(results)],
+            "no_verdict": not verdicts(results, frames["forecasts"]),
+        }
 
 
 def toy_notices(results: Results) -> list[str]:

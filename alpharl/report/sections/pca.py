@@ -19,6 +19,11 @@ class Pca(Section):
 
     name = "pca"
     title = "The path in its principal components"
+    null = (
+        "If the path were a random walk, each share would lie in the walks' band 9 times out of "
+        "10 (the first near 61 % where all steps are equally long), and the solid line would "
+        "follow the dashed one."
+    )
     text = """
     <p>Base and checkpoints, all matrices in scope taken together. A random walk in many dimensions
     draws the same smooth curve each time: its k-th component is a cosine of k half turns and

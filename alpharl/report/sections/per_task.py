@@ -30,6 +30,11 @@ class PerTask(Section):
 
     name = "per_task"
     title = "By task"
+    null = (
+        "If a variant were no better than the base on any task, it would still come out above "
+        "it on about half of them, by margins of the size of the standard errors, which are "
+        "wider here than for the whole suite."
+    )
     text = """
     {% for table in tasks %}
     {{ grid(table) }}

@@ -55,6 +55,11 @@ class Rank(Section):
     name = "rank"
     nav = "Rank-k recovery"
     title = "Rank-k recovery, with controls"
+    null = (
+        "If the leading directions held no more than random ones, each rank-k variant would "
+        "score as its random control does: the 95 % interval of their difference would hold 0 "
+        "in 19 of 20 cases."
+    )
     text = """
     <p>Each variant changes only the matrices in scope of one checkpoint, the last unless a step is
     named; everything else stays at the base, or comes from the checkpoint too where it says

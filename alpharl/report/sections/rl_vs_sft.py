@@ -29,6 +29,11 @@ class RlVsSft(Section):
 
     name = "rl_vs_sft"
     title = "Does RL differ from SFT?"
+    null = (
+        "If it made no difference which runs are RL and which are SFT, at most 1 measure in 20 "
+        "would have a p below 0.05, and at most 1 table in 20 would have any such p left after "
+        "Holm."
+    )
     text = """
     {% for answer in answers %}
     <p>{{ answer }}</p>

@@ -26,6 +26,10 @@ class Sparsity(Section):
 
     name = "sparsity"
     title = "Sparsity"
+    null = (
+        "If updates landed on all weights alike, each share would be the Gaussian one below it, "
+        "which small updates and coarse storage alone can bring near 1."
+    )
     text = """
     <p>Share of all weights, in scope or not, that the last step leaves as they were: exactly, as
     stored; by an absolute tolerance (Mukherjee et al., arXiv 2505.11711); and by one relative to

@@ -26,6 +26,10 @@ class Spectrum(Section):
     name = "spectrum"
     nav = "Spectrum"
     title = "Spectrum of the updates"
+    null = (
+        "If the updates were isotropic noise, their shares would lie at or just below the "
+        "Gaussian null: (√m + √n)² / (m n) for the first singular value of an m × n matrix."
+    )
     text = """
     {% call figure("spectrum") %}
     Left: share of the squared Frobenius norm per singular value, mean over matrices, beside that of

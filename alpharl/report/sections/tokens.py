@@ -18,6 +18,11 @@ class Tokens(Section):
 
     name = "tokens"
     title = "Token by token"
+    null = (
+        "If a writer did not differ from its reader, the share would be that of the reader's "
+        "own answers, near 0 where decoding is greedy, and the writer's first tokens would "
+        "carry the base no further than the base's own do."
+    )
     text = """
     <p>What one model wrote, read by another: how many of the tokens are not what the reader would
     have taken, and its perplexity.

@@ -27,6 +27,10 @@ class TrainingCurves(Section):
     """Training logs; a figure without a heading."""
 
     name = "training_curves"
+    null = (
+        "If a run learned nothing, its mean reward would stay at the level of its first steps, "
+        "while KL and entropy could drift all the same, because weights move under noise too."
+    )
     text = """
     {% call figure("training") %}
     As logged during training, a line per run in its group's colour: sampled answers to training
