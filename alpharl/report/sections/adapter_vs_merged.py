@@ -41,7 +41,7 @@ class AdapterVsMerged(Section):
         "exactly 0, and no question changed."
     )
     text = """
-    <p>The same update scored twice: as an adapter beside the base's weights, and added to them in
+    <p>The same update scored twice: as an adapter next to the base's weights, and added to them in
     the base's own dtype. What differs is rounding, not the variant; take no other difference of
     this size for a finding.</p>
     {{ grid(merged) }}

@@ -1,4 +1,4 @@
-"""What runs are compared by: one value per run and measure, beside its null."""
+"""What runs are compared by: one value per run and measure, next to its null."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def _grouped(frame: pd.DataFrame, measures: dict[str, str]) -> Table:
 
 
 def _cell(row: Any) -> Cell:
-    """Mean and, in brackets, standard deviation over runs; below it, what it stands beside."""
+    """Mean and, in brackets, standard deviation over runs; below it, what it stands next to."""
     notes = [f"null {number(row.null)}"] if not np.isnan(row.null) else []
     notes += [f"se {number(row.se)}"] if not np.isnan(row.se) else []
     notes += [f"{row.runs} of {row.of} runs"] if row.runs < row.of else []

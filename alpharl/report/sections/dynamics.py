@@ -1,4 +1,4 @@
-"""Trajectory fits beside their nulls, and what each line of the table means in plain words."""
+"""Trajectory fits next to their nulls, and what each line of the table means in plain words."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Dynamics(Section):
 
     name = "dynamics"
     nav = "Linearity"
-    title = "Linearity, beside its nulls"
+    title = "Linearity, next to its nulls"
     null = (
         "If training only wandered, R² would still be high, as the random walk's median shows: "
         "each value would lie in that null's band, with about 0.05 of the modules beyond it, "
@@ -64,12 +64,12 @@ class Dynamics(Section):
     {% endcall %}
     {{ grid(fits) }}
     <p class="note">Beyond null: share of modules with p &lt; 0.05 (0.05 expected by chance),
-    counted downwards for errors; beside <em>keep-last</em>, share of modules whose error is smaller
-    than that of keeping the last checkpoint. Data: <code>tables/dynamics.csv</code>.</p>
+    counted downwards for errors; next to <em>keep-last</em>, share of modules whose error is
+    smaller than that of keeping the last checkpoint. Data: <code>tables/dynamics.csv</code>.</p>
     """
 
     def frames(self, results: Results, frames: Frames) -> Frames:
-        """Every measure beside every null."""
+        """Every measure next to every null."""
         return {"dynamics": dynamics_frame(results)}
 
     def figures(self, frames: Frames) -> dict[str, str]:
@@ -94,7 +94,7 @@ def dynamics_frame(results: Results) -> pd.DataFrame:
 
 
 def compared(dynamics: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Values beside their nulls, one row per combination of the keys, which end with the null."""
+    """Values next to their nulls, one row per combination of the keys, which end with the null."""
     rows = []
     for key, group in groups(dynamics, keys):
         keep_last = key[-1] == KEEP_LAST
@@ -161,7 +161,7 @@ def _panel(axes: Axes, group: pd.DataFrame, rows: list[str]) -> None:
 
 
 def fits_table(frame: pd.DataFrame) -> Table:
-    """Trajectory fits beside their nulls; the runs of one measure and null stand together."""
+    """Trajectory fits next to their nulls; the runs of one measure and null stand together."""
     columns = [
         Column("measure", _measure, kind="text"),
         Column("run", lambda r: r.run, kind="word"),

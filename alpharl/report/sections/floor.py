@@ -33,7 +33,7 @@ class Floor(Section):
     )
     text = """
     <p>bfloat16 keeps 8 significant bits, so an update smaller than the gap between a weight and its
-    neighbour is lost or jumps by the whole gap. Each measured number stands beside what bf16
+    neighbour is lost or jumps by the whole gap. Each measured number stands next to what bf16
     storage alone would do: to an exactly rank-1 update of the same norm (<em>rank-1, rounded</em>),
     and as pure rounding noise, uniform within half a gap of each weight. Means over the matrices of
     the last step. For checkpoints that are stored in float32 the table says what saving them in

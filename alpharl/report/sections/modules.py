@@ -1,4 +1,4 @@
-"""Trajectory fits of each kind of module, beside the random walk."""
+"""Trajectory fits of each kind of module, next to the random walk."""
 
 from __future__ import annotations
 

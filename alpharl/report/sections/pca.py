@@ -1,4 +1,4 @@
-"""How much of a run's path its principal components explain, beside random walks."""
+"""How much of a run's path its principal components explain, next to random walks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Pca(Section):
 
 
 def pca_frame(results: Results) -> pd.DataFrame:
-    """Per run, component and step: coordinates, and the component's share beside the walks'."""
+    """Per run, component and step: coordinates, and the component's share next to the walks'."""
     return results.pca[["run", *(name for name in results.pca if name != "run")]]
 
 

@@ -197,5 +197,5 @@ def compared_tables(frame: pd.DataFrame) -> list[Table]:
 
 
 def _side(mean: float, null: float, runs: int) -> Cell:
-    beside = "" if np.isnan(null) else f"null {number(null)}, "
-    return Cell(number(mean), f"{beside}{_count(runs, 'run')}")
+    null_note = "" if np.isnan(null) else f"null {number(null)}, "
+    return Cell(number(mean), f"{null_note}{_count(runs, 'run')}")

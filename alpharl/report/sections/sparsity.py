@@ -1,4 +1,4 @@
-"""Sparsity of the updates by three definitions, each beside that of a Gaussian update."""
+"""Sparsity of the updates by three definitions, each next to that of a Gaussian update."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spectra of the updates: shares of squared Frobenius norm, beside those of Gaussian matrices."""
+"""Spectra of the updates: shares of squared Frobenius norm, next to those of Gaussian matrices."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Spectrum(Section):
     )
     text = """
     {% call figure("spectrum") %}
-    Left: share of the squared Frobenius norm per singular value, mean over matrices, beside that of
-    i.i.d. Gaussian matrices of the same shapes. Right: norm of the update over all matrices in
+    Left: share of the squared Frobenius norm per singular value, mean over matrices, next to that
+    of i.i.d. Gaussian matrices of the same shapes. Right: norm of the update over all matrices in
     scope.
     {% endcall %}
     {{ grid(shares) }}
@@ -142,7 +142,7 @@ def _last_step(results: Results) -> pd.DataFrame:
 
 
 def _draw(values: pd.DataFrame, norms: pd.DataFrame) -> str:
-    """Share of squared norm per singular value beside the Gaussian null; norms over steps."""
+    """Share of squared norm per singular value next to the Gaussian null; norms over steps."""
     with sheet(2, 2.9) as (figure, (left, right)):
         colours = looks_of(list(values["run"].unique()))
         for run, (colour, marker) in colours.items():
@@ -162,7 +162,7 @@ def _draw(values: pd.DataFrame, norms: pd.DataFrame) -> str:
 
 
 def shares_table(frame: pd.DataFrame) -> Table:
-    """Cumulative shares of squared norm, each beside its null."""
+    """Cumulative shares of squared norm, each next to its null."""
     columns = [
         Column("run", lambda r: r.run, kind="word"),
         Column("step", lambda r: str(r.step)),
