@@ -43,19 +43,22 @@ class Floor(Measure):
     title = "The bf16 floor"
     text = (
         "bfloat16 keeps 8 significant bits, so an update smaller than the gap between a weight and "
-        "its neighbour is lost or jumps by the\nwhole gap. Each measured number stands beside what "
-        "bf16 storage alone would do: to an exactly rank-1 update of the same norm\n(<em>rank-1, "
+        "its neighbour is lost or jumps by the whole gap. Each measured number stands next to what "
+        "bf16 storage alone would do: to an exactly rank-1 update of the same norm (<em>rank-1, "
         "rounded</em>), and as pure rounding noise, uniform within half a gap of each weight. "
-        "Means over the matrices of\nthe last step. For checkpoints that are stored in float32 the "
-        "table says what saving them in bf16 would cost. Unmoved: share of weights whose stored "
-        "value is exactly the base's. s₁ left: top singular value after rounding over\nthe norm "
-        "before; 1 without rounding. Where the noise's norm comes near that of the update, the "
-        "tail of the spectrum is rounding."
+        "Means over the matrices of the last step. For checkpoints that are stored in float32 the "
+        "table says what saving them in bf16 would cost."
     )
-    null_sentence = (
-        "If the update were exactly rank 1 and all else were rounding, each number would equal its "
-        "neighbour under <em>rank-1, rounded</em>."
+    null = (
+        "If an update were nothing but bf16 rounding, its two ratios to noise would be 1, and its "
+        "top-1 share would be that of noise alone."
     )
+    note = (
+        "Unmoved: share of weights whose stored value is exactly the base's. s₁ left: top singular "
+        "value after rounding over the norm before; 1 without rounding. Where the noise's norm "
+        "comes near that of the update, the tail of the spectrum is rounding."
+    )
+    labels = {"module": "module", "matrices": "matrices"}
     columns = {
         "unmoved": "unmoved",
         "rounded_unmoved": "rank-1, rounded",

@@ -61,18 +61,25 @@ class Measure(Frozen, ABC):
     on_gpu: ClassVar[bool] = False
     """Whether it computes on a GPU where there is one."""
 
-    columns: ClassVar[Mapping[str, str]]
-    """The columns of `summary` that the report shows, with their headings."""
-    nulls: ClassVar[Mapping[str, str]]
-    """Each measured column's null: what the same number is without any signal."""
-    null_name: ClassVar[str] = "null"
-    """Stands before a null that the report shows below its number."""
     title: ClassVar[str]
     """Heading in the report."""
     text: ClassVar[str]
     """What it says and how to read it: inline HTML."""
-    null_sentence: ClassVar[str]
-    """What would be seen if there were nothing."""
+    null: ClassVar[str]
+    """One sentence: what would be seen if there were nothing."""
+    note: ClassVar[str] = ""
+    """What stands below its tables in small print."""
+
+    columns: ClassVar[Mapping[str, str]]
+    """The numbers of `summary` that the report shows, with their headings."""
+    nulls: ClassVar[Mapping[str, str]]
+    """Each measured column's null: what the same number is without any signal."""
+    null_name: ClassVar[str] = "null"
+    """Stands before a null that the report shows below its number."""
+    labels: ClassVar[Mapping[str, str]] = {"step": "step"}
+    """The columns of `summary` that tell its rows apart, with their headings."""
+    counts: ClassVar[frozenset[str]] = frozenset()
+    """Those of `columns` that are whole numbers."""
     compared: ClassVar[Mapping[str, str]] = {}
     """Columns of `summary` by which the report compares algorithms, with their names there; only of
     measures that have one row for each step."""

@@ -38,20 +38,22 @@ class Sparsity(Measure):
     title = "Sparsity"
     text = (
         "Share of all weights, in scope or not, that the last step leaves as they were: exactly, "
-        "as stored; by an absolute tolerance (Mukherjee et\nal., arXiv 2505.11711); and by one "
+        "as stored; by an absolute tolerance (Mukherjee et al., arXiv 2505.11711); and by one "
         "relative to the weight (arXiv 2511.08567), which in bf16 files means equality. The "
-        "answers may be far\napart. <em>Gaussian</em>: the same share for independent Gaussian "
-        "noise that is stored with the same norm per tensor. As much\nsparsity as that follows "
-        "from the size of the update and the precision of the files; only what lies above it says "
-        "where updates\nland."
+        "answers may be far apart. <em>Gaussian</em>: the same share for independent Gaussian "
+        "noise that is stored with the same norm per tensor. As much sparsity as that follows from "
+        "the size of the update and the precision of the files; only what lies above it says where "
+        "updates land."
     )
-    null_sentence = (
-        "If updates landed nowhere in particular, each share would equal that of the Gaussian "
-        "update below it."
+    null = (
+        "If updates landed on all weights alike, each share would be the Gaussian one below it, "
+        "which small updates and coarse storage alone can bring near 1."
     )
+    note = "Up to ten checkpoints of each run."
     columns = {"entries": "entries"} | DEFINITIONS
     nulls = NULLS
     null_name = "Gaussian"
+    counts = frozenset({"entries"})
     compared = {name: f"unchanged: {words}" for name, words in DEFINITIONS.items()}
 
     def steps(self, saved: Sequence[int]) -> list[int]:

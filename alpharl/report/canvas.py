@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a8a8a"
 _WIDTHS = (5.6, 8.6, 12.0)
@@ -77,3 +79,27 @@ def looks_of(names: list[str]) -> dict[str, tuple[str, str]]:
     """A colour and a marker per name; seven by seven pairs."""
     colours, markers = [BLUE, ORANGE, GREEN, PURPLE, "black", "#56B4E9", "#E69F00"], "osD^vPX"
     return {name: (colours[i % 7], markers[(i + i // 7) % 7]) for i, name in enumerate(names)}
+
+
+def panel_title(run: str, suite: str) -> str:
+    """Title of the panel of a run and a suite."""
+    return f"{run} · {suite}"
+
+
+def end_lines(draw: Callable[..., Any], base: float, full: float) -> None:
+    """Lines at the accuracies of the base and of the full run.
+
+    Args:
+        draw: `axvline` or `axhline` of the panel.
+        base: accuracy of the base.
+        full: accuracy of the full run.
+    """
+    draw(base, color="black", linestyle=":", linewidth=1, zorder=3, label="base")
+    draw(full, color="black", linestyle="--", linewidth=1, zorder=3, label="full run")
+
+
+def plain_log(axis: Axis) -> None:
+    """Marks of a logarithmic axis at 1, 2 and 5, written as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())

@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from alpharl.dynamics.table import COLUMNS
 from alpharl.errors import EvaluationError
+from alpharl.names import BASE
 from alpharl.report.statistics import Outcomes
 from alpharl.study.config import Study
 from alpharl.study.earlier import refuse_earlier
@@ -129,7 +130,7 @@ def _scores(plan: Plan) -> dict[tuple[str, str, str], Score]:
     for batch in plan.batches():
         for variant in batch.variants:
             score = _score(plan, batch.run, batch.suite, variant)
-            _same_questions(plan, score, found.get((batch.run, batch.suite, "step-0"), score))
+            _same_questions(plan, score, found.get((batch.run, batch.suite, BASE), score))
             found[batch.run, batch.suite, variant] = score
     return found
 

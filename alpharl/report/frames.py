@@ -7,6 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+Frames = dict[str, pd.DataFrame]
+"""Computed tables by name, which is also the name of their file in `tables/`."""
+
 
 def records(frame: pd.DataFrame) -> Iterator[Any]:
     """The rows, with columns as attributes."""
@@ -16,3 +19,8 @@ def records(frame: pd.DataFrame) -> Iterator[Any]:
 def groups(frame: pd.DataFrame, keys: str | list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
     """Each distinct key in the order of its first row, with its rows."""
     yield from frame.groupby(keys, sort=False)
+
+
+def with_rows(**frames: pd.DataFrame) -> Frames:
+    """The frames that have rows: tables that a study may have nothing for."""
+    return {name: frame for name, frame in frames.items() if len(frame)}

@@ -9,9 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from alpharl.report.frames import groups, records
-from alpharl.report.spectrum import TOPS
-from alpharl.report.words import number
+from alpharl.report.frames import records
 
 
 @dataclass(frozen=True)
@@ -65,66 +63,3 @@ def _spans(values: list[Any]) -> dict[int, int]:
 
 def _cell(shown: str | Cell) -> Cell:
     return shown if isinstance(shown, Cell) else Cell(shown)
-
-
-def spectrum(frame: pd.DataFrame) -> Table:
-    """Cumulative shares of squared norm, each beside its null."""
-    columns = [
-        Column("run", lambda r: r.run, kind="word"),
-        Column("step", lambda r: str(r.step)),
-        Column("matrices", lambda r: str(r.matrices)),
-    ]
-    for k in TOPS:
-        columns += [_share(f"top-{k} share", f"top_{k}"), _share("Gaussian null", f"null_{k}")]
-    span = Column("top-1, lowest to highest", _span)
-    return table(frame, [*columns, span])
-
-
-def _span(row: Any) -> str:
-    return f"{number(row.top_1_min)} to {number(row.top_1_max)}"
-
-
-def _share(heading: str, name: str) -> Column:
-    return Column(heading, lambda row: number(getattr(row, name)))
-
-
-def stages(frame: pd.DataFrame) -> Table:
-    """Cost per stage."""
-    return table(frame, [Column("stage", lambda r: r.stage, kind="word"), *_COST])
-
-
-def runs(frame: pd.DataFrame) -> Table:
-    """Cost per run and stage."""
-    run = Column("run", lambda r: r.run or "shared by the runs", kind="word")
-    stage = Column("stage", lambda r: r.stage, kind="word")
-    return table(frame, [run, stage, *_COST], group="run")
-
-
-_COST = [
-    Column("jobs", lambda r: str(r.jobs)),
-    Column("seconds", lambda r: number(r.seconds, 1)),
-    Column("CPU seconds", lambda r: number(r.cpu_seconds, 1)),
-    Column("peak memory, MB", lambda r: number(r.memory_mb, 0)),
-]
-
-
-def savings(frame: pd.DataFrame) -> list[Table]:
-    """What makes up each forecast's seconds saved, per run whose training was measured."""
-    columns = [
-        Column("window", lambda r: r.window, kind="word"),
-        Column("method", lambda r: r.label, kind="word"),
-        Column("training saved", lambda r: number(r.seconds_training, 1)),
-        Column("factors", lambda r: _spent(r.seconds_factors)),
-        Column("gram", lambda r: _spent(r.seconds_gram)),
-        Column("validation", lambda r: _spent(r.seconds_validation)),
-        Column("forecast", lambda r: _spent(r.seconds_forecast)),
-        Column("seconds saved", lambda r: number(r.seconds_saved, 1)),
-    ]
-    measured = frame[frame["seconds_training"].notna()]
-    once = measured.drop_duplicates(["run", "window", "label"])
-    return [table(part, columns, run, group="window") for run, part in groups(once, "run")]
-
-
-def _spent(seconds: float) -> str:
-    """Seconds spent, as a deduction; nothing where the method does not need it."""
-    return "" if seconds == 0 else number(-seconds, 1)

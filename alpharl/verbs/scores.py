@@ -11,6 +11,7 @@ from pathlib import Path
 from alpharl.checkpoints.files import write_json, write_text
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.options import settings_of
+from alpharl.names import checkpoint_name, checkpoint_step
 from alpharl.verbs.inputs import log
 
 
@@ -97,12 +98,16 @@ def go_offline() -> None:
 
 def accuracy(args: Namespace) -> None:
     """Collect the checkpoints' results into a table."""
-    rows = [json.loads(path.read_text()) for path in args.scores]
-    rows.sort(key=lambda row: int(row["variant"].removeprefix("step-")))
+    results = [json.loads(path.read_text()) for path in args.scores]
+    by_step = {checkpoint_step(result["variant"]): result for result in results}
+    if None in by_step:
+        raise EvaluationError(
+            f"found a result of {by_step[None]['variant']}, expected results of checkpoints, such "
+            f"as {checkpoint_name(10)}.json; leave it out"
+        )
     lines = ["step,accuracy,stderr,n"]
-    for row in rows:
-        step = row["variant"].removeprefix("step-")
-        lines.append(f"{step},{row['accuracy']:.6g},{row['stderr']:.6g},{row['n']}")
+    for step, result in sorted(by_step.items()):
+        lines.append(f"{step},{result['accuracy']:.6g},{result['stderr']:.6g},{result['n']}")
     write_text(args.out, "\n".join(lines) + "\n")
 
 

@@ -117,7 +117,7 @@ def recoveries(folder: Path) -> Iterator[str]:
     frame = frame[frame["gain_recovery"].notna()]
     frame = frame.assign(group=frame["run"].map(heads.get))
     table = frame.pivot_table(index="group", columns="label", values="gain_recovery", sort=False)
-    ranks = read(folder, "recovery")
+    ranks = read(folder, "rank")
     ranks = ranks[ranks["gain_recovery"].notna()]
     ranks = ranks.assign(
         group=ranks["run"].map(heads.get),

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from alpharl.report import permutation, write_report
-from alpharl.report.algorithms import answers, compared_frame
-from alpharl.report.measures import COLUMNS
 from alpharl.report.permutation import compare, smallest_p
+from alpharl.report.sections.algorithm_measures import COLUMNS
+from alpharl.report.sections.rl_vs_sft import answers, compared_frame
 from scipy import stats
 from tests.unit.reports import LAST, QUESTIONS, Tree, row_of
 
@@ -225,7 +225,7 @@ def test_a_group_is_the_mean_over_its_runs(tree: Tree) -> None:
 
 
 def test_undefined_recoveries_are_left_out_and_counted(tree: Tree) -> None:
-    frame, recovery = tree.table("algorithms"), tree.table("recovery")
+    frame, recovery = tree.table("algorithms"), tree.table("rank")
     row = row_of(frame, group="grpo", measure="rank1_gain_recovery")
     own = row_of(recovery, run="grpo-seed0", variant=f"rank-1@{LAST}")
     control = row_of(recovery, run="grpo-seed0", variant=f"random-1@{LAST}")

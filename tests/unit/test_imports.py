@@ -123,7 +123,7 @@ def test_the_parser_sees_all_kinds_of_import(tmp_path, monkeypatch):
     (tmp_path / "spectra").mkdir()
     file = tmp_path / "spectra" / "x.py"
     lines = [
-        "import alpharl.report.html",
+        "import alpharl.report.page",
         "from alpharl import variants",
         "from .. import errors",
         "from . import svd",

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import yaml
 from alpharl.errors import EvaluationError
-from alpharl.report import score_tables, tables, write_report
+from alpharl.report import tables, write_report
+from alpharl.report.sections.rank import rank_tables, variant_label
 from alpharl.report.statistics import difference, gain_recovery, retention
-from alpharl.report.words import variant_label
 from alpharl.spectra.depth import Depth
 from alpharl.study.config import parse_study
 from alpharl.study.plan import Plan
@@ -25,7 +25,7 @@ __all__ = ["tree"]
 
 
 def test_recovery_follows_the_definitions(tree: Tree) -> None:
-    row = row_of(tree.table("recovery"), run="grpo", variant=f"rank-1@{LAST}")
+    row = row_of(tree.table("rank"), run="grpo", variant=f"rank-1@{LAST}")
     base, full = (tree.correct["grpo", "test", f"step-{s}"] for s in (0, LAST))
     rank = tree.correct["grpo", "test", f"rank-1@{LAST}"]
     gain = full.mean() - base.mean()
@@ -44,7 +44,7 @@ def test_recovery_follows_the_definitions(tree: Tree) -> None:
 
 
 def test_variants_stand_beside_their_random_controls(tree: Tree) -> None:
-    frame = tree.table("recovery")
+    frame = tree.table("rank")
     mine = frame[frame["run"] == "grpo"]["variant"].tolist()
     assert mine.index(f"random-1@{LAST}") == mine.index(f"rank-1@{LAST}") + 1
     row = row_of(frame, run="grpo", variant=f"rank-1@{LAST}")
@@ -55,7 +55,7 @@ def test_variants_stand_beside_their_random_controls(tree: Tree) -> None:
     se = delta.std(ddof=1) / np.sqrt(QUESTIONS)
     assert row.control_difference_low == pytest.approx(delta.mean() - 1.96 * se, rel=1e-4)
     assert np.isnan(row_of(frame, run="grpo", variant=row.control).control_difference)
-    (table, *_) = score_tables.recovery(frame[frame["run"] == "grpo"])
+    (table, *_) = rank_tables(frame[frame["run"] == "grpo"])
     at = [column.heading for column in table.columns].index("difference to control [95 %]")
     cell = next(cells[at] for cells in table.rows if cells[0] == tables.Cell("rank-1"))
     assert tables.Cell("rank-1", "at step 12") in [cells[0] for cells in table.rows]
@@ -64,7 +64,7 @@ def test_variants_stand_beside_their_random_controls(tree: Tree) -> None:
 
 
 def test_early_checkpoints_are_named_by_step_and_kept_out_of_the_summary(tree: Tree) -> None:
-    frame = tree.table("recovery")
+    frame = tree.table("rank")
     assert row_of(frame, run="grpo", variant="rank-1@12").label == "rank-1 at step 12"
     late = row_of(frame, run="grpo", variant=f"rank-1@{LAST}")
     assert late.label == "rank-1"
@@ -255,7 +255,7 @@ def test_same_input_gives_the_same_bytes(tree: Tree) -> None:
 def test_no_gain_leaves_gain_recovery_undefined(tmp_path: Path) -> None:
     flat = Tree(tmp_path, no_gain="grpo")
     page = write_report(flat.study).read_text()
-    frame = flat.table("recovery")
+    frame = flat.table("rank")
     assert frame[frame["run"] == "grpo"]["gain_recovery"].isna().all()
     assert "undefined (no gain)" in page and "no gain beyond error" in page
 

@@ -12,13 +12,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from alpharl.report import merged, provenance, score_tables, tokens, write_report
+from alpharl.report import write_report
 from alpharl.report.collect import Results, collect
-from alpharl.report.columns import comparisons_note, difference_columns, with_holm
+from alpharl.report.numbers import paired_difference
+from alpharl.report.page import compute
+from alpharl.report.score_columns import comparisons_note, difference_columns, with_holm
+from alpharl.report.sections.accuracy import gains_table
+from alpharl.report.sections.adapter_vs_merged import merged_table
+from alpharl.report.sections.forecast import comparisons, forecast_tables
+from alpharl.report.sections.notices import engine_warnings
+from alpharl.report.sections.per_task import task_tables
+from alpharl.report.sections.rank import rank_tables
+from alpharl.report.sections.tokens import prefix_table
 from alpharl.report.statistics import Estimate, difference, holm, p_value
 from alpharl.report.tables import Table
-from alpharl.report.words import apart, comparisons
-from alpharl.report.write import compute
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.reports import CONFIG, LAST, QUESTIONS, SEED_NOTE, Tree, row_of
@@ -133,10 +140,10 @@ def test_marks_tell_what_survives_the_table():
     frame = frame.assign(d_low=frame["d"] - 1.96, d_high=frame["d"] + 1.96)
     found = with_holm(frame, ["d"], ["table"])
     assert found["d_holm"].tolist() == pytest.approx([0.003, 0.06, 0.2, 0.03])
-    marks = [apart(row, "d").split()[0] for row in found.itertuples()]
+    marks = [paired_difference(row, "d").split()[0] for row in found.itertuples()]
     assert marks[:2] == ["▲", "△"] and marks[2].startswith("−") and marks[3] == "▼"
     together = with_holm(frame, ["d"], [])
-    assert [apart(row, "d")[0] for row in together.itertuples()] == ["▲", "△", "−", "▽"]
+    assert [paired_difference(row, "d")[0] for row in together.itertuples()] == ["▲", "△", "−", "▽"]
     note = comparisons_note(found[found["table"] == "a"], ["d"])
     assert "Comparisons in this table: 3. By themselves 2 have" in note
     assert "(by chance alone about 0.2)" in note
@@ -144,7 +151,7 @@ def test_marks_tell_what_survives_the_table():
 
 
 def test_a_table_s_comparisons_are_adjusted_together(sampled: Tree) -> None:
-    frame = sampled.table("recovery")
+    frame = sampled.table("rank")
     names = ["difference", "control_difference", "checkpoint_difference"]
     p = frame[[f"{name}_p" for name in names]].to_numpy()
     flat = p[~np.isnan(p)]
@@ -153,7 +160,7 @@ def test_a_table_s_comparisons_are_adjusted_together(sampled: Tree) -> None:
         below = np.sort(flat)[: np.count_nonzero(flat <= one)]
         steps = below * (len(flat) - np.arange(len(below)))
         assert own == pytest.approx(min(1, steps.max()), rel=1e-4)
-    (table,) = score_tables.recovery(frame.fillna({"control": ""}))
+    (table,) = rank_tables(frame.fillna({"control": ""}))
     assert f"Comparisons in this table: {len(flat)}." in table.notes[0]
     assert f"Comparisons in this table: {len(flat)}." in words_of(
         sampled.root / "report" / "index.html"
@@ -195,7 +202,7 @@ def test_forecasts_are_compared_with_last_and_with_the_full_run(sampled: Tree) -
 
 
 def test_early_variants_are_compared_with_their_checkpoint(sampled: Tree, plain: Tree) -> None:
-    frame = sampled.table("recovery")
+    frame = sampled.table("rank")
     row = row_of(frame, variant="rank-1@12")
     delta = (
         sampled.correct["grpo", "test", "rank-1@12"] - sampled.correct["grpo", "test", "step-12"]
@@ -203,7 +210,7 @@ def test_early_variants_are_compared_with_their_checkpoint(sampled: Tree, plain:
     assert row.checkpoint_difference == pytest.approx(delta.mean(), rel=1e-4)
     late = frame[frame["step"].isin([0, LAST])]
     assert late["checkpoint_difference"].isna().all(), "that is the difference to the full run"
-    assert "checkpoint_difference" not in plain.table("recovery")
+    assert "checkpoint_difference" not in plain.table("rank")
 
 
 def test_an_undefined_score_is_no_comparison(results: Results) -> None:
@@ -221,7 +228,7 @@ def test_an_undefined_score_is_no_comparison(results: Results) -> None:
 def test_several_samples_show_avg_pass_and_maj(sampled: Tree) -> None:
     path = Path(sampled.plan.paths.score("grpo", "test", f"rank-1@{LAST}"))
     score = json.loads(path.read_text())
-    (table,) = score_tables.recovery(sampled.table("recovery").fillna({"control": ""}))
+    (table,) = rank_tables(sampled.table("rank").fillna({"control": ""}))
     shown = [f"{name}@{SAMPLES} ± se" for name in ("avg", "pass", "maj")]
     assert set(shown) <= set(headings(table)) and "accuracy ± se" not in headings(table)
     at = next(i for i, row in enumerate(table.rows) if row[0].text == "rank-1" and not row[0].note)
@@ -254,7 +261,7 @@ def test_each_task_of_several_has_a_table(sampled: Tree) -> None:
         assert (row.n, row.accuracy) == (100, pytest.approx(mine.mean()))
         assert row.stderr == pytest.approx(mine.std(ddof=1) / 10, rel=1e-4)
     assert row_of(frame, task="gsm8k", variant="step-24").kind == "checkpoint"
-    shown = score_tables.tasks(frame.fillna({"where": ""}))
+    shown = task_tables(frame.fillna({"where": ""}))
     assert [table.title for table in shown] == [
         f"test · {task} (100 questions)" for task in ("addition", "gsm8k")
     ]
@@ -266,7 +273,7 @@ def test_each_task_of_several_has_a_table(sampled: Tree) -> None:
 def test_one_task_and_one_sample_add_nothing(plain: Tree) -> None:
     names = {path.stem for path in (plain.root / "report" / "tables").iterdir()}
     assert not names & {"tasks", "samples", "merged", "tokens_reading", "tokens_prefix"}
-    for name in ("accuracy", "gains", "recovery", "forecasts"):
+    for name in ("accuracy", "gains", "rank", "forecasts"):
         frame = plain.table(name)
         assert not [column for column in frame if "pass_at" in column or "maj_at" in column]
         assert not [column for column in frame if column != "undefined"
@@ -286,14 +293,14 @@ def test_too_many_cut_answers_are_flagged(tmp_path: Path) -> None:
         tree.write(path, {**json.loads(path.read_text()), "truncated": share})
     results = collect(tree.study)
     frames = compute(results)
-    (recovery,) = score_tables.recovery(frames["recovery"])
+    (recovery,) = rank_tables(frames["rank"])
     cut = dict(zip(cells(recovery, "variant"), cells(recovery, "cut off"), strict=True))
     assert (cut["base"], cut["rank-1"], cut["full run"]) == ("0.01", "⚠ 0.25", "⚠ 0.30")
     assert recovery.notes[-1].startswith("⚠ More answers were cut off")
-    (forecasts,) = score_tables.forecasts(frames["forecasts"])
+    (forecasts,) = forecast_tables(frames["forecasts"])
     assert cells(forecasts, "cut off") == ["0.01", "0.20", "0.01"]
     assert not [note for note in forecasts.notes if "⚠" in note]
-    gains = score_tables.gains(frames["gains"])
+    gains = gains_table(frames["gains"])
     assert cells(gains, "cut off, of any checkpoint at most") == ["0.01", "⚠ 0.30"]
 
 
@@ -320,9 +327,9 @@ def test_a_merged_twin_stands_beside_its_adapter(tmp_path: Path) -> None:
     assert row.difference_holm == pytest.approx(min(1, 2 * p_value(expected)), rel=1e-4)
     same = row_of(frame, adapter=f"rank-4@{LAST}")
     assert (same.difference, same.difference_p, same.changed) == (0, 1, 0)
-    assert cells(merged.merged_table(frame), "questions changed") == ["7 of 200", "0 of 200"]
+    assert cells(merged_table(frame), "questions changed") == ["7 of 200", "0 of 200"]
     assert "Adapter against merged model" in page
-    assert not tree.table("recovery")["variant"].str.contains("merged").any(), "not twice"
+    assert not tree.table("rank")["variant"].str.contains("merged").any(), "not twice"
 
 
 # --- token by token ---
@@ -341,7 +348,7 @@ def test_token_level_tables(tmp_path: Path) -> None:
         row = row_of(prefix, writer=writer, prefix=4)
         assert (row.own, row.base) == (pytest.approx(own), 0.5)
         assert (row.accuracy, row.whole) == (0.4, 0.25)
-    table = tokens.prefix_table(prefix)
+    table = prefix_table(prefix)
     assert cells(table, "how many") == ["1", "4"] * 3
     assert cells(table, "base continues ± se")[:2] == ["0.100 ± 0.020", "0.400 ± 0.020"]
     assert "Token by token" in page
@@ -365,12 +372,12 @@ def test_the_page_names_engine_versions_and_decoding(sampled: Tree) -> None:
     "change", [{"engine": "vllm"}, {"dtype": "bfloat16"}, {"versions": {"torch": "3.0"}}]
 )
 def test_several_engines_or_versions_are_warned_of(results: Results, change: dict) -> None:
-    assert provenance.warnings(results) == []
+    assert engine_warnings(results) == []
     key = ("grpo", "test", "expo@0.5")
     score = results.scores[key]
     other = replace(score, raw={**score.raw, **change})
     mixed = replace(results, scores={**results.scores, key: other})
-    (warning,) = provenance.warnings(mixed)
+    (warning,) = engine_warnings(mixed)
     assert "made with 2 combinations of engine, dtype and versions" in warning
 
 

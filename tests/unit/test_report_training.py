@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from alpharl.report import write_report
-from alpharl.report.curves import drawn, smoothed
-from alpharl.report.spectrum import null_share
+from alpharl.report.sections.spectrum import null_share
+from alpharl.report.sections.training_curves import drawn, smoothed
 from tests.unit.reports import CONFIG, LAST, Tree, row_of, tree
 
 __all__ = ["tree"]
@@ -37,7 +37,7 @@ def test_gaussian_null_matches_simulation(shape: tuple[int, int]) -> None:
 
 
 def test_linearity_shows_nulls_and_counts_modules(tree: Tree) -> None:
-    frame = tree.table("linearity")
+    frame = tree.table("dynamics")
     row = row_of(frame, run="grpo", measure="pls_r2", null="permutation")
     assert (row.modules, row.beyond) == (4, 1.0)
     assert (row.value, row.null_q50, row.null_q95) == pytest.approx((0.97, 0.93, 0.95))
@@ -49,7 +49,7 @@ def test_linearity_shows_nulls_and_counts_modules(tree: Tree) -> None:
 
 
 def test_linearity_is_shown_by_module(tree: Tree) -> None:
-    frame = tree.table("linearity_modules")
+    frame = tree.table("dynamics_modules")
     row = row_of(frame, run="grpo", module="q_proj", measure="pls_r2", null="random-walk")
     assert (row.modules, row.beyond) == (4, 0)
     assert (row.value, row.null_q50) == pytest.approx((0.97, 0.96))

@@ -1,41 +1,38 @@
-"""What each stage cost, and what each forecast saves, from Snakemake's benchmark files."""
+"""What makes up the seconds that a forecast saves, from Snakemake's benchmark files."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from alpharl.report.collect import Results
+from alpharl.report.frames import Frames, groups
+from alpharl.report.numbers import number
+from alpharl.report.section import Section
+from alpharl.report.tables import Column, Table, table
 from alpharl.study.plan import ForecastVariant
 
 
-def stages_frame(results: Results) -> pd.DataFrame:
-    """Per stage: jobs, seconds and CPU seconds (summed), memory (peak of any job, MB).
+class Savings(Section):
+    """Training saved, minus what each forecast needs."""
 
-    The dearest stage comes first.
+    name = "savings"
+    title = "What makes up the seconds saved"
+    text = """
+    <p>Training from the window's end to the target, pro rata of the run's training; minus factors,
+    gram and validation scores of the window, pro rata, where the method needs them; minus the
+    forecast job.</p>
+    {% for table in tables %}
+    {{ grid(table) }}
+    {% endfor %}
     """
-    return _totals(results, ["stage"]).sort_values("seconds", ascending=False, kind="stable")
 
-
-def runs_frame(results: Results) -> pd.DataFrame:
-    """As `stages_frame`, per run and stage; the run is empty where runs share the work."""
-    frame = _totals(results, ["run", "stage"])
-    order = ["", *results.study.runs]
-    return frame.sort_values(
-        ["run", "seconds"],
-        key=lambda column: column.map(order.index) if column.name == "run" else -column,
-    )
-
-
-def _totals(results: Results, keys: list[str]) -> pd.DataFrame:
-    frame = results.jobs.groupby(keys).agg(
-        jobs=("job", "size"),
-        seconds=("seconds", "sum"),
-        cpu_seconds=("cpu_seconds", "sum"),
-        memory_mb=("memory_mb", "max"),
-    )
-    return frame.reset_index()
+    def context(self, results: Results, frames: Frames) -> dict[str, Any] | None:
+        """A table per run; None where no training was measured."""
+        tables = savings_tables(frames["forecasts"])
+        return {"tables": tables} if tables else None
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def balance(results: Results, run: str, forecast: ForecastVariant) -> Balance:
 
 
 def _forecasting(results: Results, run: str, forecast: ForecastVariant) -> float:
-    """Of a job that makes many forecasts, each counts as an equal part."""
+    """Seconds of the forecast; each of a job that makes many counts as an equal part of it."""
     if forecast.quick:
         return _seconds(results, f"forecast/{run}") / len(results.plan.quick_forecasts(run))
     return _seconds(results, f"forecast/{run}/{forecast.name}")
@@ -86,3 +83,25 @@ def _seconds(results: Results, name: str) -> float:
     jobs = results.jobs["job"].astype(str)
     named = jobs.str.startswith(name) if name.endswith("/") else jobs == name
     return float(results.jobs.loc[named, "seconds"].sum(min_count=1))
+
+
+def savings_tables(forecasts: pd.DataFrame) -> list[Table]:
+    """What makes up each forecast's seconds saved, per run whose training was measured."""
+    columns = [
+        Column("window", lambda r: r.window, kind="word"),
+        Column("method", lambda r: r.label, kind="word"),
+        Column("training saved", lambda r: number(r.seconds_training, 1)),
+        Column("factors", lambda r: _spent(r.seconds_factors)),
+        Column("gram", lambda r: _spent(r.seconds_gram)),
+        Column("validation", lambda r: _spent(r.seconds_validation)),
+        Column("forecast", lambda r: _spent(r.seconds_forecast)),
+        Column("seconds saved", lambda r: number(r.seconds_saved, 1)),
+    ]
+    measured = forecasts[forecasts["seconds_training"].notna()]
+    once = measured.drop_duplicates(["run", "window", "label"])
+    return [table(part, columns, run, group="window") for run, part in groups(once, "run")]
+
+
+def _spent(seconds: float) -> str:
+    """Seconds spent, as a deduction; nothing where the method does not need it."""
+    return "" if seconds == 0 else number(-seconds, 1)

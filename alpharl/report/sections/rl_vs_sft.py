@@ -1,21 +1,21 @@
-"""Runs by group, and whether RL differs from SFT: what is measured, and no more than that."""
+"""Whether RL differs from SFT: what is measured, and no more than that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from alpharl.report.collect import Results
-from alpharl.report.frames import groups, records
-from alpharl.report.measures import COMPARED, ENDS, HEAD, OF_SCORES, OF_UPDATES, SFT
+from alpharl.report.frames import Frames, groups, records
+from alpharl.report.numbers import number, signed
 from alpharl.report.permutation import compare
-from alpharl.report.statistics import LEVEL, difference, holm
+from alpharl.report.section import Section
+from alpharl.report.sections.algorithm_measures import COMPARED, SFT
+from alpharl.report.statistics import LEVEL, holm
 from alpharl.report.tables import Cell, Column, Table, table
-from alpharl.report.words import DASH, number, signed
 from alpharl.training.spec import RL
 
 _TESTS = [
@@ -24,37 +24,45 @@ _TESTS = [
 ]  # fmt: skip
 
 
-def groups_frame(results: Results, measures: pd.DataFrame) -> pd.DataFrame:
-    """Per base, group, suite and measure: mean and standard deviation over the group's runs.
+class RlVsSft(Section):
+    """Permutation tests over runs."""
 
-    `runs` counts those in which the measure is defined, `of` all. `null` is a mean too. `se`, of
-    `gain` alone, is over questions: paired, each question's outcome a mean over the runs.
-    """
-    rows = []
-    for (base, group, suite, measure), part in groups(
-        measures, ["base", "group", "suite", "measure"]
-    ):
-        found = part["value"].dropna()
-        rows.append(
-            {
-                **{"base": base, "group": group},
-                **{name: ", ".join(dict.fromkeys(part[name])) for name in HEAD[2:]},
-                **{"suite": suite, "measure": measure, "runs": len(found), "of": len(part)},
-                **{"mean": found.mean(), "sd": found.std(ddof=1), "null": part["null"].mean()},
-                "se": _gain_se(results, part["run"], suite) if measure == "gain" else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _gain_se(results: Results, runs: pd.Series, suite: str) -> float:
-    """Standard error over questions of the runs' mean gain."""
-    last = {run: f"step-{results.plan.steps(run)[-1]}" for run in runs}
-    base_n, full_n = (
-        np.mean([results.scores[run, suite, end[run]].correct_n for run in runs], axis=0)
-        for end in (dict.fromkeys(runs, "step-0"), last)
+    name = "rl_vs_sft"
+    title = "Does RL differ from SFT?"
+    null = (
+        "If it made no difference which runs are RL and which are SFT, at most 1 measure in 20 "
+        "would have a p below 0.05, and at most 1 table in 20 would have any such p left after "
+        "Holm."
     )
-    return difference(full_n, base_n).se
+    text = """
+    {% for answer in answers %}
+    <p>{{ answer }}</p>
+    {% endfor %}
+    {% for table in tables %}
+    {{ grid(table) }}
+    {% endfor %}
+    <p class="note">RL: what weighs its own samples by an advantage made of a reward. A run counts
+    once, whatever number of matrices or questions it has, and all its settings count: runs that
+    differ in learning rate or length besides are no replicates. p: permutation test of the
+    difference of means over all divisions of the runs of a base and optimizer, two-sided; Holm:
+    Holm-Bonferroni over the measures of the table. Cliff's δ: ±1 where the two sides do not
+    overlap. Where the nulls of both sides differ as the measure does, size or shape is enough to
+    explain it. Data: <code>tables/algorithms.csv</code>, <code>tables/algorithm_runs.csv</code>,
+    <code>tables/algorithm_tests.csv</code>.</p>
+    """
+
+    def frames(self, results: Results, frames: Frames) -> Frames:
+        """The tests, where runs are compared by group at all."""
+        if "algorithm_runs" not in frames:
+            return {}
+        return {"algorithm_tests": compared_frame(frames["algorithm_runs"])}
+
+    def context(self, results: Results, frames: Frames) -> dict[str, Any] | None:
+        """Answers and tables; None where runs are not compared by group."""
+        if "algorithm_tests" not in frames:
+            return None
+        runs, tests = frames["algorithm_runs"], frames["algorithm_tests"]
+        return {"answers": answers(runs, tests), "tables": compared_tables(tests)}
 
 
 def compared_frame(measures: pd.DataFrame) -> pd.DataFrame:
@@ -69,14 +77,14 @@ def compared_frame(measures: pd.DataFrame) -> pd.DataFrame:
         if not (part["algorithm"].isin(RL).any() and (part["algorithm"] == SFT).any()):
             continue
         part = part[part["measure"].isin(COMPARED)]
-        found = [
+        tests = [
             {"base": base, "optimizer": optimizer, "suite": suite, "measure": measure, **_test(one)}
             for (suite, measure), one in groups(part, ["suite", "measure"])
         ]
-        adjusted = holm(np.array([row["p"] for row in found]))
+        adjusted = holm(np.array([row["p"] for row in tests]))
         rows += [
             {**row, "holm": p, "reading": _reading(row, p)}
-            for row, p in zip(found, adjusted, strict=True)
+            for row, p in zip(tests, adjusted, strict=True)
         ]
     return pd.DataFrame(rows, columns=_TESTS)
 
@@ -104,20 +112,20 @@ def _reading(row: dict[str, Any], holm_p: float) -> str:
 
 def answers(measures: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     """Whether RL differs from SFT, in sentences that follow from the numbers."""
-    found = [
+    sentences = [
         _answer(base, optimizer, part, measures)
         for (base, optimizer), part in groups(tests, ["base", "optimizer"])
     ]
-    if not found:
-        found = ["No base and optimizer here has runs of both RL and SFT, so this stays open."]
+    if not sentences:
+        sentences = ["No base and optimizer here has runs of both RL and SFT, so this stays open."]
     algorithms = [name for name in dict.fromkeys(measures["algorithm"]) if name]
     others = [name for name in algorithms if name not in RL and name != SFT]
     if others:
-        found.append(f"On neither side, in rows of their own: {', '.join(others)}.")
+        sentences.append(f"On neither side, in rows of their own: {', '.join(others)}.")
     unknown = list(dict.fromkeys(measures.loc[measures["algorithm"] == "", "group"]))
     if unknown:
-        found.append(f"Not known how it was trained, so on neither side: {', '.join(unknown)}.")
-    return found
+        sentences.append(f"Not known how it was trained, so on neither side: {', '.join(unknown)}.")
+    return sentences
 
 
 def _answer(base: str, optimizer: str, tests: pd.DataFrame, measures: pd.DataFrame) -> str:
@@ -132,7 +140,7 @@ def _answer(base: str, optimizer: str, tests: pd.DataFrame, measures: pd.DataFra
         f"{'differs' if len(differing) == 1 else 'differ'} beyond chance"
     )
     if len(differing):
-        text += ": " + "; ".join(_found(row) for row in records(differing))
+        text += ": " + "; ".join(_difference(row) for row in records(differing))
     text += "."
     rest = [label(row) for row in records(tested[~(tested["holm"] < LEVEL)])]
     if rest:
@@ -140,7 +148,7 @@ def _answer(base: str, optimizer: str, tests: pd.DataFrame, measures: pd.DataFra
     return text + _power(tested)
 
 
-def _found(row: Any) -> str:
+def _difference(row: Any) -> str:
     return (
         f"{label(row)} {'higher' if row.difference > 0 else 'lower'} under RL "
         f"({number(row.rl)} against {number(row.sft)}, Cliff's δ {signed(row.cliff, 2)}, "
@@ -170,58 +178,6 @@ def label(row: Any) -> str:
     return COMPARED[row.measure] + (f" on {row.suite}" if row.suite else "")
 
 
-def groups_tables(frame: pd.DataFrame) -> list[Table]:
-    """A table of the scores on each test suite, then one of the updates themselves."""
-    found = [
-        replace(_grouped(part, ENDS | OF_SCORES), title=f"Scores on {suite}")
-        for suite, part in groups(frame[frame["suite"] != ""], "suite")
-    ]
-    return [*found, replace(_grouped(frame[frame["suite"] == ""], OF_UPDATES), title="Updates")]
-
-
-def _grouped(frame: pd.DataFrame, measures: dict[str, str]) -> Table:
-    """A row per base and group, a column per measure that any of them has."""
-    rows = [
-        {
-            **{name: getattr(part.iloc[0], name) for name in HEAD},
-            "of": part["of"].max(),
-            **{row.measure: _cell(row) for row in records(part)},
-        }
-        for _, part in groups(frame, ["base", "group"])
-    ]
-    columns = [
-        Column("base", lambda r: r.base, kind="word"),
-        Column("group", lambda r: r.group, kind="word"),
-        Column("algorithm", lambda r: Cell(r.algorithm or DASH, r.optimizer), kind="word"),
-        Column("runs", lambda r: str(r.of)),
-        *(
-            Column(words, _show(name))
-            for name, words in measures.items()
-            if name in set(frame["measure"])
-        ),
-    ]
-    return table(pd.DataFrame(rows), columns, group="base")
-
-
-def _cell(row: Any) -> Cell:
-    """Mean and, in brackets, standard deviation over runs; below it, what it stands beside."""
-    notes = [f"null {number(row.null)}"] if not np.isnan(row.null) else []
-    notes += [f"se {number(row.se)}"] if not np.isnan(row.se) else []
-    notes += [f"{row.runs} of {row.of} runs"] if row.runs < row.of else []
-    spread = "" if np.isnan(row.sd) else f" ({number(row.sd)})"
-    return Cell(number(row.mean) + spread, ", ".join(notes))
-
-
-def _show(name: str) -> Callable[[Any], Cell]:
-    """The cell of a measure; a dash where a group has none."""
-
-    def show(row: Any) -> Cell:
-        cell = getattr(row, name)
-        return cell if isinstance(cell, Cell) else Cell(DASH)
-
-    return show
-
-
 def compared_tables(frame: pd.DataFrame) -> list[Table]:
     """One table per base and optimizer."""
     columns = [
@@ -241,5 +197,5 @@ def compared_tables(frame: pd.DataFrame) -> list[Table]:
 
 
 def _side(mean: float, null: float, runs: int) -> Cell:
-    beside = "" if np.isnan(null) else f"null {number(null)}, "
-    return Cell(number(mean), f"{beside}{_count(runs, 'run')}")
+    null_note = "" if np.isnan(null) else f"null {number(null)}, "
+    return Cell(number(mean), f"{null_note}{_count(runs, 'run')}")

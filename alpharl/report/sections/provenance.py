@@ -7,13 +7,56 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from alpharl.report.collect import Results, Score
+from alpharl.report.frames import Frames
+from alpharl.report.numbers import number
+from alpharl.report.section import Section
 from alpharl.report.tables import Cell, Column, Table, table
-from alpharl.report.words import number
+from alpharl.study.config import Study
 from alpharl.study.runs import Run
 
 _SOFTWARE = ("alpharl", "torch", "transformers", "lm-eval")
+
+
+class Provenance(Section):
+    """What was scored with what, and the whole study."""
+
+    name = "provenance"
+    nav = "Provenance"
+    title = "Provenance"
+    text = """
+    <h3>Suites</h3>
+    <p>Scored by {{ engines | join("; ") }}.</p>
+    {{ grid(suites) }}
+    <h3>Runs</h3>
+    {{ grid(sources) }}
+    <h3>Software that made this report</h3>
+    <p>{% for name, number in software %}{{ name }} {{ number }}{{ ", " if not loop.last }}
+    {%- endfor %}</p>
+    <h3>Study</h3>
+    <pre>{{ config }}</pre>
+    """
+
+    def frames(self, results: Results, frames: Frames) -> Frames:
+        """All checkpoints with their digests."""
+        return {"checkpoints": results.checkpoints}
+
+    def context(self, results: Results, frames: Frames) -> dict[str, Any]:
+        """Engines, suites, sources, software and study."""
+        return {
+            "engines": engines(results),
+            "suites": suites_table(results),
+            "sources": sources_table(results),
+            "software": software(),
+            "config": resolved(results.study),
+        }
+
+
+def resolved(study: Study) -> str:
+    """The validated config as YAML, complete with defaults, in the order of its keys."""
+    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def software() -> list[tuple[str, str]]:
@@ -38,18 +81,6 @@ def engines(results: Results) -> list[str]:
     return [
         f"{engine}: {count} {'score' if count == 1 else 'scores'}"
         for engine, count in counts.items()
-    ]
-
-
-def warnings(results: Results) -> list[str]:
-    """What makes scores of this study hard to compare."""
-    found = engines(results)
-    if len(found) < 2:
-        return []
-    return [
-        f"The scores were made with {len(found)} combinations of engine, dtype and versions, so a "
-        f"difference may be theirs instead of the models': {'; '.join(found)}. Score the study "
-        "again with one of them."
     ]
 
 

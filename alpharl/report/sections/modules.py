@@ -1,4 +1,4 @@
-"""The tables of trajectory fits: beside every null, and by module beside the walk."""
+"""Trajectory fits of each kind of module, next to the random walk."""
 
 from __future__ import annotations
 
@@ -7,39 +7,40 @@ from typing import Any
 import pandas as pd
 
 from alpharl.report.collect import Results
-from alpharl.report.frames import groups, records
-from alpharl.report.linearity import KEEP_LAST, MEASURES, NULLS, compared
+from alpharl.report.frames import Frames, groups, records
+from alpharl.report.numbers import number
+from alpharl.report.section import Section
+from alpharl.report.sections.dynamics import compared
 from alpharl.report.tables import Cell, Column, Table, table
-from alpharl.report.words import DASH, number
 
 NULL = "random-walk"
 """The null that asks for most, and that every measure has."""
 
 
-def linearity(frame: pd.DataFrame) -> Table:
-    """Trajectory fits beside their nulls; the runs of one measure and null stand together."""
-    columns = [
-        Column("measure", _measure, kind="text"),
-        Column("run", lambda r: r.run, kind="word"),
-        Column("mean", lambda r: number(r.value)),
-        Column("null median", lambda r: number(r.null_q50)),
-        Column("null, 5 to 95 %", _band),
-        Column("modules", lambda r: str(r.modules)),
-        Column("beyond null", lambda r: number(r.beyond, 2)),
-        Column("reading", lambda r: r.reading, kind="text"),
-    ]
-    key, _ = pd.factorize(frame["measure"] + " " + frame["null"])
-    return table(frame.assign(key=key).sort_values("key", kind="stable"), columns, group="key")
+class Modules(Section):
+    """The same fits, told apart by module."""
 
+    name = "modules"
+    title = "By module"
+    null = (
+        "If the path of a module were a random walk, its means would lie around the medians "
+        "below them."
+    )
+    text = """
+    {% for table in tables %}
+    {{ grid(table) }}
+    {% endfor %}
+    <p class="note">Means over layers; below each, the median of the random walk. All nulls:
+    <code>tables/dynamics_modules.csv</code>.</p>
+    """
 
-def _band(row: Any) -> str:
-    return DASH if row.null == KEEP_LAST else f"{number(row.null_q05)} to {number(row.null_q95)}"
+    def frames(self, results: Results, frames: Frames) -> Frames:
+        """Every module, measure and null."""
+        return {"dynamics_modules": modules_frame(results)}
 
-
-def _measure(row: Any) -> Cell:
-    words = [MEASURES[row.measure]] if row.measure in MEASURES else []
-    words += [f"null: {NULLS[row.null]}"] if row.null in NULLS else []
-    return Cell(f"{row.measure}, {row.null}", "; ".join(words))
+    def context(self, results: Results, frames: Frames) -> dict[str, Any]:
+        """A table per run."""
+        return {"tables": modules_tables(frames["dynamics_modules"])}
 
 
 def modules_frame(results: Results) -> pd.DataFrame:

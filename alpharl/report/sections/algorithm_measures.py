@@ -1,4 +1,4 @@
-"""What runs are compared by: one value per run and measure, beside its null."""
+"""What runs are compared by: one value per run and measure, next to its null."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from alpharl.measures.registry import MEASURES
 from alpharl.report.collect import Results
-from alpharl.report.columns import NAN
-from alpharl.report.frames import groups, records
-from alpharl.report.sparsity import DEFINITIONS, last_of_each_run
+from alpharl.report.frames import Frames, groups, records
+from alpharl.report.score_columns import NAN
 from alpharl.study.runs import Run
 
 SFT = "sft"
@@ -26,7 +26,11 @@ OF_UPDATES = {
     "rank1_share": "rank-1 share",
     "pls_r2": "PLS R²",
     "line_r2": "line R²",
-    **{f"sparsity_{name}": f"unchanged: {words}" for name, words in DEFINITIONS.items()},
+    **{
+        f"{name}_{column}": words
+        for name, measure in MEASURES.items()
+        for column, words in measure.compared.items()
+    },
 }
 COMPARED = OF_SCORES | OF_UPDATES
 WALK = "random-walk"
@@ -37,7 +41,7 @@ COLUMNS = ["run", *HEAD, "suite", "measure", "value", "null"]
 Row = dict[str, Any]
 
 
-def measures_frame(results: Results, frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def measures_frame(results: Results, frames: Frames) -> pd.DataFrame:
     """Per run and measure at the run's last step: its value, and what it is without any signal.
 
     Nulls: of rank-1 recovery and retention, the random rank-1 update of the same norm; of its
@@ -50,7 +54,12 @@ def measures_frame(results: Results, frames: dict[str, pd.DataFrame]) -> pd.Data
     """
     rows = [
         {"run": run, **_head(results.study.runs[run]), **row}
-        for part in (_accuracies(frames), _rank_one(frames), _updates(frames))
+        for part in (
+            _accuracies(frames),
+            _rank_one(frames),
+            _updates(frames),
+            _chosen(results, frames),
+        )
         for run, row in part
     ]
     order = {name: i for i, name in enumerate(results.study.runs)}
@@ -71,7 +80,7 @@ def _measured(suite: str, measure: str, value: float, null: float = NAN) -> Row:
     return {"suite": suite, "measure": measure, "value": value, "null": null}
 
 
-def _accuracies(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[str, Row]]:
+def _accuracies(frames: Frames) -> Iterator[tuple[str, Row]]:
     gains = frames["gains"]
     for row in records(gains[gains["role"] == "test"]):
         for name in (*ENDS, "gain"):
@@ -79,28 +88,38 @@ def _accuracies(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[str, Row]]:
             yield row.run, _measured(row.suite, name, value)
 
 
-def _rank_one(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[str, Row]]:
+def _rank_one(frames: Frames) -> Iterator[tuple[str, Row]]:
     """The spatial rank-1 model of each run's end, if the study has one, and its random control."""
-    for _, part in groups(frames["recovery"], ["run", "suite"]):
-        found = {row.variant: row for row in records(part)}
-        row = found.get(f"rank-1@{part['step'].max()}")
+    for _, part in groups(frames["rank"], ["run", "suite"]):
+        variants = {row.variant: row for row in records(part)}
+        row = variants.get(f"rank-1@{part['step'].max()}")
         if row is None:
             continue
-        control = found.get(row.control)
+        control = variants.get(row.control)
         for name in ("gain_recovery", "retention"):
             null = NAN if control is None else getattr(control, name)
             yield row.run, _measured(row.suite, f"rank1_{name}", getattr(row, name), null)
 
 
-def _updates(frames: dict[str, pd.DataFrame]) -> Iterator[tuple[str, Row]]:
+def _updates(frames: Frames) -> Iterator[tuple[str, Row]]:
     for row in records(last_of_each_run(frames["norms"])):
         yield row.run, _measured("", "norm", row.norm)
     for row in records(frames["spectrum"]):
         yield row.run, _measured("", "rank1_share", row.top_1, row.null_1)
-    fits = frames["linearity"]
+    fits = frames["dynamics"]
     for row in records(fits[fits["measure"].isin(OF_UPDATES) & (fits["null"] == WALK)]):
         yield row.run, _measured("", row.measure, row.value, row.null_q50)
-    for row in records(last_of_each_run(frames["sparsity"])):
-        for name in DEFINITIONS:
-            null = getattr(row, f"null_{name}")
-            yield row.run, _measured("", f"sparsity_{name}", getattr(row, name), null)
+
+
+def _chosen(results: Results, frames: Frames) -> Iterator[tuple[str, Row]]:
+    """What the study's measures offer for comparison."""
+    for name, measure in results.plan.measures.items():
+        for row in records(last_of_each_run(frames[name])) if measure.compared else ():
+            for column in measure.compared:
+                value, null = (getattr(row, c) for c in (column, measure.nulls[column]))
+                yield row.run, _measured("", f"{name}_{column}", value, null)
+
+
+def last_of_each_run(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each run's last step."""
+    return frame[frame["step"] == frame.groupby("run", sort=False)["step"].transform("max")]

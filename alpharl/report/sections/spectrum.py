@@ -1,18 +1,64 @@
-"""Spectra of the updates: shares of squared Frobenius norm, beside those of Gaussian matrices."""
+"""Spectra of the updates: shares of squared Frobenius norm, next to those of Gaussian matrices."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from alpharl.report.canvas import GREY, legend, looks_of, plain_log, sheet, svg
 from alpharl.report.collect import Results
-from alpharl.report.frames import records
+from alpharl.report.frames import Frames, records
+from alpharl.report.numbers import number
+from alpharl.report.section import Section
+from alpharl.report.tables import Column, Table, table
 
 TOPS = (1, 4, 8)
 """The cumulative shares that the report states."""
+
+
+class Spectrum(Section):
+    """How much of the updates their largest singular values hold."""
+
+    name = "spectrum"
+    nav = "Spectrum"
+    title = "Spectrum of the updates"
+    null = (
+        "If the updates were isotropic noise, their shares would lie at or just below the "
+        "Gaussian null: (√m + √n)² / (m n) for the first singular value of an m × n matrix."
+    )
+    text = """
+    {% call figure("spectrum") %}
+    Left: share of the squared Frobenius norm per singular value, mean over matrices, next to that
+    of i.i.d. Gaussian matrices of the same shapes. Right: norm of the update over all matrices in
+    scope.
+    {% endcall %}
+    {{ grid(shares) }}
+    <p class="note">The null of top-1 is the Marchenko-Pastur edge, (√m + √n)² / (m n); those of
+    top-4 and top-8 add the law's next quantiles. A share above this null says that the update is
+    not isotropic noise; it does not say that the direction matters: see the controls in section
+    {{ number_of.rank }}. Per matrix: <code>tables/matrices.csv</code>.</p>
+    """
+
+    def frames(self, results: Results, frames: Frames) -> Frames:
+        """Shares per run, matrix and singular value, and norms over steps."""
+        return {
+            "spectrum": spectrum_frame(results),
+            "matrices": matrices_frame(results),
+            "singular_values": singular_values_frame(results),
+            "norms": norms_frame(results),
+        }
+
+    def figures(self, frames: Frames) -> dict[str, str]:
+        """Singular values at the last step, and norms over steps."""
+        return {"spectrum": _draw(frames["singular_values"], frames["norms"])}
+
+    def context(self, results: Results, frames: Frames) -> dict[str, Any]:
+        """The table of cumulative shares."""
+        return {"shares": shares_table(frames["spectrum"])}
 
 
 @lru_cache(maxsize=256)
@@ -93,3 +139,44 @@ def norms_frame(results: Results) -> pd.DataFrame:
 def _last_step(results: Results) -> pd.DataFrame:
     last = results.matrices.groupby("run", sort=False)["step"].transform("max")
     return results.matrices[results.matrices["step"] == last]
+
+
+def _draw(values: pd.DataFrame, norms: pd.DataFrame) -> str:
+    """Share of squared norm per singular value next to the Gaussian null; norms over steps."""
+    with sheet(2, 2.9) as (figure, (left, right)):
+        colours = looks_of(list(values["run"].unique()))
+        for run, (colour, marker) in colours.items():
+            share, norm = values[values["run"] == run], norms[norms["run"] == run]
+            look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 3}
+            left.plot(share["index"], share["share"], label=run, **look)
+            right.plot(norm["step"], norm["norm"], label=run, **look)
+        null = values.groupby("index")["null"].mean()
+        left.plot(null.index, null, color=GREY, linestyle="--", label="Gaussian null")
+        left.set(title="Spectrum at the last step", yscale="log")
+        plain_log(left.yaxis)
+        left.set(xlabel="index of the singular value", ylabel="share of squared norm")
+        right.set(title="Norm of the update", xlabel="step", ylabel="Frobenius norm")
+        right.set_ylim(bottom=0)
+        legend(figure, left)
+        return svg(figure, "spectrum")
+
+
+def shares_table(frame: pd.DataFrame) -> Table:
+    """Cumulative shares of squared norm, each next to its null."""
+    columns = [
+        Column("run", lambda r: r.run, kind="word"),
+        Column("step", lambda r: str(r.step)),
+        Column("matrices", lambda r: str(r.matrices)),
+    ]
+    for k in TOPS:
+        columns += [_share(f"top-{k} share", f"top_{k}"), _share("Gaussian null", f"null_{k}")]
+    span = Column("top-1, lowest to highest", _span)
+    return table(frame, [*columns, span])
+
+
+def _span(row: Any) -> str:
+    return f"{number(row.top_1_min)} to {number(row.top_1_max)}"
+
+
+def _share(heading: str, name: str) -> Column:
+    return Column(heading, lambda row: number(getattr(row, name)))

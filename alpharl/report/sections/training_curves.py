@@ -8,7 +8,8 @@ import pandas as pd
 
 from alpharl.report.canvas import legend, looks_of, sheet, svg
 from alpharl.report.collect import Results
-from alpharl.report.frames import groups
+from alpharl.report.frames import Frames, groups, with_rows
+from alpharl.report.section import Section
 
 MEASURES = {
     "reward": "mean reward of the batch",
@@ -20,6 +21,39 @@ MEASURES = {
 _OTHERS = ["grad_norm", "learning_rate", "seconds"]
 POINTS = 60
 """Points of a line, at most."""
+
+
+class TrainingCurves(Section):
+    """Training logs; a figure without a heading."""
+
+    name = "training_curves"
+    null = (
+        "If a run learned nothing, its mean reward would stay at the level of its first steps, "
+        "while KL and entropy could drift all the same, because weights move under noise too."
+    )
+    text = """
+    {% call figure("training") %}
+    As logged during training, a line per run in its group's colour: sampled answers to training
+    questions, not scores. Means over consecutive steps, 60 points a line at most; a measure that an
+    algorithm has not, or did not log, has no line.
+    {% if left_out %}
+    Left out, for only their checkpoints are known: {{ left_out | join(", ") }}.
+    {% endif %}
+    All steps: <code>tables/training.csv</code>.
+    {% endcall %}
+    """
+
+    def frames(self, results: Results, frames: Frames) -> Frames:
+        """All that was logged, if any run was trained here."""
+        return with_rows(training=curves_frame(results))
+
+    def figures(self, frames: Frames) -> dict[str, str]:
+        """The measures that were logged, if there are any."""
+        return {"training": _draw(frames["training"])} if _has_curves(frames) else {}
+
+    def context(self, results: Results, frames: Frames) -> dict[str, Any] | None:
+        """The runs without a log; None where no run has one."""
+        return {"left_out": left_out(results)} if _has_curves(frames) else None
 
 
 def curves_frame(results: Results) -> pd.DataFrame:
@@ -37,12 +71,16 @@ def left_out(results: Results) -> list[str]:
     return [name for name, run in results.study.runs.items() if run.train is None]
 
 
+def _has_curves(frames: Frames) -> bool:
+    return "training" in frames and bool(drawn(frames["training"]))
+
+
 def drawn(frame: pd.DataFrame) -> list[str]:
     """The measures that some run logged."""
     return [name for name in MEASURES if frame[name].notna().any()]
 
 
-def draw(frame: pd.DataFrame) -> str:
+def _draw(frame: pd.DataFrame) -> str:
     """A panel per measure that was logged, a line per run in its group's colour."""
     measures = drawn(frame)
     looks = looks_of(list(frame["group"].unique()))
