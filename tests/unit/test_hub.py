@@ -81,7 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, repo: str, revision: str, name: str, body: bool) -> None:
         found = self.server.find(repo, revision)
         if found is None or name in self.server.refused:
-            return self._send(404 if found is None else 503, b"", {})
+            # 520, of proxies: the client waits half a minute over its retries of a 503.
+            return self._send(404 if found is None else 520, b"", {})
         path = found[1] / name
         if body:
             self.server.got.append(f"{repo}@{path.parent.name}/{name}")

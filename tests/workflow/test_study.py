@@ -178,10 +178,15 @@ def test_overlapping_suites_are_refused(finished, mini):
     assert done.returncode == 1
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own(finished, mini):
-    """A study, run to its end, of what was trained elsewhere: here, the trained run's folders."""
-    config = mini()
+    """A study, run to its end, of what was trained elsewhere: here, the trained run's folders.
+
+    With few variants and methods; README.md's study of such checkpoints has others.
+    """
+    config = mini(ablation={"merged": [], "without": [], "percent_components": [], "rest": []})
+    config["forecast"]["methods"] = {"last": {}, "relex": {}}
+    del config["tokens"]
     trained = "results/mini/runs/rl/checkpoints/step-{step}"
     config |= {"study": "own", "bases": {"mine": {"path": "results/mini/bases/tiny/model"}}}
     config["runs"] = {"rl": {"base": "mine", "checkpoints": trained, "steps": [2, 4, 6]}}
