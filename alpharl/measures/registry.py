@@ -5,7 +5,13 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from pydantic import Field, create_model, field_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    create_model,
+    field_validator,
+    model_serializer,
+)
 
 from alpharl.frozen import Frozen
 from alpharl.measures.measure import Measure
@@ -32,6 +38,11 @@ class _Chosen(Frozen):
     def _empty_is_default(cls, options: Any) -> Any:
         """A name without options chooses the measure as it is."""
         return {} if options is None else options
+
+    @model_serializer(mode="wrap")
+    def _leave_out_the_others(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is written can be read again: a measure that is not made is not named."""
+        return {name: options for name, options in serialize(self).items() if options is not None}
 
 
 def _field(cls: type[Measure]) -> Any:

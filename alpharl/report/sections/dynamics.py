@@ -46,8 +46,8 @@ class Dynamics(Section):
     """How well lines fit the paths of the updates, over all modules."""
 
     name = "dynamics"
-    nav = "Linearity"
-    title = "Linearity, next to its nulls"
+    nav = "Dynamics"
+    title = "Dynamics, next to their nulls"
     null = (
         "If training only wandered, R² would still be high, as the random walk's median shows: "
         "each value would lie in that null's band, with about 0.05 of the modules beyond it, "

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from alpharl.measures.measure import Measure, last_step
 from alpharl.report.collect import Results
@@ -76,7 +77,7 @@ def measure_tables(measure: Measure, frame: pd.DataFrame) -> list[Table]:
     """One table of all runs where each has one row, else one per run; remarks stand below."""
     lasts = [(str(run), last_step(part)) for run, part in groups(frame, "run")]
     remarks = [(run, measure.remark(part)) for run, part in lasts]
-    columns = [*_labels(measure), *_numbers(measure)]
+    columns = [*_labels(measure, frame), *_numbers(measure)]
     if all(len(part) == 1 for _, part in lasts):
         whole = pd.concat([part for _, part in lasts])
         run = Column("run", lambda row: row.run, kind="word")
@@ -88,9 +89,10 @@ def measure_tables(measure: Measure, frame: pd.DataFrame) -> list[Table]:
     ]
 
 
-def _labels(measure: Measure) -> Iterator[Column]:
+def _labels(measure: Measure, frame: pd.DataFrame) -> Iterator[Column]:
     for name, heading in measure.labels.items():
-        yield Column(heading, _text(name), kind="word")
+        kind: Literal["number", "word"] = "number" if is_numeric_dtype(frame[name]) else "word"
+        yield Column(heading, _text(name), kind)
 
 
 def _text(name: str) -> Callable[[Any], str]:

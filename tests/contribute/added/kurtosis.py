@@ -19,7 +19,7 @@ class Kurtosis(Measure):
     null_name = "Gaussian"
     title = "Tails of the updates"
     text = "Excess kurtosis of the entries, mean over tensors."
-    null_sentence = "Independent Gaussian entries have excess kurtosis 0."
+    null = "If the entries were independent Gaussians, their excess kurtosis would be near 0."
     bessel: bool = False
     """An option without effect."""
 
