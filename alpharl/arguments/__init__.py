@@ -10,9 +10,9 @@ from alpharl.arguments import models, runs, scores, spectra
 
 def parser(description: str) -> argparse.ArgumentParser:
     """The parser of all verbs."""
-    found = argparse.ArgumentParser(prog="alpharl", description=description)
-    found.add_argument("--version", action="version", version=f"alpharl {__version__}")
-    add = found.add_subparsers(dest="verb", required=True, metavar="VERB")
+    command_line = argparse.ArgumentParser(prog="alpharl", description=description)
+    command_line.add_argument("--version", action="version", version=f"alpharl {__version__}")
+    add = command_line.add_subparsers(dest="verb", required=True, metavar="VERB")
     for define in (
         runs.study_verbs,
         runs.training_verbs,
@@ -22,4 +22,4 @@ def parser(description: str) -> argparse.ArgumentParser:
         scores.score_verbs,
     ):
         define(add)
-    return found
+    return command_line

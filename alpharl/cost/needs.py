@@ -31,10 +31,10 @@ class Needs:
 
     def size(self, run: str) -> Size:
         """Size of a run's models. An assumed one is looked for again: it may be there by now."""
-        found = self._sizes.get(run)
-        if found is None or (not found.known and is_there(self._plan, run)):
-            found = self._sizes[run] = size_of(self._plan, run)
-        return found
+        size = self._sizes.get(run)
+        if size is None or (not size.known and is_there(self._plan, run)):
+            size = self._sizes[run] = size_of(self._plan, run)
+        return size
 
     def threads(self, run: str) -> int:
         """Threads of a job that computes with a run's models; fewer where the machine has fewer.
@@ -102,10 +102,10 @@ class Needs:
     def dynamics(self, run: str) -> Need:
         """Fits on the factors and grams of all checkpoints, repeated on permuted accuracies."""
         size, count = self.size(run), len(self._plan.steps(run))
-        held = count * size.factors + size.gram
+        files = count * size.factors + size.gram
         fits = (1 + self._study.dynamics.permutations) * 7 * size.layers
-        seconds = 2 * held / READ + 2e4 * fits * count / CPU
-        return Need(PROCESS + GIB + 3 * held, START + seconds, 5e6)
+        seconds = 2 * files / READ + 2e4 * fits * count / CPU
+        return Need(PROCESS + GIB + 3 * files, START + seconds, 5e6)
 
     def rank(self, run: str) -> Need:
         """Factors of some checkpoints, one after the other, become adapters."""
@@ -123,8 +123,8 @@ class Needs:
         """A fit on factors and grams; of a method that tries models, their scores too."""
         size = self.size(run)
         seen = sum(step <= forecast.through for step in self._plan.steps(run))
-        held = seen * size.factors + size.gram
-        fit = Need(PROCESS + GIB + 3 * held, START + 2 * held / READ, size.factors)
+        files = seen * size.factors + size.gram
+        fit = Need(PROCESS + GIB + 3 * files, START + 2 * files / READ, size.factors)
         if "suite" not in forecast.reads:
             return fit
         tried = self.evaluate(run, self._study.validation_suite, _TRIALS)

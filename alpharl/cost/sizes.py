@@ -83,18 +83,18 @@ def _read(plan: Plan, run: str, folder: Path) -> Size:
     base, steps = read_index(folder), plan.steps(run)
     last = Path(plan.paths.checkpoint(run, steps[-1]))
     index = read_model(last, folder) if last.is_dir() else base
-    found = estimate_run(base, [index] * len(steps), plan.study.spectra.scope, plan.depth)
+    estimate = estimate_run(base, [index] * len(steps), plan.study.spectra.scope, plan.depth)
     config = read_config(folder)
     return Size(
-        found.parameters,
+        estimate.parameters,
         config.get("hidden_size", _ASSUMED[1]),
         config.get("num_hidden_layers", _ASSUMED[2]),
         config.get("vocab_size", _ASSUMED[3]),
         config.get("max_position_embeddings", _ASSUMED[4]),
         sum(info.nbytes for info in base.tensors.values()),
-        found.peak_memory,
-        found.factors,
-        found.gram,
+        estimate.peak_memory,
+        estimate.factors,
+        estimate.gram,
         known=True,
     )
 

@@ -38,9 +38,9 @@ def training(size: Size, spec: TrainSpec, checkpoints: int, threads: int, gpu: b
         1 if gpu else spec.processes
     )
     saved = WIDTHS[spec.dtype] * size.parameters * checkpoints
-    held = _held(size, spec, gpu) + _batch(size, rows, tokens, gpu)
+    memory = _held(size, spec, gpu) + _batch(size, rows, tokens, gpu)
     return Need(
-        spec.processes * (PROCESS + 2 * GIB + held),
+        spec.processes * (PROCESS + 2 * GIB + memory),
         START + spec.steps * STEP + flops / speed + saved / READ,
         disk=saved,
         threads=threads * spec.processes,

@@ -126,13 +126,13 @@ def _read_json(path: str) -> dict[str, Any]:
 
 
 def _scores(plan: Plan) -> dict[tuple[str, str, str], Score]:
-    found: dict[tuple[str, str, str], Score] = {}
+    scores: dict[tuple[str, str, str], Score] = {}
     for batch in plan.batches():
         for variant in batch.variants:
             score = _score(plan, batch.run, batch.suite, variant)
-            _same_questions(plan, score, found.get((batch.run, batch.suite, BASE), score))
-            found[batch.run, batch.suite, variant] = score
-    return found
+            _same_questions(plan, score, scores.get((batch.run, batch.suite, BASE), score))
+            scores[batch.run, batch.suite, variant] = score
+    return scores
 
 
 def _score(plan: Plan, run: str, suite: str, variant: str) -> Score:

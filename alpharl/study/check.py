@@ -91,10 +91,10 @@ def _estimate(plan: Plan, run: str) -> RunSize | None:
         for folder in filter(lambda f: not is_adapter(f), folders):
             read_index(folder)
         return None
-    found = [read_model(folder, base.folder) for folder in folders]
+    indices = [read_model(folder, base.folder) for folder in folders]
     # A run that is made here has its base's tensors.
     scope = plan.study.spectra.scope
-    return estimate_run(base, found or [base] * len(steps), scope, plan.depth)
+    return estimate_run(base, indices or [base] * len(steps), scope, plan.depth)
 
 
 def _base(plan: Plan, base: str) -> ModelIndex | None:

@@ -148,16 +148,16 @@ class Study(Frozen):
     @classmethod
     def _expand_runs(cls, runs: dict[str, Run]) -> dict[str, Run]:
         """Nothing beyond this sees `seeds`, or a run without a group."""
-        found: dict[str, Run] = {}
+        expanded: dict[str, Run] = {}
         for origin, run in runs.items():
             for name, one in run.expand(origin):
-                if name in found or (name != origin and name in runs):
+                if name in expanded or (name != origin and name in runs):
                     raise ValueError(
                         f"run '{name}' stands there twice, once from 'seeds' of run '{origin}'; "
                         "rename one"
                     )
-                found[name] = one
-        return found
+                expanded[name] = one
+        return expanded
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Study:

@@ -25,16 +25,16 @@ def fetched(suites: Iterable[Suite], runs: Iterable[TrainSpec] = ()) -> dict[str
     Raises:
         StudyError: two tasks expect different contents of the same file.
     """
-    found: dict[str, Task] = {}
+    tasks: dict[str, Task] = {}
     trained = [task for spec in runs if (task := training_task(spec))]
     scored = [task for suite in suites for task in suite.tasks if needs_data(task)]
     for task in (*scored, *trained):
-        known = found.setdefault(data_file(task), task)
+        known = tasks.setdefault(data_file(task), task)
         if known.sha256 is None:
-            found[data_file(task)] = task
+            tasks[data_file(task)] = task
         elif task.sha256 not in (None, known.sha256):
             raise StudyError(
                 f"task '{task.task}': found sha256 {known.sha256} and {task.sha256} for the same "
                 "data, expected one; correct the wrong one"
             )
-    return found
+    return tasks

@@ -112,12 +112,12 @@ class Plan:
     @cached_property
     def _rank_variants(self) -> dict[str, dict[str, RankVariant]]:
         """By run and name. Most runs of a study have the same, which are then made once."""
-        found: dict[tuple[int, ...], dict[str, RankVariant]] = {}
+        by_steps: dict[tuple[int, ...], dict[str, RankVariant]] = {}
         for run, saved in self._steps.items():
-            if tuple(saved) not in found:
+            if tuple(saved) not in by_steps:
                 made = rank_variants(self.study.rank, self.depth, self._rank_steps(run))
-                found[tuple(saved)] = {variant.name: variant for variant in made}
-        return {run: found[tuple(saved)] for run, saved in self._steps.items()}
+                by_steps[tuple(saved)] = {variant.name: variant for variant in made}
+        return {run: by_steps[tuple(saved)] for run, saved in self._steps.items()}
 
     @cached_property
     def _forecasts(self) -> dict[str, list[ForecastVariant]]:
@@ -215,7 +215,7 @@ class Plan:
 
     def _forecasts_of(self, run: str) -> list[ForecastVariant]:
         steps, settings = self.steps(run), self.study.forecast
-        found: list[ForecastVariant] = []
+        forecasts: list[ForecastVariant] = []
         path = settings.methods and self._is_path(run)
         for window in settings.windows if path else []:
             try:
@@ -229,7 +229,7 @@ class Plan:
                     f"{through}, the target is step {target}; a fit may not see its target"
                 )
             label = window_label(window)
-            found += [
+            forecasts += [
                 ForecastVariant(
                     forecast_name(name, label, amplitude),
                     name,
@@ -243,7 +243,7 @@ class Plan:
                 for name, options in settings.methods.items()
                 for amplitude in _amplitudes(settings.amplitudes if options.update else [])
             ]
-        return found
+        return forecasts
 
     def quick_forecasts(self, run: str) -> list[ForecastVariant]:
         """Those that a job of a few seconds makes, all of a run together."""

@@ -87,18 +87,18 @@ def read_table(path: Path) -> dict[str, dict[int, str]]:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: found no table that can be read ({error}); check it") from None
-    found: dict[str, dict[int, str]] = {}
+    folders: dict[str, dict[int, str]] = {}
     for number, row in enumerate(rows, start=2):
         if not all(row.get(column) for column in _COLUMNS) or not row["step"].isdecimal():
             raise ValueError(
                 f"{path}: line {number}: expected run, step (a number) and path; mend the line, "
                 f"and begin the file with '{','.join(_COLUMNS)}'"
             )
-        run, step = found.setdefault(row["run"], {}), int(row["step"])
+        run, step = folders.setdefault(row["run"], {}), int(row["step"])
         if step in run or step == 0:
             what = "step 0, which is the base" if step == 0 else f"step {step} twice"
             raise ValueError(
                 f"{path}: line {number}: found {what} in run '{row['run']}'; remove it"
             )
         run[step] = os.path.normpath(path.parent / row["path"])
-    return found
+    return folders

@@ -52,7 +52,7 @@ def study_text(
             *["", "# The model that the runs began from.", "bases:"],
             *[f"  {_word(base)}: {_inline(keys)}" for base, keys in bases.items()],
             *["", "runs:"],
-            *[line for run, found in runs.items() for line in _run_lines(run, found)],
+            *[line for run, starter in runs.items() for line in _run_lines(run, starter)],
             *["", *_suite_lines(chat)],
             *["", *_forecast_lines(windows)],
             "",

@@ -33,14 +33,18 @@ def forecasts(args: Namespace) -> None:
     from alpharl.study.plan import FORECAST_VARIANTS
 
     windows: dict[tuple[int, int | None], Window] = {}
-    for asked in FORECAST_VARIANTS.validate_json(args.spec):
-        target = {"target_step": asked.target_step, "target_accuracy": asked.target_accuracy}
-        how = {"through": asked.through, "amplitude": asked.amplitude, "record_undefined": True}
-        one = Namespace(**{**vars(args), **target, **how, "out": args.out / asked.name})
-        log(f"{asked.name}:")
-        window = _forecast(one, asked.options)
+    for wanted in FORECAST_VARIANTS.validate_json(args.spec):
+        target = {"target_step": wanted.target_step, "target_accuracy": wanted.target_accuracy}
+        how = {
+            "through": wanted.through,
+            "amplitude": wanted.amplitude,
+            "record_undefined": True,
+        }
+        one = Namespace(**{**vars(args), **target, **how, "out": args.out / wanted.name})
+        log(f"{wanted.name}:")
+        window = _forecast(one, wanted.options)
         # The verdict reads no factors, which are large.
-        windows[asked.through, asked.target_step] = replace(window, factors=None)
+        windows[wanted.through, wanted.target_step] = replace(window, factors=None)
     for window in windows.values():
         log_verdict(window)
 
@@ -113,9 +117,9 @@ def window_folders(args: Namespace) -> dict[int, Path]:
     Raises:
         MethodError: fewer than two.
     """
-    found = run_folders(args)
-    through = args.through or max(found, default=0)
-    folders = {step: path for step, path in found.items() if step <= through}
+    every_folder = run_folders(args)
+    through = args.through or max(every_folder, default=0)
+    folders = {step: path for step, path in every_folder.items() if step <= through}
     if len(folders) < 2:
         raise MethodError(
             f"window through step {through} holds {len(folders)} checkpoints of "

@@ -28,9 +28,9 @@ def log(line: str) -> None:
 
 def run_folders(args: Namespace) -> dict[int, Path]:
     """Model folders of the run's steps, increasing, without the base."""
-    found = given_steps(args.checkpoints, args.steps)
+    folders = given_steps(args.checkpoints, args.steps)
     # Step 0 is the base, not an observation, also where it was saved with the run.
-    return {step: found[step] for step in sorted(found) if step > 0}
+    return {step: folders[step] for step in sorted(folders) if step > 0}
 
 
 def read_accuracy(path: Path) -> dict[int, float]:
@@ -59,11 +59,11 @@ def factors_of(
     args: Namespace, folders: Mapping[int, Path], depth: Depth
 ) -> dict[int, dict[str, Factors]]:
     """Factors of each step."""
-    found = {}
+    factors = {}
     for step, folder in folders.items():
         made = args.factors and shard_paths(args.factors.replace("{step}", str(step)), args.shards)
-        found[step] = factors_at(made, args.base, folder, depth)
-    return found
+        factors[step] = factors_at(made, args.base, folder, depth)
+    return factors
 
 
 def factors_at(

@@ -30,10 +30,10 @@ def rank(args: Namespace) -> None:
     step = step_of(args.checkpoint) if args.step is None else args.step
     rest = args.rest or args.kind == "rest-only"
     recipe = Recipe(args.kind, _depth(args), args.scale, rest, args.merged)
-    found: dict[str, Factors] = {}
+    factors: dict[str, Factors] = {}
     if recipe.kind != "rest-only":  # nothing in scope: factors are not needed, and dear to make
-        found = factors_at(args.factors, args.base, args.checkpoint, recipe.reads)
-    blend, adapter = rank_parts(recipe, step, found, args.seed, read_index(args.base).tensors)
+        factors = factors_at(args.factors, args.base, args.checkpoint, recipe.reads)
+    blend, adapter = rank_parts(recipe, step, factors, args.seed, read_index(args.base).tensors)
     write_model(args, {step: args.checkpoint}, _made(recipe, step, args.seed), blend, adapter)
 
 
@@ -44,12 +44,12 @@ def ranks(args: Namespace) -> None:
     from alpharl.variants.recipes import RANK_VARIANTS
     from alpharl.variants.store import write_variant
 
-    asked = RANK_VARIANTS.validate_json(args.spec)
+    variants = RANK_VARIANTS.validate_json(args.spec)
     folders, tensors = run_folders(args), read_index(args.base).tensors
-    for step in sorted({variant.step for variant in asked}):
-        found = factors_of(args, {step: folders[step]}, Depth(1))[step]
-        for variant in (variant for variant in asked if variant.step == step):
-            blend, adapter = rank_parts(variant.recipe, step, found, args.seed, tensors)
+    for step in sorted({variant.step for variant in variants}):
+        factors = factors_of(args, {step: folders[step]}, Depth(1))[step]
+        for variant in (variant for variant in variants if variant.step == step):
+            blend, adapter = rank_parts(variant.recipe, step, factors, args.seed, tensors)
             how = _made(variant.recipe, step, args.seed)
             write_variant(
                 args.out / variant.name, args.base, {step: folders[step]}, how, blend, adapter

@@ -52,9 +52,9 @@ def gram(args: Namespace) -> None:
 
     part = (args.shard, args.shards)
     with staged({0: args.base, **run_folders(args)}, args.stage) as checkpoints:
-        found = gram_run(checkpoints.pop(0), checkpoints, part, log)
+        products = gram_run(checkpoints.pop(0), checkpoints, part, log)
     made_from = {"base": str(args.base), "checkpoints": " ".join(args.checkpoints)}
-    write_gram(found, args.out, made_from | {"version": GRAM_VERSION, "shard": part})
+    write_gram(products, args.out, made_from | {"version": GRAM_VERSION, "shard": part})
 
 
 def dynamics(args: Namespace) -> None:
@@ -68,10 +68,10 @@ def dynamics(args: Namespace) -> None:
 
     folders, scores = run_folders(args), read_accuracy(args.scores)
     settings = Settings(args.permutations, args.holdout, args.seed)
-    found, products = factors_of(args, folders, Depth(1)), gram_of(args, folders)
-    names = list(next(iter(found.values()), {}))
+    factors, products = factors_of(args, folders, Depth(1)), gram_of(args, folders)
+    names = list(next(iter(factors.values()), {}))
     blocks = sample_blocks(args.base, names, args.seed)
-    table = dynamics_table(found, products, scores, blocks, settings, log)
+    table = dynamics_table(factors, products, scores, blocks, settings, log)
     if args.pca or args.tsne:
         _paths(args, products.upto(list(folders)), names)
     write_table(table, args.out)

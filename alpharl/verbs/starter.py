@@ -20,14 +20,14 @@ def named(text: str) -> str:
     return re.sub(r"^[^A-Za-z0-9]+|[^\w.-]+", "-", text, flags=re.ASCII).strip("-") or "study"
 
 
-def bases_of(found: list[FoundRun], given: str | None) -> dict[str, Keys]:
+def bases_of(discovered: list[FoundRun], given: str | None) -> dict[str, Keys]:
     """Bases by name: the given one, or those that the runs tell.
 
     Raises:
         StudyError: one is unknown, or neither a folder nor a repository.
     """
     bases: dict[str, Keys] = {}
-    for run in found:
+    for run in discovered:
         base = given or run.base
         if base is None:
             raise StudyError(
@@ -56,17 +56,19 @@ def _base_keys(base: str) -> Keys:
     )
 
 
-def starters(found: list[FoundRun], bases: Mapping[str, Keys], study: str) -> dict[str, StarterRun]:
+def starters(
+    discovered: list[FoundRun], bases: Mapping[str, Keys], study: str
+) -> dict[str, StarterRun]:
     """The runs by name, as the study file says them."""
     runs: dict[str, StarterRun] = {}
-    for run in found:
+    for run in discovered:
         name = named(run.name) if run.name else study
         while name in runs:
             name += "-2"
         base = next(iter(bases))
         if len(bases) > 1:  # so none was given, and every run tells its own
-            own = _base_keys(str(run.base))
-            base = next(base for base, keys in bases.items() if keys == own)
+            keys_of_base = _base_keys(str(run.base))
+            base = next(base for base, keys in bases.items() if keys == keys_of_base)
         source = run.pattern or {step: str(path) for step, path in run.folders.items()}
         runs[name] = StarterRun(base, source, list(run.folders), _note(run))
     return runs

@@ -26,10 +26,10 @@ def alike(pairs):
     A rule has as many outputs for one run as for another. Where their number differs between runs,
     as that of checkpoints does, there is a rule for each kind of run instead of one for all.
     """
-    found = {}
+    by_kind = {}
     for kind, run in pairs:
-        found.setdefault(kind, []).append(run)
-    return found.items()
+        by_kind.setdefault(kind, []).append(run)
+    return by_kind.items()
 
 
 def numbered(name, index):
@@ -99,24 +99,24 @@ def asks(need):
     grow with each attempt that a profile's `retries` allows."""
     # A number where it can be: each function that is asked for each job takes its time.
     gpus = (lambda wildcards: need(wildcards).gpus) if study.gpus else 0
-    found = {
+    resources = {
         "mem_mb": lambda wildcards, attempt: attempt * need(wildcards).mem_mb,
         "runtime": lambda wildcards, attempt: attempt * need(wildcards).minutes,
         "disk_mb": lambda wildcards: need(wildcards).disk_mb,
         "gpus": gpus,
     }
     if GPU_SYNTAX == "gres":
-        return found | {
+        return resources | {
             "gres": lambda wildcards: gres(need(wildcards).gpus),
             "gpu_model": lambda wildcards: None,
         }
-    found["gpu"] = gpus
+    resources["gpu"] = gpus
     if GPU_MODEL:
         # The executor would ask for one of that model for each job, also for those that take none.
-        found["gpu_model"] = lambda wildcards: (
+        resources["gpu_model"] = lambda wildcards: (
             GPU_MODEL if need(wildcards).gpus else None
         )
-    return found
+    return resources
 
 
 def threads_of():
@@ -137,10 +137,10 @@ def remember_signatures():
     Where another version of it keeps functions elsewhere, they are not found, and nothing changes.
     """
     for rule in workflow.rules:
-        asked = rule.resources.values()
+        resources = rule.resources.values()
         items = [getattr(file, "_file", file) for file in rule.input]
-        items += [getattr(item, "_evaluator", item) for item in asked]
-        items += [getattr(type(item), "evaluate", None) for item in asked]
+        items += [getattr(item, "_evaluator", item) for item in resources]
+        items += [getattr(type(item), "evaluate", None) for item in resources]
         for item in (*items, *rule.params):
             function = getattr(item, "callable", item)
             if inspect.isfunction(function):

@@ -18,8 +18,8 @@ FETCHED = fetched(
 def own_task_files(folder):
     """Files of the user's own tasks: a change of one makes the suite anew."""
     kinds = {".yaml", ".yml", ".py", ".json", ".jsonl"}
-    found = Path(folder).rglob("*") if folder else []
-    return sorted(str(path) for path in found if path.suffix in kinds)
+    files = Path(folder).rglob("*") if folder else []
+    return sorted(str(path) for path in files if path.suffix in kinds)
 
 
 # Needs a network, as `download` of sources.smk does: `snakemake --until fetch` on a login node runs it
