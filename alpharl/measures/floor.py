@@ -7,15 +7,16 @@ gap: rounding adds a matrix of full rank to the update and takes away from its l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
-
-import pandas as pd
 
 from alpharl.errors import CheckpointError
 from alpharl.measures.measure import Measure, Row, TensorPath
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from alpharl.spectra.lowrank import Factors
     from alpharl.spectra.scope import Matrix
 
@@ -113,7 +114,7 @@ class Floor(Measure):
     def remark(self, summary: pd.DataFrame) -> str:
         """Whether bf16 could have shown a rank-1 update of this run's size."""
         share, rounded = summary["share"].mean(), summary["rounded_share"].mean()
-        if pd.isna(rounded):
+        if math.isnan(rounded):
             return "No matrix in scope has an update that bf16 could hold."
         if rounded >= INTACT:
             return (

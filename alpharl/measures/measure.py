@@ -1,7 +1,8 @@
 """The contract of a measure: a number that describes an update, per tensor or matrix, and its null.
 
 A subclass holds the measure's options as fields and, as class attributes, all that the workflow and
-the report have to know of it. Torch-free: what computes with torch imports it inside a function.
+the report have to know of it. Whoever reads a study imports all measures: what computes with
+torch, or makes tables with pandas, imports it inside a function.
 """
 
 from __future__ import annotations

@@ -8,11 +8,14 @@ and the precision of the storage alone; only what lies above the null says where
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from alpharl.measures.measure import Measure, Row, TensorPath
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DEFINITIONS = {"equal": "equal as stored", "close": "within 1e-5", "bf16": "within 0.1 %"}
 NULLS = {name: f"null_{name}" for name in DEFINITIONS}
@@ -82,6 +85,8 @@ class Sparsity(Measure):
 
     def table(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Shares and norms per step and tensor, and over all tensors of a step."""
+        import pandas as pd
+
         steps = rows["step"].unique()
         by_tensor = {c: rows[c].to_numpy().reshape(-1, len(steps)) for c in COLUMNS[2:]}
         sums = {column: values_ts.sum(0) for column, values_ts in by_tensor.items()}

@@ -167,6 +167,13 @@ def test_import_leaves_heavy_libraries_alone(module):
     assert loaded_after(f"import {module}") == set()
 
 
+def test_the_plan_leaves_pandas_alone():
+    """It costs a third of a second, in every cluster job."""
+    code = "import sys, alpharl.study.plan; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.parametrize("verb", ["methods", "tasks", "manifest"])
 def test_light_verbs_leave_heavy_libraries_alone(tmp_path, trajectory, verb):
     arguments = [verb]

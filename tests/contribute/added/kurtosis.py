@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from alpharl.measures.measure import Measure, Row, TensorPath
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Kurtosis(Measure):
