@@ -18,7 +18,7 @@ def init(args: Namespace) -> None:
     from alpharl.checkpoints.discover import find_runs
     from alpharl.checkpoints.files import write_text
     from alpharl.study.starter import study_text
-    from alpharl.verbs.starter import bases_of, has_chat_template, named, starters, tell
+    from alpharl.study.starter_runs import bases_of, has_chat_template, named, starters, tell
 
     name = named(args.folder.resolve().name)
     out = args.out or Path(f"{name}.yaml")
