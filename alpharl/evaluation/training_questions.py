@@ -46,13 +46,13 @@ class DataQuestions:
         self._instances = [instances[i] for i in left]
         self._solutions = [_solution(docs[i], questions[i][1]) for i in left]
 
-    def solution(self, place: int) -> str:
+    def solution(self, index: int) -> str:
         """The data set's worked solution, or its answer where it has none."""
-        return self._solutions[place]
+        return self._solutions[index]
 
-    def right(self, places: Sequence[int], completions: Sequence[str]) -> list[bool]:
-        """Whether completions of the questions at these places are right."""
-        instances = [self._instances[place] for place in places]
+    def right(self, indices: Sequence[int], completions: Sequence[str]) -> list[bool]:
+        """Whether completions of the questions at these indices are right."""
+        instances = [self._instances[index] for index in indices]
         return [value == 1.0 for value, _ in grade(self._task, instances, completions)]
 
 
