@@ -47,13 +47,15 @@ class Needs:
         """A small model, its gradients and moments."""
         return Need(PROCESS + 2 * GIB, 600, 64e6, gpus=min(self._study.gpus, 1))
 
-    def index(self, run: str) -> Need:
+    def manifest(self, run: str) -> Need:
         """Digests of a model's files."""
         return Need(PROCESS, self.size(run).checkpoint / READ, 1e4)
 
-    def index_base(self, base: str) -> Need:
+    def bases(self, base: str) -> Need:
         """The same of a base, which is as large as the checkpoints that come of it."""
-        return self.index(next(run for run, spec in self._study.runs.items() if spec.base == base))
+        return self.manifest(
+            next(run for run, spec in self._study.runs.items() if spec.base == base)
+        )
 
     def merge(self, run: str) -> Need:
         """verl holds all shards and the merged model."""

@@ -68,20 +68,8 @@ def _of_tables(
     )
 
 
-def _base_jobs(plan: Plan, base: str) -> list[Job]:
-    """A base that is taken out of a GGUF file has none: that runs where Snakemake does."""
-    spec = plan.study.bases[base]
-    if spec.pretrain:
-        return [("pretrain",)]
-    return [] if spec.gguf else [("index_base", base)]
-
-
-def _checkpoint_jobs(plan: Plan, run: str) -> list[Job]:
-    spec, steps = plan.study.runs[run], plan.steps(run)
-    if spec.train:
-        return [("train", run)]
-    merges = [("merge", run) for _ in steps if spec.merge]
-    return [*merges, *(("index", run) for _ in steps)]
+def _manifests(plan: Plan, run: str) -> list[str]:
+    return [plan.paths.checkpoint_manifest(run, step) for step in plan.steps(run)]
 
 
 def _forecast_jobs(plan: Plan, run: str) -> list[Job]:
@@ -103,16 +91,51 @@ def _accuracies(plan: Plan, run: str) -> list[str]:
 
 STAGES = [
     Stage(
-        "bases", of="bases", files=lambda plan, base: [plan.paths.base_manifest(base)],
-        jobs=_base_jobs,
+        "pretrain",
+        of="bases",
+        files=lambda plan, base: (
+            [plan.paths.base_manifest(base)] if plan.study.bases[base].pretrain else []
+        ),
+        jobs=lambda plan, base: [("pretrain",)] if plan.study.bases[base].pretrain else [],
     ),
     Stage(
-        "checkpoints",
-        files=lambda plan, run: [plan.paths.checkpoint_manifest(run, s) for s in plan.steps(run)],
-        jobs=_checkpoint_jobs,
+        "bases",
+        of="bases",
+        files=lambda plan, base: (
+            [] if plan.study.bases[base].pretrain else [plan.paths.base_manifest(base)]
+        ),
+        jobs=lambda plan, base: (
+            [("bases", base)] if plan.study.bases[base].path or plan.study.bases[base].hub else []
+        ),
+    ),
+    Stage(
+        "train",
+        files=lambda plan, run: _manifests(plan, run) if plan.study.runs[run].train else [],
+        jobs=lambda plan, run: [("train", run)] if plan.study.runs[run].train else [],
         logs=lambda plan, run: (
             {"training": plan.paths.training(run)} if plan.study.runs[run].train else {}
         ),
+    ),
+    Stage(
+        "merge",
+        files=lambda plan, run: [
+            plan.paths.checkpoint_made(run, step)
+            for step in plan.steps(run) if plan.study.runs[run].merge
+        ],
+        jobs=lambda plan, run: [
+            ("merge", run) for _ in plan.steps(run) if plan.study.runs[run].merge
+        ],
+    ),
+    Stage(
+        "manifest",
+        files=lambda plan, run: [] if plan.study.runs[run].train else _manifests(plan, run),
+        jobs=lambda plan, run: [
+            ("manifest", run) for _ in plan.steps(run) if not plan.study.runs[run].train
+        ],
+    ),
+    Stage(
+        "checkpoints",
+        files=lambda plan, run: [plan.paths.checkpoints(run)],
         awaited=lambda plan, run: [plan.paths.checkpoints(run)],
     ),
     Stage(

@@ -52,7 +52,9 @@ def test_what_is_there_is_counted(place, cli):
     assert "results/s: no snakemake works on it" in shown.out
     empty = counts(shown.out)
     assert {done for done, _ in empty.values()} == {0}
-    assert empty["checkpoints"][1] == 5 and empty["factors"][1] == 2 * 5
+    assert (
+        empty["manifest"][1] == 5 and empty["checkpoints"][1] == 2 and empty["factors"][1] == 2 * 5
+    )
     assert empty["dynamics"][1] == 2 and empty["forecast"][1] == 2, "of the run that is a path"
     variants = 9 + 9 + 2  # rank-k models of both runs, forecasts of one
     assert empty["evaluate"][1] == 2 * (5 + 2) + variants, "checkpoints on both suites"

@@ -23,7 +23,7 @@ def test_study_is_planned_to_the_report(path: Path, tmp_path: Path) -> None:
     assert planned["report"] == 1
     assert planned["checkpoints"] == len(plan.study.runs)
     assert planned["dynamics"] == len(plan.trajectories)
-    assert planned["checkpoint_manifest" if "download" in planned else "checkpoints"] > 0
+    assert planned["manifest" if "download" in planned else "checkpoints"] > 0
     scores = sum(count for name, count in planned.items() if name.startswith("evaluate_"))
     assert scores == len(plan.batches())
 

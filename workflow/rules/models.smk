@@ -28,19 +28,19 @@ rule pretrain:
         " --gpus {resources.gpus} 2>&1 | tee {log:q} >&2"
 
 
-rule base_manifest:
+rule bases:
     input:
         lambda w: paths.base_fetched(w.base) if w.base in FETCHED_BASES else [],
     output:
         manifest=paths.base_manifest("{base}"),
     log:
-        paths.log("manifest/{base}"),
+        paths.log("bases/{base}"),
     benchmark:
-        paths.benchmark("manifest/{base}")
+        paths.benchmark("bases/{base}")
     wildcard_constraints:
         base=one_of(name for name, base in study.bases.items() if base.path or base.hub),
     resources:
-        **asks(lambda w: needs.index_base(w.base)),
+        **asks(lambda w: needs.bases(w.base)),
     params:
         model=lambda w: paths.base_model(w.base),
         version=manifest.VERSION,
@@ -122,7 +122,7 @@ def checkpoint_made(wildcards):
     return paths.checkpoint_made(wildcards.run, wildcards.step) if made else []
 
 
-rule checkpoint_manifest:
+rule manifest:
     input:
         base=base_manifest,
         made=checkpoint_made if FETCHED_RUNS or MERGED_RUNS else [],
@@ -135,7 +135,7 @@ rule checkpoint_manifest:
     wildcard_constraints:
         run=one_of(set(study.runs) - set(TRAINED), among=study.runs),
     resources:
-        **asks(lambda w: needs.index(w.run)),
+        **asks(lambda w: needs.manifest(w.run)),
     params:
         base=base_model,
         model=lambda w: paths.checkpoint(w.run, int(w.step)),
