@@ -26,7 +26,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 WORKERS := 2
 PYTEST := OMP_NUM_THREADS=1 pytest -n $(WORKERS)
 
-.PHONY: setup engines demo test test-slow test-faults test-slurm test-engines test-gpu benchmark benchmark-plan \
+.PHONY: setup engines demo test test-sample test-slow test-faults test-slurm test-engines test-gpu benchmark benchmark-plan \
   benchmark-slurm benchmark-scoring calibration lint format schema clean
 
 setup: $(VENV)/.installed
@@ -55,6 +55,11 @@ demo: setup
 # The longest first: tests/conftest.py hands them out in this order.
 test: setup
 	$(PYTEST) tests/workflow tests/unit -m 'not slow'
+
+# From each suite below, what stands for one of its mechanisms; CONTRIBUTING.md says which is which.
+test-sample: setup engines
+	ALPHARL_QUESTIONS=6 $(PYTEST) tests/faults tests/slurm tests/engines tests/workflow \
+	  tests/unit/test_training_processes.py -m sample -rs
 
 # The README's commands, the plans of the studies that ship, runs of several processes.
 test-slow: setup

@@ -24,6 +24,7 @@ STEPS = (10, 20, 35, 50, 60, 90)
 
 
 TOGETHER = {
+    "tests/engines": "engines",
     "tests/faults": "study",
     "tests/slurm": "cluster",
     "tests/workflow/test_readme.py": "study",

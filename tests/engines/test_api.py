@@ -87,6 +87,7 @@ def score(made: dict[str, Path], out: str, *engine: object) -> dict[str, dict]:
     return {name: json.loads((made["root"] / out / f"{name}.json").read_text()) for name in names}
 
 
+@pytest.mark.sample
 def test_server_scores_as_transformers_does(server, made):
     """The base and two adapters, greedy in float32, question by question."""
     api = score(made, "api", "--engine", "api", "--url", server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from gguf import GGUFReader, dequantize
 from safetensors import safe_open
@@ -24,6 +25,7 @@ def test_smollm2_unpacked_is_whole(smollm2):
     assert "Paris" in tokenizer.decode(answer[given["input_ids"].shape[1] :])
 
 
+@pytest.mark.sample
 def test_weights_are_those_of_the_file(smollm2_gguf, smollm2):
     """Read by the format's own library; of the names, three that no one permutes."""
     stored = {tensor.name: tensor for tensor in GGUFReader(smollm2_gguf).tensors}

@@ -160,6 +160,7 @@ ORDER = ["base", "rank-1", "rank-4", "blend", "rank-8", "base", "head", "some", 
 """Each kind after others: what one leaves behind would show in the next."""
 
 
+@pytest.mark.sample
 def test_greedy_answers_are_those_of_transformers(engine, sources, dense, logs):
     expected = {name: by_transformers(folder, PROMPTS) for name, folder in dense.items()}
     assert len({str(answers) for answers in expected.values()}) == len(expected), "models differ"
@@ -170,6 +171,7 @@ def test_greedy_answers_are_those_of_transformers(engine, sources, dense, logs):
         assert not list(logs.glob("alpharl-*")), "a built model is deleted at once"
 
 
+@pytest.mark.sample
 def test_adapters_are_merged_on_a_cpu(sources, dense, vllm_environment):
     """Unless LoRA is asked for; the ranks to come are known all the same."""
     with VllmEngine(sources["base"], "float32", vllm_environment, {}, LONGEST, 8, 0) as engine:
@@ -186,6 +188,7 @@ def test_what_is_served_as_an_adapter(engine, sources):
     assert served == ["rank-1", "rank-4", "rank-8", "some"]
 
 
+@pytest.mark.sample
 def test_sampled_answers_depend_on_their_seeds_alone(engine, sources):
     for name in ("base", "rank-4"):
         whole = ask(engine, sources[name], PROMPTS, SAMPLED)
@@ -249,6 +252,7 @@ def test_answers_that_are_not_taken_end_the_engine(engine, sources):
             list(generate(PROMPTS, GREEDY))
 
 
+@pytest.mark.sample
 def test_killed_worker_is_an_error_and_leaves_nothing(engine, sources):
     """Starts vLLM again."""
     with engine.model(read_variant(sources["rank-1"])) as generate:
@@ -260,6 +264,7 @@ def test_killed_worker_is_an_error_and_leaves_nothing(engine, sources):
     assert group(pid) == []
 
 
+@pytest.mark.sample
 def test_worker_ends_when_its_caller_is_killed(sources, vllm_environment):
     """In the middle of its start, too."""
     code = (

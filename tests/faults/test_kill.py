@@ -14,6 +14,8 @@ from alpharl import locks
 
 from tests.workflow.conftest import Workflow, environment
 
+pytestmark = pytest.mark.sample
+
 MOMENTS = [
     "logs/pretrain/tiny.log",
     "logs/train/rl.log",

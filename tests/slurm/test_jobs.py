@@ -45,6 +45,7 @@ def before(cluster) -> int:
     return max((int(job["id"]) for job in cluster.history()), default=0)
 
 
+@pytest.mark.sample
 def test_the_profile_says_what_the_cluster_told(project):
     assert (
         "partition: cpu\nGPUs: gpu, 4 a node, model any, by --gpus\naccount: none" in project.told
@@ -54,6 +55,7 @@ def test_the_profile_says_what_the_cluster_told(project):
     assert "\n  runtime: 1440\n" in text, "the shorter of both partitions"
 
 
+@pytest.mark.sample
 def test_a_job_of_two_gpus_runs_once_on_one_node_and_sees_both(cluster, project, toy, before):
     """Also where each node has too few free, so that two nodes together would do."""
     filler = ["sbatch", "--parsable", "-p", "gpu", f"--gpus={GPUS - 1}", "--nodes=1", "--mem=100"]
@@ -136,6 +138,7 @@ rule none:
     assert (project.folder / "none.txt").read_text() == "0\n"
 
 
+@pytest.mark.sample
 def test_an_impossible_request_is_refused_with_a_clear_line(cluster, project, toy):
     text = GPU_JOB.replace("mem_mb=100", "mem_mb=10_000_000")
     done = project.snakemake(*toy(text, "--retries", "0"))
@@ -158,6 +161,7 @@ def test_no_job_asks_for_more_time_than_there_is(cluster, project, toy, before):
     assert cluster.detail(job["id"])["TimeLimit"] == "1-00:00:00"
 
 
+@pytest.mark.sample
 def test_an_interrupt_cancels_everything(cluster, project, toy, before, small):
     """Also in the moment in which the executor forgets its jobs: soon after they start."""
     targets = [f"done/{i}" for i in range(3)]

@@ -6,6 +6,8 @@ import pytest
 from alpharl.errors import ClusterError
 from alpharl.slurm.jobs import cancel_left, claim, left
 
+pytestmark = pytest.mark.sample
+
 
 def submit(cluster, name: str, count: int) -> None:
     for i in range(count):

@@ -15,6 +15,8 @@ import pytest
 from tests.slurm.conftest import Project
 from tests.workflow.conftest import Workflow
 
+pytestmark = pytest.mark.sample
+
 GPU_RULES = ["train", "gram", "evaluate_variants"]
 """These get a GPU from SLURM. They compute without: the study's own `gpus` would want CUDA too."""
 LOCAL_RULES = {"suite", "disjoint", "checkpoints", "report", "all"}

@@ -60,6 +60,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
+@pytest.mark.sample
 def test_two_processes_leave_what_one_leaves(base: Path, tmp_path: Path) -> None:
     done, two, one = run(SFT, base, tmp_path), tmp_path / "checkpoints", tmp_path / "one"
     assert done.returncode == 0, done.stderr
@@ -87,7 +88,7 @@ def test_rl_in_two_processes(base: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("algorithm", "args"),
     [
-        ("sft", {}),
+        pytest.param("sft", {}, marks=pytest.mark.sample),
         ("grpo", {"num_generations": 4}),
         ("ppo", {"num_generations": 1, "num_iterations": 1}),  # its critic too is to go on
     ],
@@ -122,6 +123,7 @@ def test_failure_of_the_processes_is_one(base: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("step-*"))
 
 
+@pytest.mark.sample
 def test_one_process_does_not_pass_for_two(base: Path, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="found 1 that train together, expected 2"):
         train(SFT, base, tmp_path)

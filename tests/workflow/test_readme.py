@@ -13,7 +13,7 @@ from alpharl.study.config import parse_study
 
 from tests.workflow.conftest import REPO, Workflow, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sample]
 
 README = (REPO / "README.md").read_text()
 

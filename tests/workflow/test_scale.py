@@ -51,6 +51,7 @@ def test_more_runs_are_no_more_rules(tmp_path: Path) -> None:
     assert few == many and "evaluate_variants" in many
 
 
+@pytest.mark.sample
 def test_a_job_costs_the_same_in_a_larger_plan(tmp_path: Path) -> None:
     costs = [planned(tmp_path, runs) for runs in (1, 3, 5)]
     first, second = ((c1 - c0) / (j1 - j0) for (j0, c0), (j1, c1) in pairwise(costs))
@@ -71,6 +72,7 @@ def signatures(folder: Path, runs: int) -> tuple[int, int]:
     return jobs, sum(made)
 
 
+@pytest.mark.sample
 def test_a_job_that_is_run_alone_starts_as_fast_in_a_larger_plan(tmp_path: Path) -> None:
     starts = [planned(tmp_path, runs, *alone("gram:run=run0,shard=0")) for runs in (1, 30)]
     assert [jobs for jobs, _ in starts] == [1, 1]

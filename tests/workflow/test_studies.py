@@ -13,10 +13,15 @@ from tests.workflow.conftest import REPO, Workflow
 
 pytestmark = pytest.mark.slow
 
-STUDIES = sorted((REPO / "config" / "studies").glob("*.yaml"))
+SAMPLE = {"byo-verl", "contrast", "relex-paper"}
+"""A study of each kind: of a trainer's shards, trained here, fetched."""
+STUDIES = [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.sample] if path.stem in SAMPLE else [])
+    for path in sorted((REPO / "config" / "studies").glob("*.yaml"))
+]
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STUDIES)
 def test_study_is_planned_to_the_report(path: Path, tmp_path: Path) -> None:
     plan = Plan(load_study(path))
     planned = Workflow(tmp_path).planned(yaml.safe_load(path.read_text()))
@@ -28,7 +33,7 @@ def test_study_is_planned_to_the_report(path: Path, tmp_path: Path) -> None:
     assert scores == len(plan.batches())
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STUDIES)
 def test_study_bears_its_file_s_name(path: Path) -> None:
     assert load_study(path).study == path.stem
     assert path.read_text().startswith("# yaml-language-server: $schema=../../workflow/schemas/")

@@ -198,6 +198,7 @@ def own(finished, mini):
 
 
 @pytest.mark.slow
+@pytest.mark.sample
 def test_another_base_is_not_forgotten_by_a_kill(finished, own):
     """The checkpoints' manifests, made again for it, are the same: nothing newer for Snakemake."""
     manifest = finished.folder / "results/own/bases/mine/manifest.json"
@@ -210,6 +211,7 @@ def test_another_base_is_not_forgotten_by_a_kill(finished, own):
 
 
 @pytest.mark.slow
+@pytest.mark.sample
 def test_your_own_checkpoints_give_the_same_numbers(finished, own):
     roots = [finished.folder / "results" / study / "runs/rl" for study in ("mini", "own")]
     for name in ("forecasts/relex@0.7/blend.json", "factors/step-6/shard-0.safetensors"):
