@@ -54,7 +54,7 @@ demo: setup
 
 # The longest first: tests/conftest.py hands them out in this order.
 test: setup
-	$(PYTEST) tests/workflow tests/unit -m 'not slow'
+	$(PYTEST) tests/workflow tests/contribute tests/unit -m 'not slow'
 
 # From each suite below, what stands for one of its mechanisms; CONTRIBUTING.md says which is which.
 test-sample: setup engines

@@ -91,7 +91,7 @@ def add_line(registry: Path, line: str) -> None:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     """The repository with the four files and lines, and nothing else changed."""
     folder = tmp_path_factory.mktemp("scratch") / "alpharl"
-    for part in ("alpharl", "workflow", "profiles"):
+    for part in ("alpharl", "workflow", "profiles", "config"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(REPO / part, folder / part, ignore=ignored)
     scratch = Copy(folder)
