@@ -186,7 +186,7 @@ def own(finished, mini):
 
     With few variants and methods; README.md's study of such checkpoints has others.
     """
-    config = mini(ablation={"merged": [], "without": [], "percent_components": [], "rest": []})
+    config = mini(rank={"merged": [], "without": [], "percent_components": [], "rest": []})
     config["forecast"]["methods"] = {"last": {}, "relex": {}}
     del config["tokens"]
     trained = "results/mini/runs/rl/checkpoints/step-{step}"
