@@ -41,7 +41,7 @@ class _Chosen(Frozen):
 
     @model_serializer(mode="wrap")
     def _leave_out_the_others(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What is written can be read again: a measure that is not made is not named."""
+        """Leave out measures that are not made, so that what is written reads back the same."""
         return {name: options for name, options in serialize(self).items() if options is not None}
 
 
