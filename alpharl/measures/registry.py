@@ -17,18 +17,17 @@ from alpharl.frozen import Frozen
 from alpharl.measures.measure import Measure
 from alpharl.registry import registered
 
-_PLACES = [
+_ENTRIES = [
     "sparsity:Sparsity",
     "floor:Floor",
 ]
-MEASURES: dict[str, type[Measure]] = {
-    place.partition(":")[0]: cls
-    for place, cls in zip(
-        _PLACES,
-        registered("alpharl.measures", _PLACES, Measure),  # type: ignore[type-abstract]
+MEASURES: dict[str, type[Measure]] = dict(
+    zip(
+        [entry.partition(":")[0] for entry in _ENTRIES],
+        registered("alpharl.measures", _ENTRIES, Measure),  # type: ignore[type-abstract]
         strict=True,
     )
-}
+)
 """By name, which is that of its file."""
 
 
