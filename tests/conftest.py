@@ -1,4 +1,4 @@
-"""Shared fixtures: the golden numbers, and tiny model folders that cost nothing to make."""
+"""Shared fixtures: the golden numbers, tiny model folders that cost nothing, the shrunken study."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+
+from tests.workflow.mini import finished, mini
+
+__all__ = ["finished", "mini"]
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 """Reference numbers of published code, beside the checkout; no other place knows where."""
@@ -27,7 +31,6 @@ TOGETHER = {
     "tests/engines": "engines",
     "tests/faults": "study",
     "tests/slurm": "cluster",
-    "tests/workflow/test_readme.py": "study",
     "tests/workflow/test_study.py": "study",
 }
 """Folders and files whose session fixtures cost minutes, so that one process makes each."""

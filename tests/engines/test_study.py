@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.workflow.conftest import MINI, Workflow
+from tests.workflow.mini import MINI, Workflow
 
 
 @pytest.fixture(scope="module")

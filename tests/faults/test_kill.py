@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from alpharl import locks
 
-from tests.workflow.conftest import Workflow, environment
+from tests.workflow.mini import Workflow, environment
 
 pytestmark = pytest.mark.sample
 

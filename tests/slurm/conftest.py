@@ -14,9 +14,7 @@ import pytest
 import yaml
 
 from tests.slurm.cluster import Cluster, install, started
-from tests.workflow.conftest import REPO, environment, mini
-
-__all__ = ["mini"]
+from tests.workflow.mini import REPO, environment
 
 QUICK = REPO / "tests" / "slurm" / "quick.py"
 SOON = ["--latency-wait", "20", "--slurm-init-seconds-before-status-checks", "5"]

@@ -22,7 +22,7 @@ from tests.benchmarks.run import machine
 from tests.slurm.cluster import Cluster, install, started
 from tests.slurm.conftest import Project
 from tests.slurm.test_study import LOCAL_RULES
-from tests.workflow.conftest import MINI, Workflow
+from tests.workflow.mini import MINI, Workflow
 
 STUDY = "mini"
 

@@ -12,7 +12,7 @@ import yaml
 
 from tests.slurm.cluster import CPUS
 from tests.slurm.test_study import name_of
-from tests.workflow.conftest import Workflow
+from tests.workflow.mini import Workflow
 
 STEPS = 400
 STANDS_STILL = """#!/bin/sh

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.conftest import Project
-from tests.workflow.conftest import Workflow
+from tests.workflow.mini import Workflow
 
 pytestmark = pytest.mark.sample
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from alpharl.study.config import parse_study
 
-from tests.workflow.conftest import REPO, Workflow, environment
+from tests.workflow.mini import REPO, Workflow, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.sample]
 
@@ -27,10 +29,15 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 
 @pytest.fixture(scope="module")
-def place(finished: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(mini: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the README assumes it: a clone, a base model, three checkpoints, a study."""
     folder = tmp_path_factory.mktemp("readme")
-    made = finished.folder / "results/mini"
+    workflow = Workflow(tmp_path_factory.mktemp("trained"))
+    config = mini()
+    del config["runs"]["sft"]
+    done = workflow.run(config, "--until", "train")
+    assert done.returncode == 0, done.stdout
+    made = workflow.folder / "results/mini"
     shutil.copytree(made / "bases/tiny/model", folder / "models/base")
     for ours, readme in ((2, 50), (4, 100), (6, 150)):
         source = made / f"runs/rl/checkpoints/step-{ours}"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.plan import alone, own_checkpoints
-from tests.workflow.conftest import Workflow, environment
+from tests.workflow.mini import Workflow, environment
 
 pytestmark = pytest.mark.slow
 

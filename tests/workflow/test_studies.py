@@ -9,7 +9,7 @@ import yaml
 from alpharl.study.config import load_study
 from alpharl.study.plan import Plan
 
-from tests.workflow.conftest import REPO, Workflow
+from tests.workflow.mini import REPO, Workflow
 
 pytestmark = pytest.mark.slow
 

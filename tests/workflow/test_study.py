@@ -15,7 +15,7 @@ from alpharl.cost.table import stages
 from alpharl.study.config import parse_study
 from alpharl.study.plan import Plan
 
-from tests.workflow.conftest import Workflow
+from tests.workflow.mini import Workflow
 
 VARIANTS = {"evaluate_variants": 2}
 END = {"report": 1, "all": 1}

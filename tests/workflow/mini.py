@@ -1,4 +1,4 @@
-"""Runs the real `snakemake` on the shrunken study, once for all tests of this folder."""
+"""Runs the real `snakemake` on the shrunken study, `mini.yaml`."""
 
 from __future__ import annotations
 
