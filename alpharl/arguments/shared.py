@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from alpharl.evaluation.engines.options import add_engine_options
+from alpharl.verbs.engine_options import add_engine_options
 
 PATTERN = "folder pattern such as 'runs/foo/step-{step}', or STEP=FOLDER for each checkpoint"
 STAGE = "copy the weight files there first"

@@ -88,7 +88,7 @@ def _matches(name: str, patterns: list[str]) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong and what to do, on one line."""
+    """One line that says what went wrong and what to do."""
     match error:
         case GatedRepoError():
             return "found a gated repository; accept its terms on the hub and set HF_TOKEN"

@@ -39,7 +39,7 @@ def scoring(
 
 
 def _memory(size: Size, settings: EngineSettings, tokens: int, gpus: int) -> float:
-    """Of the machine: with a GPU, weights are there only on their way."""
+    """Bytes of the machine: with a GPU, weights only pass through."""
     weights = WIDTHS[settings.dtype] * size.parameters
     if settings.process_gib:
         return PROCESS + settings.process_gib * GIB + 2 * weights

@@ -100,7 +100,7 @@ def _read(plan: Plan, run: str, folder: Path) -> Size:
 
 
 def _of_shape(plan: Plan, run: str, shape: ModelShape) -> Size:
-    """Of a base that is still to be pretrained."""
+    """The size of a base that is still to be pretrained."""
     width, layers = shape.hidden_size, shape.num_hidden_layers
     layer = 4 * width**2 + 3 * width * shape.intermediate_size
     parameters = layers * layer + 2 * _SMALL[0] * width

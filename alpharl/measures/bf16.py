@@ -66,7 +66,7 @@ def rounding_noise(base_mn: Tensor, name: str, seed: int) -> Tensor:
 
 
 def rounded_update(base_mn: Tensor, leading: Leading) -> Tensor:
-    """What is left of a rank-1 update norm u v^T after the weights are stored in bfloat16."""
+    """The rank-1 update norm u v^T as it is after the weights are stored in bfloat16."""
     stored = base_mn.bfloat16().float()
     target = stored + torch.outer(leading.norm * leading.u, leading.v)
     return target.bfloat16().float() - stored

@@ -94,7 +94,7 @@ class Measure(Frozen, ABC):
 
     @abstractmethod
     def rows(self, tensor: TensorPath) -> Iterable[Row]:
-        """What is measured of one tensor.
+        """The rows that one tensor adds to the table.
 
         Raises:
             CheckpointError: a value is not finite.

@@ -17,18 +17,17 @@ from alpharl.frozen import Frozen
 from alpharl.measures.measure import Measure
 from alpharl.registry import registered
 
-_PLACES = [
+_ENTRIES = [
     "sparsity:Sparsity",
     "floor:Floor",
 ]
-MEASURES: dict[str, type[Measure]] = {
-    place.partition(":")[0]: cls
-    for place, cls in zip(
-        _PLACES,
-        registered("alpharl.measures", _PLACES, Measure),  # type: ignore[type-abstract]
+MEASURES: dict[str, type[Measure]] = dict(
+    zip(
+        [entry.partition(":")[0] for entry in _ENTRIES],
+        registered("alpharl.measures", _ENTRIES, Measure),  # type: ignore[type-abstract]
         strict=True,
     )
-}
+)
 """By name, which is that of its file."""
 
 
@@ -41,7 +40,7 @@ class _Chosen(Frozen):
 
     @model_serializer(mode="wrap")
     def _leave_out_the_others(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What is written can be read again: a measure that is not made is not named."""
+        """Leave out measures that are not made, so that what is written reads back the same."""
         return {name: options for name, options in serialize(self).items() if options is not None}
 
 

@@ -51,7 +51,7 @@ def compare(first_n: Values, second_m: Values) -> Comparison:
 
 
 def smallest_p(n: int, m: int) -> float:
-    """Of n and m runs: with n = m the mirrored division is as extreme."""
+    """For n and m runs: with n = m, the mirrored division is as extreme."""
     return max((2 if n == m else 1) / math.comb(n + m, n), 1 / EXACT)
 
 

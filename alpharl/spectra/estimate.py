@@ -129,7 +129,7 @@ def _bytes(index: ModelIndex, names: Iterable[str]) -> int:
 
 
 def _peak_memory(matrix: Matrix) -> int:
-    """Of factoring one matrix: the update, and the bases of its iteration while they grow."""
+    """Bytes for factoring one matrix: the update, and the bases of its iteration as they grow."""
     return _FLOAT32 * (matrix.size + 2 * _BASIS * (matrix.rows + matrix.columns))
 
 

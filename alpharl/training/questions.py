@@ -26,7 +26,7 @@ class Questions(Protocol):
 
     @property
     def texts(self) -> Sequence[str]:
-        """What is asked, in a fixed order."""
+        """The questions, in a fixed order."""
 
     @property
     def budget(self) -> int:

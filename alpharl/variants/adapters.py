@@ -55,7 +55,7 @@ def adapter_checkpoint(folder: Path, base: Path, merged: bool = False) -> Adapte
 
 
 def read_source(folder: Path, base: Path) -> Path | Variant:
-    """What is to be scored: a model folder, a variant, or an adapter checkpoint on the base."""
+    """The model to score: a model folder, a variant, or an adapter checkpoint on the base."""
     if (folder / "variant.json").is_file():
         return read_variant(folder)
     return adapter_checkpoint(folder, base) if is_adapter(folder) else folder

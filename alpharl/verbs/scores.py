@@ -10,8 +10,8 @@ from pathlib import Path
 
 from alpharl.checkpoints.files import write_json, write_text
 from alpharl.errors import EvaluationError
-from alpharl.evaluation.engines.options import settings_of
 from alpharl.names import checkpoint_name, checkpoint_step
+from alpharl.verbs.engine_options import settings_of
 from alpharl.verbs.inputs import log
 
 

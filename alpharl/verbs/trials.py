@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alpharl.errors import EvaluationError
-from alpharl.evaluation.engines.options import settings_of
+from alpharl.verbs.engine_options import settings_of
 from alpharl.verbs.inputs import log
 from alpharl.verbs.scores import go_offline
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from alpharl.arguments import parser
 from alpharl.errors import StudyError
-from alpharl.evaluation.engines.options import arguments_of, settings_of
 from alpharl.evaluation.engines.registry import ENGINES, read_settings
 from alpharl.problems import PROBLEMS
 from alpharl.study.config import Study
 from alpharl.training.tokenizer import VOCABULARY_SIZE, character_tokenizer
+from alpharl.verbs.engine_options import arguments_of, settings_of
 from tests.unit.suites import make_suite
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -198,7 +198,7 @@ def base(tmp_path_factory) -> Path:
 def test_another_engine_is_in_the_schema_and_in_the_study(with_toy):
     code = (
         "import json, yaml\nfrom alpharl.study.config import Study, parse_study\n"
-        "from alpharl.evaluation.engines.options import arguments_of\n"
+        "from alpharl.verbs.engine_options import arguments_of\n"
         "schema = Study.model_json_schema()\n"
         "study = yaml.safe_load(open(sys.argv[1])) | {'evaluation': json.loads(sys.argv[2])}\n"
         "settings = parse_study(study).evaluation\n"

@@ -5,7 +5,7 @@
 import ast
 import inspect
 
-from alpharl.evaluation.engines.options import arguments_of
+from alpharl.verbs.engine_options import arguments_of
 from snakemake.common import overwrite_function_params
 
 # Of all names a constraint is short: a list of hundreds would be searched for each file.

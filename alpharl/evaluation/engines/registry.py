@@ -13,14 +13,14 @@ from alpharl.errors import StudyError, nearest
 from alpharl.evaluation.engines.settings import EngineSettings
 from alpharl.registry import registered
 
-_PLACES = [
+_ENTRIES = [
     "hf:Hf",
     "vllm:Vllm",
     "api:Api",
 ]
 ENGINES: dict[str, type[EngineSettings]] = {
     cls.model_fields["engine"].default: cls
-    for cls in registered("alpharl.evaluation.engines", _PLACES, EngineSettings)  # type: ignore[type-abstract]
+    for cls in registered("alpharl.evaluation.engines", _ENTRIES, EngineSettings)  # type: ignore[type-abstract]
 }
 """By name, the class that holds an engine's settings and opens it."""
 DEFAULT = next(iter(ENGINES))

@@ -47,7 +47,7 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """Of the process, and of its group."""
+        """Number of the process, and of its group."""
         return self._process.pid
 
     def send(self, request: Mapping[str, Any]) -> None:

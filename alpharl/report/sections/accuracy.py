@@ -51,7 +51,7 @@ class Accuracy(Section):
     """
 
     def frames(self, results: Results, frames: Frames) -> Frames:
-        """Of each step, the gains, and each k where questions have several samples."""
+        """Accuracies by step, gains, and each k where questions have several samples."""
         return {
             "accuracy": accuracy_frame(results),
             "gains": gains_frame(results),

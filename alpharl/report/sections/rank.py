@@ -139,7 +139,7 @@ def _rows(results: Results, run: str, suite: str) -> list[dict[str, Any]]:
 
 
 def rank_heads(results: Results, run: str) -> list[dict[str, Any]]:
-    """What is scored of a run besides its forecasts: base, rank-k variants, full run.
+    """All that a run has scored besides its forecasts: base, rank-k variants, full run.
 
     Merged twins of adapters are left out: they have a table of their own.
     """
