@@ -32,13 +32,14 @@ class Kurtosis(Measure):
         before = tensor.base.part(tensor.name, 0, shape).double().numpy()
         for step, reader in tensor.checkpoints.items():
             update = reader.part(tensor.name, 0, shape).double().numpy() - before
-            drawn = np.random.default_rng(self.seed).standard_normal(tensor.size)
+            rng = np.random.default_rng([self.seed, *tensor.name.encode()])
+            drawn = rng.standard_normal(tensor.size)
             numbers = {"kurtosis": _excess(update), "null_kurtosis": _excess(drawn)}
-            yield {"step": step, "tensor": tensor.name, **numbers}
+            yield {"step": step, "tensor": tensor.name, "entries": tensor.size, **numbers}
 
     def summary(self, table: pd.DataFrame) -> pd.DataFrame:
         """Means over tensors."""
-        return table.drop(columns="tensor").groupby("step", as_index=False).mean()
+        return table.drop(columns=["tensor", "entries"]).groupby("step", as_index=False).mean()
 
 
 def _excess(values: np.ndarray) -> float:
