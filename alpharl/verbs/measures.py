@@ -6,13 +6,12 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import ValidationError
 
 from alpharl.checkpoints.stage import staged
 from alpharl.errors import MethodError
 from alpharl.spectra.depth import Depth
-from alpharl.verbs.inputs import factors_of, gram_of, log, run_folders, write_table
+from alpharl.verbs.inputs import factors_of, gram_of, log, option_pair, run_folders, write_table
 
 if TYPE_CHECKING:
     from alpharl.measures.measure import Measure
@@ -47,21 +46,26 @@ def with_options(names: Sequence[str], pairs: Sequence[str]) -> dict[str, Measur
     Raises:
         MethodError: an option is of no named measure, or not valid.
     """
-    from alpharl.frozen import describe_error
     from alpharl.measures.registry import MEASURES
 
     options: dict[str, dict[str, Any]] = {name: {} for name in names}
     for pair in pairs:
-        key, _, value = pair.partition("=")
+        key, value = option_pair(pair, "NAME.KEY=VALUE")
         name, _, option = key.partition(".")
         if name not in options:
             raise MethodError(
                 f"option '{pair}': found '{name}', expected one of the measures that are made: "
-                f"{', '.join(names)}; write it as NAME.KEY=VALUE"
+                f"{', '.join(options)}; write it as NAME.KEY=VALUE"
             )
-        options[name][option] = yaml.safe_load(value)
+        options[name][option] = value
+    return {name: _measure(MEASURES[name], name, given) for name, given in options.items()}
+
+
+def _measure(cls: type[Measure], name: str, options: dict[str, Any]) -> Measure:
+    from alpharl.frozen import describe_error
+
     try:
-        return {name: MEASURES[name].model_validate(given) for name, given in options.items()}
+        return cls.model_validate(options)
     except ValidationError as error:
         lines = "; ".join(describe_error(e) for e in error.errors())
-        raise MethodError(f"measure: option {lines}") from None
+        raise MethodError(f"{name}: option {lines}") from None

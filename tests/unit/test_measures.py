@@ -88,7 +88,9 @@ def test_each_measure_has_its_null_and_says_what_nothing_looks_like(trajectory, 
     [
         ("floor.seed=1", "option 'floor.seed=1': found 'floor', expected one of the measures"),
         ("sparsity.sed=1", "unknown key 'sed', did you mean 'seed'?"),
-        ("sparsity.seed=-1", "seed: Input should be greater than or equal to 0 (found -1)"),
+        ("sparsity.seed", "option 'sparsity.seed': found no '=', expected NAME.KEY=VALUE"),
+        ("sparsity.seed=[", "found '[', expected a value as a study file has it"),
+        ("sparsity.seed=-1", "sparsity: option seed: Input should be greater than or equal to 0"),
     ],
 )
 def test_an_option_that_fits_nothing_is_one_line(trajectory, tmp_path, cli, option, said):
@@ -98,3 +100,12 @@ def test_an_option_that_fits_nothing_is_one_line(trajectory, tmp_path, cli, opti
     )  # fmt: skip
     assert done.status == 1 and done.err.count("\n") == 1 and said in done.err
     assert not (tmp_path / "m").exists()
+
+
+def test_without_names_all_measures_are_made(trajectory, tmp_path, cli):
+    done = cli(
+        "measure", "--base", trajectory.base, "--checkpoints", trajectory.pattern,
+        "--out", tmp_path / "m",
+    )  # fmt: skip
+    assert done.status == 0
+    assert {path.stem for path in (tmp_path / "m").iterdir()} == set(MEASURES)
