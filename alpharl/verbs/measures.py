@@ -21,18 +21,21 @@ def measure(args: Namespace) -> None:
     """Measure the updates of a run in one pass; write Parquet and its CSV twin for each measure."""
     from alpharl.measures.measure import last_step
     from alpharl.measures.registry import MEASURES
-    from alpharl.measures.run import measure_run
+    from alpharl.measures.run import measure_run, opened
 
     measures = with_options(args.measure or list(MEASURES), args.option)
     folders = run_folders(args)
-    reads = frozenset().union(*(measure.reads for measure in measures.values()))
-    factored = [m.steps(list(folders)) for m in measures.values() if "factors" in m.reads]
-    steps = sorted({step for some in factored for step in some})
-    factors = factors_of(args, {step: folders[step] for step in steps}, Depth(1))
-    gram = gram_of(args, folders) if "gram" in reads else None
-    with staged({0: args.base, **folders}, args.stage) as checkpoints:
-        base = checkpoints.pop(0)
-        tables = measure_run(base, checkpoints, measures, factors, gram, log)
+    taken = {name: measure.steps(list(folders)) for name, measure in measures.items()}
+    factored = [steps for name, steps in taken.items() if "factors" in measures[name].reads]
+    with_factors = sorted({step for steps in factored for step in steps})
+    factors = factors_of(args, {step: folders[step] for step in with_factors}, Depth(1))
+    reads_gram = any("gram" in measure.reads for measure in measures.values())
+    gram = gram_of(args, folders) if reads_gram else None
+    # A run may have many more checkpoints than are measured: only these are worth a copy.
+    read = {step: folders[step] for step in opened(measures, taken)}
+    with staged({0: args.base, **read}, args.stage) as copies:
+        base = copies.pop(0)
+        tables = measure_run(base, {**folders, **copies}, measures, factors, gram, log)
     for name, table in tables.items():
         write_table(table, args.out / f"{name}.parquet")
         print(f"{measures[name].title}, last step")

@@ -8,10 +8,12 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from alpharl.checkpoints import stage
 from alpharl.checkpoints.reader import ModelReader
 from alpharl.measures.measure import Measure, Row, TensorPath, last_step
 from alpharl.measures.registry import MEASURES
 from alpharl.measures.run import measure_run
+from alpharl.measures.sparsity import Sparsity
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, factor_checkpoint
 from alpharl.spectra.gram import gram_run
@@ -109,3 +111,21 @@ def test_without_names_all_measures_are_made(trajectory, tmp_path, cli):
     )  # fmt: skip
     assert done.status == 0
     assert {path.stem for path in (tmp_path / "m").iterdir()} == set(MEASURES)
+
+
+def test_only_checkpoints_that_are_measured_are_staged(make_trajectory, tmp_path, cli, monkeypatch):
+    run, copied = make_trajectory(steps=tuple(range(1, 13))), []
+    copy = stage._copy
+    monkeypatch.setattr(stage, "_copy", lambda *args: (copied.append(args[0].name), copy(*args)))
+    for verb_stage in ([], ["--stage", tmp_path]):
+        done = cli(
+            "measure", "--base", run.base, "--checkpoints", run.pattern,
+            "--out", tmp_path / f"m{len(verb_stage)}", *verb_stage,
+        )  # fmt: skip
+        assert done.status == 0
+    measured = Sparsity().steps(run.steps)
+    assert len(measured) < len(run.steps)
+    assert copied == ["base", *(f"step-{step}" for step in measured)]
+    for name in MEASURES:
+        plain, staged = ((tmp_path / m / f"{name}.csv").read_bytes() for m in ("m0", "m2"))
+        assert plain == staged
