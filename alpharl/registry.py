@@ -52,7 +52,8 @@ class Names(Collection[str]):
         return list(getattr(import_module(module), name))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names
+        # Of an argument that takes any number of names and is given none, argparse asks for [].
+        return name == [] or name in self._names
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

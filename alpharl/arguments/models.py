@@ -58,7 +58,7 @@ def model_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     truth.add_argument("--target", type=Path, nargs="+", required=True, help="the checkpoint")
     truth.add_argument("--step", type=int, nargs="+", required=True, help="of each checkpoint")
     truth.add_argument("--gram", type=Path, nargs="+", required=True, help="the run's gram files")
-    truth.add_argument("--out", type=Path, required=True, help="Parquet; a CSV twin beside it")
+    truth.add_argument("--out", type=Path, required=True, help="Parquet; with a CSV twin")
     export = verb(add, "export", "Turn an adapter or a blend into a normal model folder.")
     export.add_argument("variant", type=Path)
     export.add_argument("--out", type=Path, required=True)

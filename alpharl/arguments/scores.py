@@ -19,7 +19,7 @@ def score_verbs(add: Adder[argparse.ArgumentParser]) -> None:
     fetch.add_argument("--split", choices=["validation", "test"], default="test")
     fetch.add_argument("--data", help="local .json, .jsonl or .parquet instead of the Hub")
     fetch.add_argument("--sha256", help="expected: of that file, or of the lines that are written")
-    fetch.add_argument("--out", type=Path, required=True, help="JSON lines; a .json beside it")
+    fetch.add_argument("--out", type=Path, required=True, help="JSON lines, described in OUT.json")
     suite = verb(add, "suite", "Fix the questions of a suite.")
     suite.add_argument("--name", required=True)
     suite.add_argument("--spec", required=True, help="Suite as JSON")
@@ -48,7 +48,7 @@ def score_verbs(add: Adder[argparse.ArgumentParser]) -> None:
         help="answers that `alpharl evaluate` kept, such as step-120.answers.jsonl",
     )  # fmt: skip
     tokens.add_argument(
-        "--reader", action="append", default=[], metavar="NAME=FOLDER", help="beside the base"
+        "--reader", action="append", default=[], metavar="NAME=FOLDER", help="besides the base"
     )
     manifests(tokens)
     tokens.add_argument("--prefix", type=int, nargs="*", default=[], help="numbers of tokens")

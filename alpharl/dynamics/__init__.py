@@ -1,2 +1,2 @@
-VERSION = 3
+VERSION = 4
 """Algorithm version of the dynamics table; raised when its numbers would change."""

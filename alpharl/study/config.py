@@ -76,7 +76,7 @@ class Forecast(Frozen):
     place of their own option; the others forecast the step at which the least-squares line of the
     window's validation accuracies, the base left out, reaches it."""
     amplitudes: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default=[])
-    """Beside each forecast as predicted, the same with its whole update times each of these."""
+    """Next to each forecast as predicted, the same with its whole update times each of these."""
     methods: dict[Name, MethodOptions] = Field(default={})
     """Label to options; the label is the method's name unless `method` says otherwise."""
 

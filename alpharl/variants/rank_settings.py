@@ -13,7 +13,7 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
 class RankModels(Frozen):
-    """Rank-k models, their variations, and a random control beside each."""
+    """Rank-k models, their variations, and a random control next to each."""
 
     at: list[PositiveInt | Fraction] = Field(default=[1.0], min_length=1)
     """Checkpoints that these are made of: a fraction of the run such as 0.2 or 1.0, or a step; each

@@ -9,12 +9,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import ValidationError
 
 from alpharl.checkpoints.files import write_json
 from alpharl.errors import AlpharlError, MethodError, UndefinedForecast
-from alpharl.verbs.inputs import factors_of, gram_of, log, read_accuracy, run_folders
+from alpharl.verbs.inputs import (
+    factors_of,
+    gram_of,
+    log,
+    option_pair,
+    read_accuracy,
+    run_folders,
+)
 from alpharl.verbs.models import write_model
 from alpharl.verbs.trials import trial_scorer
 
@@ -171,9 +177,9 @@ def _options(method: str, pairs: list[str]) -> MethodOptions:
 
     if method not in METHODS:
         raise MethodError(f"unknown method '{method}', {nearest(method, list(METHODS))}")
-    values = {key: yaml.safe_load(value) for key, _, value in (p.partition("=") for p in pairs)}
+    values = dict(map(option_pair, pairs))
     try:
-        return METHODS[method](**values)
+        return METHODS[method].model_validate(values)
     except ValidationError as error:
         lines = "; ".join(describe_error(e) for e in error.errors())
         raise MethodError(f"{method}: option {lines}") from None

@@ -7,7 +7,9 @@ import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from alpharl.checkpoints.files import write_atomic
 from alpharl.checkpoints.sources import given_steps
@@ -41,6 +43,23 @@ def read_accuracy(path: Path) -> dict[int, float]:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise MethodError(
             f"{path}: expected a CSV with columns step,accuracy ({error!r})"
+        ) from None
+
+
+def option_pair(pair: str, form: str = "KEY=VALUE") -> tuple[str, Any]:
+    """The key and the value of `--option KEY=VALUE`; the value is YAML, as in a study file.
+
+    Raises:
+        MethodError: there is no `=`, or the value is not YAML.
+    """
+    key, equals, text = pair.partition("=")
+    if not equals:
+        raise MethodError(f"option '{pair}': found no '=', expected {form}")
+    try:
+        return key, yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise MethodError(
+            f"option '{pair}': found '{text}', expected a value as a study file has it"
         ) from None
 
 

@@ -8,10 +8,12 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from alpharl.checkpoints import stage
 from alpharl.checkpoints.reader import ModelReader
 from alpharl.measures.measure import Measure, Row, TensorPath, last_step
 from alpharl.measures.registry import MEASURES
 from alpharl.measures.run import measure_run
+from alpharl.measures.sparsity import Sparsity
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, factor_checkpoint
 from alpharl.spectra.gram import gram_run
@@ -88,7 +90,9 @@ def test_each_measure_has_its_null_and_says_what_nothing_looks_like(trajectory, 
     [
         ("floor.seed=1", "option 'floor.seed=1': found 'floor', expected one of the measures"),
         ("sparsity.sed=1", "unknown key 'sed', did you mean 'seed'?"),
-        ("sparsity.seed=-1", "seed: Input should be greater than or equal to 0 (found -1)"),
+        ("sparsity.seed", "option 'sparsity.seed': found no '=', expected NAME.KEY=VALUE"),
+        ("sparsity.seed=[", "found '[', expected a value as a study file has it"),
+        ("sparsity.seed=-1", "sparsity: option seed: Input should be greater than or equal to 0"),
     ],
 )
 def test_an_option_that_fits_nothing_is_one_line(trajectory, tmp_path, cli, option, said):
@@ -98,3 +102,30 @@ def test_an_option_that_fits_nothing_is_one_line(trajectory, tmp_path, cli, opti
     )  # fmt: skip
     assert done.status == 1 and done.err.count("\n") == 1 and said in done.err
     assert not (tmp_path / "m").exists()
+
+
+def test_without_names_all_measures_are_made(trajectory, tmp_path, cli):
+    done = cli(
+        "measure", "--base", trajectory.base, "--checkpoints", trajectory.pattern,
+        "--out", tmp_path / "m",
+    )  # fmt: skip
+    assert done.status == 0
+    assert {path.stem for path in (tmp_path / "m").iterdir()} == set(MEASURES)
+
+
+def test_only_checkpoints_that_are_measured_are_staged(make_trajectory, tmp_path, cli, monkeypatch):
+    run, copied = make_trajectory(steps=tuple(range(1, 13))), []
+    copy = stage._copy
+    monkeypatch.setattr(stage, "_copy", lambda *args: (copied.append(args[0].name), copy(*args)))
+    for verb_stage in ([], ["--stage", tmp_path]):
+        done = cli(
+            "measure", "--base", run.base, "--checkpoints", run.pattern,
+            "--out", tmp_path / f"m{len(verb_stage)}", *verb_stage,
+        )  # fmt: skip
+        assert done.status == 0
+    measured = Sparsity().steps(run.steps)
+    assert len(measured) < len(run.steps)
+    assert copied == ["base", *(f"step-{step}" for step in measured)]
+    for name in MEASURES:
+        plain, staged = ((tmp_path / m / f"{name}.csv").read_bytes() for m in ("m0", "m2"))
+        assert plain == staged

@@ -11,6 +11,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 import pytest
+from alpharl.measures.registry import MeasureOptions
 from alpharl.report import registry, sections, write_report
 from alpharl.report.collect import Results, collect
 from alpharl.report.page import make_page
@@ -195,3 +196,18 @@ def test_no_two_sections_write_the_same_file(tmp_path: Path) -> None:
     optional = {"tasks", "samples", "merged", "tokens_prefix", "amplitudes", "algorithm_tests"}
     assert optional <= set(tables) and {"training", "forecasts", "amplitudes"} <= set(figures)
     assert len(tables) == len(set(tables)) and len(figures) == len(set(figures))
+
+
+def test_a_study_may_measure_nothing(tree: Tree) -> None:
+    page = write_report(tree.study.model_copy(update={"measures": MeasureOptions()})).read_text()
+    assert "<p>This study measures nothing: &#39;measures&#39; is empty in its file.</p>" in page
+
+
+def test_a_measure_that_describes_none_of_the_tensors_says_so(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    for run in tree.study.runs:
+        path = tree.plan.paths.measure(run, "floor")
+        pd.read_parquet(path).iloc[:0].to_parquet(path)
+    page = write_report(tree.study).read_text()
+    assert page.count("None of the tensors of these models is one that it describes.") == 1
+    assert tree.table("floor").empty

@@ -36,7 +36,7 @@ class Measures(Section):
     nav = "Measures"
     title = "Measures of the updates"
     null = "If there were no signal, each number would be its null, which each measure has below."
-    absent = "This study measures nothing: its <code>measures</code> are empty."
+    absent = "This study measures nothing: 'measures' is empty in its file."
     text = """
     {% for shown in measures %}
     <h3>{{ shown.measure.title }}</h3>
@@ -44,6 +44,8 @@ class Measures(Section):
     <p>{{ shown.measure.text | safe }}</p>
     {% for table in shown.tables %}
     {{ grid(table) }}
+    {% else %}
+    <p>None of the tensors of these models is one that it describes.</p>
     {% endfor %}
     <p class="note">{{ shown.measure.note }} Data: <code>tables/{{ shown.name }}.csv</code>.</p>
     {% endfor %}
@@ -63,8 +65,11 @@ class Measures(Section):
 
 
 def measure_frame(results: Results, name: str) -> pd.DataFrame:
-    """Per run, the summary of one measure's table."""
+    """Per run, the summary of one measure's table; no rows where no tensor has any."""
     measure = results.plan.measures[name]
+    if results.tables[name].empty:
+        columns = ["run", *measure.labels, *measure.columns, *measure.nulls.values()]
+        return pd.DataFrame(columns=list(dict.fromkeys(columns)))
     parts = [
         measure.summary(part.drop(columns="run")).assign(run=run)
         for run, part in groups(results.tables[name], "run")
@@ -75,6 +80,8 @@ def measure_frame(results: Results, name: str) -> pd.DataFrame:
 
 def measure_tables(measure: Measure, frame: pd.DataFrame) -> list[Table]:
     """One table of all runs where each has one row, else one per run; remarks stand below."""
+    if frame.empty:
+        return []
     lasts = [(str(run), last_step(part)) for run, part in groups(frame, "run")]
     remarks = [(run, measure.remark(part)) for run, part in lasts]
     columns = [*_labels(measure, frame), *_numbers(measure)]
