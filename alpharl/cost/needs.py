@@ -89,17 +89,14 @@ class Needs:
         """Base and some checkpoints stream past once, for all measures together."""
         size, saved = self.size(run), self._plan.steps(run)
         measures, threads = self._plan.measures.values(), self.threads(run)
-        gpus = min(self._study.gpus, 1) if any(m.on_gpu for m in measures) else 0
-        seconds = START + sum(
-            measure.operations * len(measure.steps(saved)) * size.parameters
-            / rate(gpus if measure.on_gpu else 0, threads, GPU_SPECTRA)
-            for measure in measures
-        )  # fmt: skip
-        seconds += (1 + len(self._plan.measured_steps(run, "weights"))) * size.checkpoint / READ
+        operations = sum(measure.operations * len(measure.steps(saved)) for measure in measures)
+        read = (1 + len(self._plan.measured_steps(run, "weights"))) * size.checkpoint
+        # No GPU: most of the time goes into reading, and a card would be held all the while.
+        seconds = START + read / READ + operations * size.parameters / rate(0, threads, 0)
         factors = len(self._plan.measured_steps(run, "factors")) * size.factors
         gram = size.gram if any("gram" in m.reads for m in measures) else 0
         memory = PROCESS + GIB + 4 * size.factor_memory + 2 * (factors + gram)
-        return Need(memory, seconds, 1e6 * len(measures), threads=threads, gpus=gpus)
+        return Need(memory, seconds, 1e6 * len(measures), threads=threads)
 
     def dynamics(self, run: str) -> Need:
         """Fits on the factors and grams of all checkpoints, repeated on permuted accuracies."""

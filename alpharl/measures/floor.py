@@ -40,7 +40,6 @@ class Floor(Measure):
     version = 1
     reads = frozenset({"weights", "factors"})
     operations = 1280
-    on_gpu = True
     title = "The bf16 floor"
     text = (
         "bfloat16 keeps 8 significant bits, so an update smaller than the gap between a weight and "

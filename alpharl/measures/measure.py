@@ -59,8 +59,6 @@ class Measure(Frozen, ABC):
     """What it is computed from."""
     operations: ClassVar[float]
     """Floating point operations per entry and step, about; jobs ask for time by it."""
-    on_gpu: ClassVar[bool] = False
-    """Whether it computes on a GPU where there is one."""
 
     title: ClassVar[str]
     """Heading in the report."""

@@ -8,11 +8,13 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from alpharl.checkpoints.index import read_config, require_same_tensors
 from alpharl.checkpoints.reader import ModelReader
 from alpharl.checkpoints.stream import Span, streamer
+from alpharl.errors import CheckpointError
 from alpharl.measures.measure import Measure, Row, TensorPath
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.lowrank import Factors
@@ -57,7 +59,7 @@ def measure_run(
         coming = stream.announced(infos, readers, lambda i: Span(i.name, 0, i.size))
         for done, info in enumerate(coming, start=1):
             scoped = [matrix for matrix in split(info, config) if in_paper_scope(matrix.name)]
-            products = gram.tensors[info.name] if gram else None
+            products = _products(gram, info.name) if gram else None
             whole = TensorPath(
                 info.name, info.size, before, after, stream, scoped, factors or {}, products
             )
@@ -72,3 +74,12 @@ def opened(measures: Mapping[str, Measure], steps: Mapping[str, Sequence[int]]) 
     """The steps whose weights some measure reads, increasing."""
     reading = [name for name, measure in measures.items() if "weights" in measure.reads]
     return sorted({step for name in reading for step in steps[name]})
+
+
+def _products(gram: Gram, name: str) -> np.ndarray:
+    if name not in gram.tensors:
+        raise CheckpointError(
+            f"gram: found no {name} among {len(gram.tensors)} tensors; give all shards of the "
+            "run's gram"
+        )
+    return gram.tensors[name]

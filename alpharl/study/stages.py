@@ -1,7 +1,7 @@
 """The stages of a study, each once: its files, its jobs, and what the report reads of it.
 
-Workflow, status, costs and report go through this list. A stage has one name: that of its verb,
-rule, log and benchmark. Torch-free, touches no file.
+Workflow, status, costs and report go through this list. A stage has one name, from which those of
+its verb, rules, log and benchmark are made. Torch-free, touches no file.
 """
 
 from __future__ import annotations

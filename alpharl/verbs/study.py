@@ -52,9 +52,11 @@ def check(args: Namespace) -> None:
     from alpharl.cost.table import cost_text
     from alpharl.study.check import describe
     from alpharl.study.config import load_study
+    from alpharl.study.earlier import refuse_earlier
     from alpharl.study.plan import Plan
 
     study = load_study(args.study)
+    refuse_earlier(Plan(study))
     print(describe(study))
     if args.cost:
         print(f"\n{cost_text(Plan(study))}")

@@ -91,8 +91,8 @@ def test_only_what_can_use_several_gpus_asks_for_them(folder):
     planned = plan(study(folder, gpus=4, evaluation=vllm))
     gpus = {stage: need.gpus for stage, need in stages(planned)}
     assert gpus["evaluate"] == 4, "vLLM's tensor-parallel size"
-    assert gpus["factors"] == gpus["gram"] == gpus["measures"] == 1
-    assert gpus["rank"] == gpus["dynamics"] == gpus["truth"] == 0
+    assert gpus["factors"] == gpus["gram"] == 1
+    assert gpus["rank"] == gpus["dynamics"] == gpus["measures"] == gpus["truth"] == 0
     alone = plan(study(folder, gpus=4))
     assert {need.gpus for stage, need in stages(alone) if stage == "evaluate"} == {1}
 

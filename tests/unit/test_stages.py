@@ -71,7 +71,7 @@ def test_results_of_version_0_1_are_refused_by_name(tmp_path, cli, old):
     path.parent.mkdir(parents=True)
     path.touch()
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(study))
-    for verb in ("status", "report"):
+    for verb in ("check", "status", "report"):
         done = cli(verb, tmp_path / "s.yaml")
         assert done.status == 1 and done.err.count("\n") == 1
         assert f"{path}: found results of version 0.1" in done.err

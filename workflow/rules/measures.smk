@@ -6,9 +6,22 @@ def measured_factors(wildcards):
     return factor_files(wildcards.run, plan.measured_steps(wildcards.run, "factors"))
 
 
+READ = {name for measure in plan.measures.values() for name in measure.reads}
+
+
 def measured_gram(wildcards):
-    read = any("gram" in measure.reads for measure in plan.measures.values())
-    return gram_files(wildcards.run) if read else []
+    return gram_files(wildcards.run) if "gram" in READ else []
+
+
+def measured_stores(wildcards):
+    """Where factors and gram are, of those that some measure reads."""
+    run = wildcards.run
+    stores = {
+        "factors": paths.factors(run, "{step}", "{shard}"),
+        "gram": paths.gram(run, "{shard}"),
+    }
+    given = [f"--{name}={path}" for name, path in stores.items() if name in READ]
+    return [*given, *([f"--shards={study.spectra.shards}"] if given else [])]
 
 
 def measure_options():
@@ -50,9 +63,7 @@ if plan.measures:
             models=lambda w: paths.checkpoint_options(w.run),
             steps=lambda w: plan.steps(w.run),
             names=list(plan.measures),
-            factors=lambda w: paths.factors(w.run, "{step}", "{shard}"),
-            grams=lambda w: paths.gram(w.run, "{shard}"),
-            shards=study.spectra.shards,
+            stores=measured_stores,
             options=measure_options(),
             stage=spectra_options(),
             folder=paths.measures("{run}"),
@@ -61,6 +72,5 @@ if plan.measures:
             "Measuring the updates of {wildcards.run}"
         shell:
             "alpharl measure {params.names} --base {params.base:q} --checkpoints {params.models:q}"
-            " --steps {params.steps} --factors {params.factors:q} --gram {params.grams:q}"
-            " --shards {params.shards} {params.stage:q} {params.options:q} --gpus {resources.gpus}"
-            " --out {params.folder:q} > {log:q} 2>&1"
+            " --steps {params.steps} {params.stores:q} {params.stage:q} {params.options:q}"
+            " --gpus {resources.gpus} --out {params.folder:q} > {log:q} 2>&1"
