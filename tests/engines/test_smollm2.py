@@ -53,6 +53,7 @@ def hf(suite, smollm2):
     return score(suite, smollm2, "--engine", "hf", "--batch-size", 24)
 
 
+@pytest.mark.sample
 def test_both_engines_agree(suite, smollm2, hf, vllm_environment):
     """Greedy in float32: rounding turns a near tie now and then, and a text goes on otherwise."""
     vllm = score(suite, smollm2, "--engine", "vllm", "--environment", vllm_environment)

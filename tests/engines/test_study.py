@@ -26,6 +26,7 @@ def scores(folder: Path) -> dict[str, dict[str, Any]]:
     return {f"{path.parent.name}/{path.stem}": json.loads(path.read_text()) for path in found}
 
 
+@pytest.mark.sample
 def test_another_engine_scores_again_and_nothing_else(config, vllm_environment, tmp_path):
     workflow = Workflow(tmp_path)
     done = workflow.run(config)

@@ -8,11 +8,14 @@ import shutil
 import stat
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.slurm.cluster import CPUS
 from tests.slurm.test_study import name_of
 from tests.workflow.mini import Workflow
+
+pytestmark = pytest.mark.sample
 
 STEPS = 400
 STANDS_STILL = """#!/bin/sh

@@ -106,6 +106,7 @@ for name in ("pretrain", "train", "gram", "evaluate_variants", "rank", "dynamics
         assert asked[name] == "None", name
 
 
+@pytest.mark.sample
 def test_gpus_are_asked_for_by_gres_where_the_profile_says_so(cluster, project, toy, small, before):
     profile = project.folder / "slurm" / "config.yaml"
     lines = {"# gpu_syntax": "gpu_syntax", "# gpu_model: \"'a100'\"": "gpu_model: \"'fake'\""}
