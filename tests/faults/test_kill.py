@@ -69,7 +69,7 @@ def test_no_partial_file_is_left(survivor):
     assert not [path for path in root(survivor).rglob("*.partial*")]
 
 
-@pytest.mark.parametrize("pattern", ["factors/*/*.safetensors", "gram/*", "variants/*/adapter/*"])
+@pytest.mark.parametrize("pattern", ["factors/*/*.safetensors", "gram/*", "rank/*/adapter/*"])
 def test_deterministic_files_are_the_same_bytes(survivor, finished, pattern):
     for run in ("rl", "sft"):
         ours = sorted((root(survivor) / "runs" / run).glob(pattern))
