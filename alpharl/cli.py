@@ -1,8 +1,4 @@
-"""`alpharl VERB`: one verb per rule of the workflow; nothing else computes.
-
-Parsing is in `alpharl.arguments`, the work in `alpharl.verbs`, which imports heavy libraries only
-inside the verb that needs them.
-"""
+"""The command line: `alpharl VERB`. It finds the verb, and ends in order."""
 
 from __future__ import annotations
 
@@ -12,39 +8,81 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
-from alpharl.arguments import parser
-from alpharl.errors import AlpharlError
-from alpharl.gpu import allot, require_visible
-from alpharl.progress import Lines
-from alpharl.verbs import run_verb
+from alpharl import __version__
+from alpharl.errors import AlpharlError, nearest
+from alpharl.verbs import GROUPS, RENAMED, VERBS, module_of, summary_of
+from alpharl.verbs.parser import parse, parser_of
+from alpharl.verbs.result import show
 
-RENAMED = {"geometry": "measure sparsity", "floor": "measure floor"}
-"""Verbs of version 0.1, with what they are called now."""
+PURPOSE = "Predict where RL training of language models is going, and whether to trust it."
+WELCOME = f"""{PURPOSE}
+
+Five commands to begin with:
+  alpharl init FOLDER       write a study file for the checkpoints in a folder
+  alpharl check STUDY       see what the study would make, and what it would cost
+  alpharl status STUDY      see how far it is, and what failed
+  alpharl trust ...         ask whether a forecast of a run is supported, from its checkpoints alone
+  alpharl forecast ...      forecast a later model from early checkpoints
+
+'alpharl --help' lists all verbs, 'alpharl VERB --help' explains one.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb. Returns the exit status: 0, or 1 with one line on standard error."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if arguments and arguments[0] in RENAMED:
-        print(
-            f"alpharl: error: verb '{arguments[0]}' is now '{RENAMED[arguments[0]]}'; use that",
-            file=sys.stderr,
-        )
-        return 1
-    args = parser(__doc__.split("\n")[0]).parse_args(arguments)
+    """Run one verb.
+
+    Returns:
+        The exit status: 0; 1 with one line on standard error where something is wrong with the
+        input; 2 where the command line is; or the verb's own.
+    """
+    first, *arguments = (sys.argv[1:] if argv is None else argv) or [""]
+    texts = {"": WELCOME, "-h": _help, "--help": _help, "--version": f"alpharl {__version__}\n"}
     try:
-        with _ending_in_order(), allot(args.gpus, Lines()):
-            require_visible(args.gpus)
-            run_verb(args)
-            sys.stdout.flush()
-    except AlpharlError as error:
-        print(f"alpharl {args.verb}: error: {error}", file=sys.stderr)
-        return 1
+        if first in texts:
+            text = texts[first]
+            print(text if isinstance(text, str) else text(), end="", flush=True)
+            return 0
+        if first in RENAMED:
+            return _refuse(f"verb '{first}' is now '{RENAMED[first]}'; use that", 1)
+        if first not in VERBS:
+            hint = nearest(first, VERBS)
+            return _refuse(f"found no verb '{first}', {hint}; see 'alpharl --help'", 2)
+        return _run(first, arguments)
     except BrokenPipeError:
         # Whoever read has seen enough, as `head` does. What is left must not be flushed at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(verb: str, arguments: list[str]) -> int:
+    module = module_of(verb)
+    values: dict[str, Any] = parse(parser_of(verb, module), arguments)
+    kind, as_json = values.pop("result", None), values.pop("json", False)
+    try:
+        with _ending_in_order():
+            result = module.run(**values)
+            if kind is not None:
+                show(result, as_json)
+                return int(result.exit_status)
+    except AlpharlError as error:
+        print(f"alpharl {verb}: error: {error}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _help() -> str:
+    """All verbs in groups, a line each."""
+    lines = [PURPOSE, "", "usage: alpharl VERB ...    (alpharl VERB --help explains a verb)"]
+    for group, verbs in GROUPS.items():
+        lines += ["", f"{group}:", *(f"  {verb:<12} {summary_of(verb)}" for verb in verbs)]
+    return "\n".join(lines) + "\n"
+
+
+def _refuse(message: str, status: int) -> int:
+    print(f"alpharl: error: {message}", file=sys.stderr)
+    return status
 
 
 @contextmanager

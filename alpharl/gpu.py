@@ -18,7 +18,7 @@ from typing import IO
 
 from alpharl import locks
 from alpharl.errors import DeviceError
-from alpharl.progress import SILENT, Progress
+from alpharl.progress import SILENT, Progress, shown
 
 POLL_SECONDS = 0.5
 """Between two looks for free cards."""
@@ -69,6 +69,18 @@ def require_visible(count: int) -> None:
             f"torch {torch.__version__} sees {visible} GPUs, expected the {count} that were "
             f"allotted ({os.environ.get(_VISIBLE, 'all')}); check the driver and torch's CUDA build"
         )
+
+
+@contextmanager
+def cards(count: int) -> Iterator[None]:
+    """Hold `count` GPUs while a verb works, once it is sure that torch sees them; 0 holds none.
+
+    Raises:
+        DeviceError: there are fewer, or torch sees another number.
+    """
+    with allot(count, shown()):
+        require_visible(count)
+        yield
 
 
 def _pool() -> list[str]:

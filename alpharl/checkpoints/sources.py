@@ -12,8 +12,8 @@ from pathlib import Path
 from alpharl.errors import CheckpointError
 
 
-def find_steps(pattern: str) -> dict[int, Path]:
-    """All checkpoint folders that a pattern matches, by step, increasing.
+def find_steps(pattern: str, files: bool = False) -> dict[int, Path]:
+    """All checkpoint folders that a pattern matches, or all files, by step, increasing.
 
     Raises:
         CheckpointError: not one `{step}` in the pattern, or nothing matches.
@@ -25,10 +25,11 @@ def find_steps(pattern: str) -> dict[int, Path]:
     folders = {}
     for path in glob.glob(f"{glob.escape(before)}*{glob.escape(after)}"):
         match = number.fullmatch(path)
-        if match and Path(path).is_dir():
+        if match and (Path(path).is_file() if files else Path(path).is_dir()):
             folders[int(match.group(1))] = Path(path)
     if not folders:
-        raise CheckpointError(f"{pattern}: no folder matches; check the path and its '{{step}}'")
+        kind = "file" if files else "folder"
+        raise CheckpointError(f"{pattern}: no {kind} matches; check the path and its '{{step}}'")
     return dict(sorted(folders.items()))
 
 

@@ -1,24 +1,38 @@
-"""What each verb of the command line does; a verb's module is imported when it is called."""
+"""The verbs of the command line: a module each, with its arguments, its example and its function.
+
+A module's docstring is the verb's help: the first line stands in lists. `add_arguments(parser)` says
+what it takes, and `run(...)` gets exactly that by name. `EXAMPLE` is a command that a test runs.
+`run` returns what it prints, a `Result`, if the parser was given one with `prints`. Heavy libraries
+are imported inside functions, so that help and errors come at once.
+"""
 
 from __future__ import annotations
 
-from argparse import Namespace
 from importlib import import_module
+from types import ModuleType
 
-VERBS = {
-    "forecasts": ["forecast", "forecasts", "trust"],
-    "measures": ["measure"],
-    "models": ["export", "rank", "ranks", "truth", "unpack"],
-    "runs": ["checkpoints", "download", "manifest", "merge", "pretrain", "train"],
-    "scores": ["accuracy", "disjoint", "evaluate", "fetch", "suite", "tasks"],
-    "spectra": ["dynamics", "factors", "gram"],
-    "study": ["check", "init", "methods", "report", "status"],
-    "tokens": ["tokens"],
-}
-"""By module, the functions in it that are verbs."""
+GROUPS = {
+    "Start here": ["init", "check", "status", "report"],
+    "Look at a run": ["factors", "gram", "measure", "dynamics", "rank", "unpack"],
+    "Forecast and judge": ["methods", "trust", "forecast", "export", "truth"],
+    "Score": ["tasks", "fetch", "suite", "evaluate", "tokens"],
+    "Train": ["pretrain", "train"],
+    "Used by the workflow": [
+        "accuracy", "checkpoints", "disjoint", "download", "forecasts", "manifest", "merge", "ranks",
+    ],
+}  # fmt: skip
+"""Verbs in the order of help. The last group makes files that only rules read."""
+WORKFLOW = GROUPS["Used by the workflow"]
+VERBS = [verb for verbs in GROUPS.values() for verb in verbs]
+RENAMED = {"geometry": "measure sparsity", "floor": "measure floor"}
+"""Verbs of version 0.1, with what they are called now."""
 
 
-def run_verb(args: Namespace) -> None:
-    """Call the function of the verb that `args.verb` names."""
-    (module,) = (module for module, verbs in VERBS.items() if args.verb in verbs)
-    getattr(import_module(f"alpharl.verbs.{module}"), args.verb)(args)
+def module_of(verb: str) -> ModuleType:
+    """The module of a verb."""
+    return import_module(f"alpharl.verbs.{verb}")
+
+
+def summary_of(verb: str) -> str:
+    """What a verb does, in a line."""
+    return (module_of(verb).__doc__ or "").split("\n")[0]

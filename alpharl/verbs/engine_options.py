@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from typing import Any, get_origin
 
 from pydantic import ValidationError
@@ -24,22 +25,25 @@ _EMPTY: tuple[Any, ...] = (None, {}, [])
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--engine` and the options of all engines; what is not given stays None."""
+    """Add `--engine` and the options of all engines; what is not given stays None.
+
+    A verb's function takes them together, as `**engine`.
+    """
+    group = parser.add_argument_group("engine, which generates answers")
     engines = "; ".join(f"{name}: {_words(cls.__doc__)}" for name, cls in ENGINES.items())
     words = f"what generates answers (default: {DEFAULT}). {engines}"
-    parser.add_argument("--engine", choices=[*ENGINES], help=words.replace("%", "%%"))
+    group.add_argument("--engine", choices=[*ENGINES], help=words.replace("%", "%%"))
     for name, users in _fields().items():
-        parser.add_argument(_option(name), help=_help(name, users).replace("%", "%%"))
+        group.add_argument(_option(name), help=_help(name, users).replace("%", "%%"))
 
 
-def settings_of(args: argparse.Namespace) -> EngineSettings:
-    """The engine's settings from the command line.
+def engine_settings(options: Mapping[str, str | None]) -> EngineSettings:
+    """The engine's settings from what the command line has: texts, None where nothing was said.
 
     Raises:
         StudyError: one is not valid, lacking, or another engine's.
     """
-    given = {name: getattr(args, name) for name in ["engine", *_fields()]}
-    given = {name: text for name, text in given.items() if text is not None}
+    given: dict[str, Any] = {name: text for name, text in options.items() if text is not None}
     for name, field in ENGINES[given.get("engine", DEFAULT)].model_fields.items():
         if name in given and _is_json(field):
             given[name] = _from_json(name, given[name])

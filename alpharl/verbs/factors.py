@@ -1,0 +1,106 @@
+"""Write the top-k singular triplets of a checkpoint's update, matrix by matrix.
+
+The update is checkpoint minus base. A factor file holds u, s and v of each matrix, the update's
+Frobenius norm and a residual per triplet. Rank-k models and some forecasts are made from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alpharl.checkpoints.sources import find_steps
+from alpharl.errors import StudyError
+from alpharl.verbs import shared
+from alpharl.verbs.parser import prints
+from alpharl.verbs.result import Written
+
+if TYPE_CHECKING:
+    from alpharl.spectra.scope import Scope
+
+EXAMPLE = (
+    "alpharl factors --base models/base --checkpoint 'runs/foo/checkpoint-{step}' --rank 8 "
+    "--out 'factors/step-{step}.safetensors'"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    shared.base(parser)
+    parser.add_argument(
+        "--checkpoint", nargs="+", required=True, metavar="FOLDER",
+        help="model folder of a checkpoint, several in the order of their steps, or a pattern with "
+        "{step}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rank", type=int, default=8, metavar="K",
+        help="triplets per matrix, at least (default: %(default)s)",
+    )  # fmt: skip
+    shared.percents(parser)
+    parser.add_argument(
+        "--scope", choices=["paper", "all"], default="paper",
+        help="paper: q, k, v, o, gate, up and down; all: every matrix (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--spectrum", action="store_true", help="also store all singular values of each update"
+    )
+    shared.shard(parser)
+    shared.stage(parser)
+    parser.add_argument(
+        "--out", nargs="+", required=True, metavar="FILE",
+        help="a file for each checkpoint, or a pattern with {step}",
+    )  # fmt: skip
+    shared.gpus(parser)
+    prints(parser, Written)
+
+
+def run(
+    base: Path,
+    checkpoint: list[str],
+    rank: int,
+    percent_components: float,
+    percent_parameters: float,
+    scope: Scope,
+    spectrum: bool,
+    shard: int,
+    shards: int,
+    stage: str | None,
+    out: list[str],
+    gpus: int,
+) -> Written:
+    """Factor the updates of one or more checkpoints, or one shard of them."""
+    from alpharl.checkpoints.stage import staged
+    from alpharl.gpu import cards
+    from alpharl.progress import shown
+    from alpharl.spectra.depth import Depth
+
+    folders, files = _pairs(checkpoint, out)
+    depth = Depth(rank, percent_components, percent_parameters)
+    # The order stands for the steps.
+    paths, written = dict(enumerate(folders)), dict(enumerate(files))
+    with cards(gpus):
+        from alpharl.spectra import FACTORS_VERSION
+        from alpharl.spectra.factors import Settings, write_factors
+
+        settings = Settings(depth, scope, (shard, shards), spectrum)
+        how = {"version": FACTORS_VERSION, "base": str(base), "depth": asdict(depth),
+               "scope": scope, "shard": settings.part}  # fmt: skip
+        metadata = {i: how | {"checkpoint": str(path)} for i, path in paths.items()}
+        with staged({-1: base, **paths}, stage) as copies, shown() as progress:
+            write_factors(copies.pop(-1), copies, settings, written, metadata, progress)
+    return Written(written=[str(path) for path in files])
+
+
+def _pairs(checkpoints: list[str], out: list[str]) -> tuple[list[Path], list[Path]]:
+    """The checkpoints and a file for each, from lists, or from two patterns with `{step}`."""
+    if len(checkpoints) == len(out) == 1 and "{step}" in checkpoints[0] and "{step}" in out[0]:
+        folders = {step: path for step, path in find_steps(checkpoints[0]).items() if step > 0}
+        return [*folders.values()], [Path(out[0].replace("{step}", str(s))) for s in folders]
+    if len(checkpoints) != len(out):
+        raise StudyError(
+            f"found {len(checkpoints)} checkpoints and {len(out)} files for --out; expected one "
+            "file each, or a pattern with {step} for both"
+        )
+    return [Path(folder) for folder in checkpoints], [Path(file) for file in out]

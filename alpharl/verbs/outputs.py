@@ -1,0 +1,24 @@
+"""Tables that verbs write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alpharl.checkpoints.files import write_atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_table(table: pd.DataFrame, out: Path) -> list[str]:
+    """Write a table as Parquet, and as CSV next to it; the paths of both."""
+    twin = out.with_suffix(".csv")
+    write_csv(table, twin)
+    write_atomic(out, lambda p: table.to_parquet(p, index=False))
+    return [str(out), str(twin)]
+
+
+def write_csv(table: pd.DataFrame, out: Path) -> None:
+    """Write a table as CSV."""
+    write_atomic(out, lambda p: table.to_csv(p, index=False))
