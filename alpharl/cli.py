@@ -26,8 +26,7 @@ Five commands to begin with:
   alpharl trust ...         ask whether a forecast of a run is supported, from its checkpoints alone
   alpharl forecast ...      forecast a later model from early checkpoints
 
-'alpharl --help' lists all verbs, 'alpharl VERB --help' explains one.
-"""
+'alpharl --help' lists all verbs, 'alpharl VERB --help' explains one."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,11 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         input; 2 where the command line is; or the verb's own.
     """
     first, *arguments = (sys.argv[1:] if argv is None else argv) or [""]
-    texts = {"": WELCOME, "-h": _help, "--help": _help, "--version": f"alpharl {__version__}\n"}
+    texts = {"": _welcome, "-h": _help, "--help": _help, "--version": _version}
     try:
         if first in texts:
-            text = texts[first]
-            print(text if isinstance(text, str) else text(), end="", flush=True)
+            print(texts[first](), flush=True)
             return 0
         if first in RENAMED:
             return _refuse(f"verb '{first}' is now '{RENAMED[first]}'; use that", 1)
@@ -72,12 +70,20 @@ def _run(verb: str, arguments: list[str]) -> int:
     return 0
 
 
+def _welcome() -> str:
+    return WELCOME
+
+
+def _version() -> str:
+    return f"alpharl {__version__}"
+
+
 def _help() -> str:
     """All verbs in groups, a line each."""
     lines = [PURPOSE, "", "usage: alpharl VERB ...    (alpharl VERB --help explains a verb)"]
     for group, verbs in GROUPS.items():
         lines += ["", f"{group}:", *(f"  {verb:<12} {summary_of(verb)}" for verb in verbs)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _refuse(message: str, status: int) -> int:

@@ -1,9 +1,9 @@
 """The verbs of the command line: a module each, with its arguments, its example and its function.
 
-A module's docstring is the verb's help: the first line stands in lists. `add_arguments(parser)` says
-what it takes, and `run(...)` gets exactly that by name. `EXAMPLE` is a command that a test runs.
-`run` returns what it prints, a `Result`, if the parser was given one with `prints`. Heavy libraries
-are imported inside functions, so that help and errors come at once.
+A module's docstring is the verb's help: the first line stands in lists. `add_arguments(parser)`
+says what the verb takes, and `run(...)` gets exactly that by name. `EXAMPLE` is a command that a
+test runs. `run` returns what it prints, a `Result`, if the parser was given one with `prints`.
+Heavy libraries are imported inside functions, so that help and errors come at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ GROUPS = {
     "Score": ["tasks", "fetch", "suite", "evaluate", "tokens"],
     "Train": ["pretrain", "train"],
     "Used by the workflow": [
-        "accuracy", "checkpoints", "disjoint", "download", "forecasts", "manifest", "merge", "ranks",
+        "accuracy", "checkpoints", "disjoint", "download", "forecasts", "manifest", "merge",
+        "ranks",
     ],
 }  # fmt: skip
 """Verbs in the order of help. The last group makes files that only rules read."""

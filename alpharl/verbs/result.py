@@ -50,7 +50,7 @@ class Table:
 
 
 class Result(Frozen):
-    """What a verb found out or wrote. Its fields are the JSON, its docstrings the schema's words."""
+    """What a verb found out or wrote. Its fields are the JSON, their docstrings its schema."""
 
     @property
     def exit_status(self) -> int:
