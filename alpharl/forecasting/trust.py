@@ -43,9 +43,7 @@ class Verdict:
     @property
     def lines(self) -> list[str]:
         """The verdict, then the reasons, for people."""
-        head = "not supported, keep the last checkpoint"
-        if self.supported:
-            head = f"supported, by {self.method} as far as step {self.step}"
+        head = headline(self.supported, self.method, self.step)
         return [head, *(f"{'+' if e.speaks_for else '-'} {e.text}" for e in self.evidence)]
 
     def as_json(self) -> dict[str, Any]:
@@ -57,6 +55,13 @@ class Verdict:
             "step": self.step,
             "evidence": [e.as_json() for e in self.evidence],
         }
+
+
+def headline(supported: bool, method: str, step: int) -> str:
+    """The verdict in a line."""
+    if supported:
+        return f"supported, by {method} as far as step {step}"
+    return "not supported, keep the last checkpoint"
 
 
 def assess(window: Window) -> Verdict:
