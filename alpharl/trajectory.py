@@ -7,7 +7,7 @@ see, which factors a method reads, and that nothing is computed twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -299,6 +299,7 @@ class Trajectory:
         *,
         target_multiple: float | None = None,
         target_accuracy: float | None = None,
+        trials: bool = True,
     ) -> Verdict:
         """Whether a forecast beyond the window is supported, by which method, how far, and why.
 
@@ -307,6 +308,7 @@ class Trajectory:
             through: last step of the window; default: the last checkpoint's.
             target_multiple: see `window`.
             target_accuracy: see `window`.
+            trials: score trial models, if the run was opened with what does; they cost.
 
         Raises:
             MethodError: as `window`; or no step should reach the accuracy.
@@ -319,7 +321,7 @@ class Trajectory:
             None, through, target_step=target_step, target_multiple=target_multiple,
             target_accuracy=target_accuracy,
         )  # fmt: skip
-        return assess(window)
+        return assess(window if trials else replace(window, validate=None))
 
     def rank_model(
         self,

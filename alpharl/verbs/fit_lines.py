@@ -1,4 +1,4 @@
-"""What a method fitted, in a few lines: single numbers as they are, many as their middle and ends."""
+"""What a method fitted, in a few lines: few numbers as they are, many as median and range."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _line(name: str, value: Any) -> str:
         shown = ", ".join(map(_text, numbers)) or str(value)
         return f"{name}: {shown}"
     ends = f"{min(numbers):.3g} to {max(numbers):.3g}"
-    return f"{name}: {median(numbers):.3g} in the middle of {len(numbers)}, {ends}"
+    return f"{name}: {median(numbers):.3g} is the median of {len(numbers)}, {ends}"
 
 
 def _named(name: str, values: Mapping[Any, Any]) -> str:

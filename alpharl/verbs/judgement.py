@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alpharl.frozen import Frozen
 from alpharl.verbs.result import Result
@@ -50,10 +49,13 @@ class Judgement(Result):
         from alpharl.forecasting.trust import headline
 
         yield headline(self.supported, self.method, self.step)
-        yield from (f"{'+' if reason.speaks_for else '-'} {reason.text}" for reason in self.evidence)
+        yield from (
+            f"{'+' if reason.speaks_for else '-'} {reason.text}" for reason in self.evidence
+        )
 
 
-def judgement(run: Trajectory, verdict: Verdict, through: int | None, target_step: int) -> Judgement:
-    """A verdict on a run as it is printed."""
-    steps = [step for step in run.steps if through is None or step <= through]
-    return Judgement(**verdict.as_json(), window_steps=steps, target_step=target_step)
+def judged(verdict: Verdict) -> dict[str, Any]:
+    """The fields of a judgement."""
+    window = verdict.window
+    about = {"window_steps": window.steps, "target_step": window.need_target_step()}
+    return verdict.as_json() | about

@@ -1,6 +1,6 @@
 """The verbs as a page, and the JSON that they print as a schema: `make schema` writes both.
 
-    python -m alpharl.verbs.reference docs
+python -m alpharl.verbs.reference docs
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from alpharl.verbs.result import Result
 HEAD = """# Commands
 
 This page is generated from the verbs. `alpharl VERB --help` explains every argument. A verb that
-reports something takes `--json`; [output.schema.json](output.schema.json) says what it prints then.
-Results go to standard output, progress to standard error. The exit status is 0; 1 where
-something is wrong with the input, with one line on standard error; 2 where the command line is wrong.
+reports something takes `--json`; its schema is in [output.schema.json](output.schema.json).
+Results go to standard output, progress to standard error. The exit status is 0; 1 if something is
+wrong with the input, with one line on standard error; 2 if the command line is wrong.
 
 The examples assume a base in `models/base`, checkpoints in `runs/foo/checkpoint-50`, `-100` and
 `-150`, and validation accuracies in `scores.csv`.

@@ -13,7 +13,8 @@ from pathlib import Path
 from pydantic import PrivateAttr
 
 from alpharl.verbs import shared
-from alpharl.verbs.judgement import Judgement, judgement
+from alpharl.verbs.judgement import Judgement, judged
+from alpharl.verbs.opened import opened
 from alpharl.verbs.parser import prints
 
 EXAMPLE = (
@@ -75,8 +76,18 @@ def run(
     from alpharl.checkpoints.files import write_json
     from alpharl.gpu import cards
 
-    target = {"target_step": target_step, "target_multiple": target_multiple,
-              "target_accuracy": target_accuracy}
-    with cards(gpus), opened(...) as trajectory:
-        verdict = trajectory.verdict(through=through, **target)
-        ...
+    with (
+        cards(gpus),
+        opened(
+            base, checkpoints, steps, scores=scores, factors=factors, gram=gram, shards=shards,
+            suite=suite, trials=trials, manifests=manifests, engine=engine, gpus=gpus,
+        ) as trajectory,
+    ):  # fmt: skip
+        verdict = trajectory.verdict(
+            target_step, through, target_multiple=target_multiple, target_accuracy=target_accuracy
+        )
+    result = Trust(**judged(verdict))
+    if out:
+        write_json(out, result.model_dump(mode="json"))
+    result._status = NOT_SUPPORTED if exit_code and not verdict.supported else 0
+    return result
