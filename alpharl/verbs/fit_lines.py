@@ -17,7 +17,7 @@ def fit_lines(fit: Mapping[str, Any]) -> Iterator[str]:
             for key in dict.fromkeys(key for row in value.values() for key in row):
                 yield _line(key, [row[key] for row in value.values() if key in row])
         elif isinstance(value, Mapping):
-            few = len(value) <= FEW
+            few = len(value) <= FEW and not any(isinstance(v, list) for v in value.values())
             yield _named(name, value) if few else _line(name, [*value.values()])
         else:
             yield _line(name, value)
