@@ -26,7 +26,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 WORKERS := 2
 PYTEST := OMP_NUM_THREADS=1 pytest -n $(WORKERS)
 
-.PHONY: setup develop engines demo test test-sample test-slow test-faults test-slurm test-engines test-gpu \
+.PHONY: setup develop engines demo test coverage test-sample test-slow test-faults test-slurm test-engines test-gpu \
   benchmark benchmark-plan benchmark-slurm benchmark-scoring calibration lint format schema clean
 
 setup: $(VENV)/.installed
@@ -62,8 +62,13 @@ demo: setup
 	@echo "report: $(CURDIR)/results/demo/report/index.html"
 
 # The longest first: tests/conftest.py hands them out in this order.
+TESTS := tests/workflow tests/contribute tests/unit -m 'not slow'
 test: develop
-	$(PYTEST) tests/workflow tests/contribute tests/unit -m 'not slow'
+	$(PYTEST) $(TESTS)
+
+# The same tests, then the lines that none of them ran: the files with most of them first.
+coverage: develop
+	$(PYTEST) $(TESTS) --cov --cov-report=term-missing
 
 # From each suite below, what stands for one of its mechanisms; CONTRIBUTING.md says which is which.
 test-sample: develop engines
