@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -11,13 +12,14 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from alpharl.arguments import parser
 from alpharl.errors import StudyError
 from alpharl.evaluation.engines.registry import ENGINES, read_settings
 from alpharl.problems import PROBLEMS
 from alpharl.study.config import Study
 from alpharl.training.tokenizer import VOCABULARY_SIZE, character_tokenizer
-from alpharl.verbs.engine_options import arguments_of, settings_of
+from alpharl.verbs import module_of
+from alpharl.verbs.engine_options import arguments_of, engine_settings
+from alpharl.verbs.parser import parse, parser_of
 from tests.unit.suites import make_suite
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -27,7 +29,11 @@ VLLM = {"engine": "vllm", "environment": "e"}
 
 
 def parsed(*options: str):
-    return settings_of(parser("").parse_args([*EVALUATE, *options]))
+    verb, *arguments = EVALUATE
+    module = module_of(verb)
+    values = parse(parser_of(verb, module), [*arguments, *options])
+    named = inspect.signature(module.run).parameters
+    return engine_settings({k: v for k, v in values.items() if k not in (*named, "json", "result")})
 
 
 @pytest.mark.parametrize(
