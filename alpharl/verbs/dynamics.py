@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from alpharl.errors import AlpharlError
 from alpharl.frozen import Frozen
 from alpharl.verbs import shared
-from alpharl.verbs.judgement import Judgement, judgement
+from alpharl.verbs.judgement import Judgement, judged
+from alpharl.verbs.opened import opened
 from alpharl.verbs.outputs import records, write_csv, write_table
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Result, Table
@@ -23,6 +24,7 @@ from alpharl.verbs.result import Result, Table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from alpharl.spectra.gram import Gram
     from alpharl.trajectory import Trajectory
 
 EXAMPLE = (
@@ -88,7 +90,9 @@ class Dynamics(Result):
         """Each fit next to the null that is hardest to beat, over all matrices and by module."""
         hardest = [*_hardest(self.fits)]
         yield self._overall(hardest)
+        yield ""
         yield self._modules(hardest)
+        yield ""
         yield from [f"no verdict: {self.no_verdict}"] if self.no_verdict else []
         if self.verdict:
             yield f"A forecast of step {self.verdict.target_step}, twice as far:"
@@ -168,20 +172,18 @@ def run(
     tsne: Path | None,
 ) -> Dynamics:
     """Fit a run's matrices; write the table, and on request the path's pictures."""
-    from alpharl.dynamics.summary import summarize
-    from alpharl.trajectory import Trajectory
-
-    run = Trajectory.open(
-        base, checkpoints, scores, steps=steps, gram=gram, factors=factors, shards=shards
-    )
-    table = run.dynamics(permutations, holdout, seed)
-    names, written, notes = [*table["tensor"].unique()], [], []
+    with opened(
+        base, checkpoints, steps, scores=scores, factors=factors, gram=gram, shards=shards
+    ) as trajectory:
+        table = trajectory.dynamics(permutations, holdout, seed)
+        path, (verdict, no_verdict) = trajectory.gram, _judge(trajectory)
+    names, written, notes = [*table["tensor"].unique()], list[str](), list[str]()
     if pca:
-        written.append(_write_pca(run, names, permutations, seed, pca))
+        _write_pca(path, names, permutations, seed, pca)
+        written.append(str(pca))
     if tsne:
-        written.append(_write_tsne(run, names, seed, tsne))
-        notes.append(_caveat(run, seed))
-    verdict, no_verdict = _judge(run)
+        notes.append(_write_tsne(path, names, seed, tsne))
+        written.append(str(tsne))
     return Dynamics(
         matrices=len(names),
         fits=[Fit.model_validate(row) for row in records(_fits(table))],
@@ -191,3 +193,56 @@ def run(
         notes=notes,
         written=[*write_table(table, out), *written],
     )
+
+
+def _judge(trajectory: Trajectory) -> tuple[Judgement | None, str | None]:
+    """The verdict on twice the last step, or why there is none."""
+    try:
+        return Judgement(**judged(trajectory.verdict(target_multiple=2))), None
+    except AlpharlError as error:
+        return None, str(error)
+
+
+def _write_pca(path: Gram, names: list[str], draws: int, seed: int, out: Path) -> None:
+    from alpharl.dynamics.pca import pca_table
+
+    write_csv(pca_table(path, names, draws, seed), out)
+
+
+def _write_tsne(path: Gram, names: list[str], seed: int, out: Path) -> str:
+    """Write the picture's points; how to read them."""
+    from alpharl.dynamics.pca import total_gram
+    from alpharl.dynamics.tsne import CAVEAT, perplexity, tsne_table
+
+    write_csv(tsne_table(total_gram(path, names), path.steps, seed), out)
+    return CAVEAT.format(perplexity=perplexity(len(path.steps) + 1), seed=seed)
+
+
+def _fits(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of `Fit`."""
+    from alpharl.dynamics.summary import summarize
+
+    return summarize(table).rename(columns={"p<0.05": "beyond"}).reset_index()
+
+
+def _by_module(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of `ModuleFit`."""
+    from alpharl.dynamics.summary import by_module
+
+    long = by_module(table).melt(ignore_index=False, var_name="module", value_name="beyond")
+    long = long.reset_index()
+    values = long[long["null"] == "value"].drop(columns="null").rename(columns={"beyond": "value"})
+    return long[long["null"] != "value"].merge(values, on=["measure", "module"])
+
+
+def _hardest(fits: Iterable[Fit]) -> Iterator[Fit]:
+    """Of each measure, the null that the fewest matrices beat; of several, the nearest."""
+    from alpharl.dynamics.table import ERRORS
+
+    def margin(fit: Fit) -> tuple[float, float]:
+        value, low, high = (x or 0.0 for x in (fit.value, fit.null_q05, fit.null_q95))
+        return fit.beyond or 0.0, low - value if fit.measure in ERRORS else value - high
+
+    judged = [fit for fit in fits if fit.null != KEEP_LAST]
+    for measure in dict.fromkeys(fit.measure for fit in judged):
+        yield min((fit for fit in judged if fit.measure == measure), key=margin)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from alpharl.checkpoints.sources import run_folders
 from alpharl.verbs import shared
-from alpharl.verbs.inputs import run_folders
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Written
 

@@ -15,6 +15,7 @@ from typing import Any
 from alpharl.registry import Names
 from alpharl.verbs import shared
 from alpharl.verbs.inputs import option_pair
+from alpharl.verbs.opened import opened
 from alpharl.verbs.outputs import records, write_table
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Result, Table
@@ -87,13 +88,11 @@ def run(
 
     options = _options(option)
     measures = read_measures(measure, options)
-    with cards(gpus):
-        from alpharl.trajectory import Trajectory
-
-        run = Trajectory.open(
-            base, checkpoints, steps=steps, gram=gram, factors=factors, shards=shards
-        )
-        tables = run.measure(*measure, options=options, stage=stage)
+    with (
+        cards(gpus),
+        opened(base, checkpoints, steps, factors=factors, gram=gram, shards=shards) as trajectory,
+    ):
+        tables = trajectory.measure(*measure, options=options, stage=stage)
     return Measures(
         last_step={
             name: records(last_step(measures[name].summary(table)))

@@ -21,11 +21,11 @@ EXAMPLE = (
     "alpharl rank --base models/base --checkpoint runs/foo/checkpoint-150 --rank 1 --out rank-1"
 )
 KIND = (
-    "rank: the top k triplets, scaled per matrix to the whole update's norm; unscaled: the top k as "
-    "they are; component: the k-th triplet alone, scaled; without: the update less its top k, "
-    "scaled; full-update: the whole update of the projections; rest-only: all other tensors of the "
-    "checkpoint; random, random-unscaled: random directions of rank k, with the whole update's norm "
-    "or that of its top k (default: %(default)s)"
+    "rank: the top k triplets, scaled per matrix to the whole update's norm; unscaled: the top k "
+    "as they are; component: the k-th triplet alone, scaled; without: the update less its top k, "
+    "scaled; full-update: the whole update of the projections; rest-only: all other tensors of "
+    "the checkpoint; random, random-unscaled: random directions of rank k, at the whole update's "
+    "norm or that of its top k (default: %(default)s)"
 )
 
 
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--rest", action="store_true",
-        help="also take embeddings, head, norms and biases from the checkpoint",
+        help="take embeddings, head, norms and biases from the checkpoint too",
     )  # fmt: skip
     parser.add_argument(
         "--merged", action="store_true",
@@ -97,11 +97,11 @@ def run(
     step = step_of(checkpoint) if step is None else step
     # Nothing in scope is kept of `rest-only`: its factors are not needed.
     made = {step: read_factors(factors)} if factors and kind != "rest-only" else None
-    run = Trajectory.open(base, {step: checkpoint}, factors=made)
+    trajectory = Trajectory.open(base, {step: checkpoint}, factors=made)
     percents = (percent_components, percent_parameters)
     if rank is None:
         rank = 0 if any(percents) else 1
-    model = run.rank_model(
+    model = trajectory.rank_model(
         Depth(rank, *percents), step, kind=kind, scale=scale, rest=rest, merged=merged, seed=seed
     )
     with shown() as progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from itertools import groupby
 from pathlib import Path
 
 from alpharl.verbs import shared
@@ -42,16 +43,25 @@ def run(
     out: Path,
 ) -> Written:
     """Make the models step by step, since the factors of all steps may not fit into memory."""
+    from alpharl.checkpoints.sources import run_folders
+    from alpharl.progress import shown
     from alpharl.trajectory import Trajectory
     from alpharl.variants.recipes import RANK_VARIANTS
 
-    variants = RANK_VARIANTS.validate_json(spec)
-    for step in sorted({variant.step for variant in variants}):
-        run = Trajectory.open(base, checkpoints, steps=[step], factors=factors, shards=shards)
-        for variant in (variant for variant in variants if variant.step == step):
-            how = variant.recipe
-            run.rank_model(
-                how.depth, step, kind=how.kind, scale=how.scale, rest=how.rest, merged=how.merged,
-                seed=seed,
-            ).save(out / variant.name)  # fmt: skip
-    return Written(written=[str(out / variant.name) for variant in variants])
+    folders, written = run_folders(checkpoints, steps), list[str]()
+    variants = sorted(RANK_VARIANTS.validate_json(spec), key=lambda variant: variant.step)
+    with shown() as progress:
+        for step, group in groupby(variants, key=lambda variant: variant.step):
+            trajectory = Trajectory.open(
+                base, {step: folders[step]}, factors=factors, shards=shards, progress=progress
+            )
+            for variant in group:
+                how = variant.recipe
+                model = trajectory.rank_model(
+                    how.depth, step, kind=how.kind, scale=how.scale, rest=how.rest,
+                    merged=how.merged, seed=seed,
+                )  # fmt: skip
+                model.save(out / variant.name)
+                written.append(str(out / variant.name))
+                progress.step("models", len(written), len(variants), variant.name)
+    return Written(written=written)

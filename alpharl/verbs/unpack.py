@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--manifest", type=Path, metavar="FILE",
-        help="also write the model folder's manifest, its files with their digests, to this file",
+        help="file to write the model folder's manifest to: its files with their digests",
     )  # fmt: skip
     parser.add_argument(
         "--replace", action="store_true",
