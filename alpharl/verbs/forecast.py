@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alpharl.errors import AlpharlError, MethodError
+from alpharl.errors import AlpharlError
 from alpharl.verbs import shared
 from alpharl.verbs.fit_lines import fit_lines
 from alpharl.verbs.inputs import option_pair
@@ -166,16 +166,16 @@ def run(
         return written(model, out, judge_of(trajectory))
 
 
-Judge = Callable[[int, int], "Verdict"]
-"""Gives the verdict on a target step and a window's last step, without trial models."""
+Judge = Callable[[int | None, float | None, int], "Verdict"]
+"""The verdict on a target step or else accuracy, and a window's last step; without trial models."""
 
 
 def judge_of(trajectory: Trajectory) -> Judge:
     """What judges windows of a run, each once."""
 
     @cache
-    def judge(target_step: int, through: int) -> Verdict:
-        return trajectory.verdict(target_step, through, trials=False)
+    def judge(step: int | None, accuracy: float | None, through: int) -> Verdict:
+        return trajectory.verdict(step, through, target_accuracy=accuracy, trials=False)
 
     return judge
 
@@ -193,9 +193,8 @@ def written(model: Model, out: Path, judge: Judge) -> Forecast:
 
 def _judgement(meta: Mapping[str, Any], judge: Judge) -> Judgement:
     """The verdict on a forecast's window: its own, where the method has made one."""
-    steps, target_step = meta["window_steps"], meta["target_step"]
+    steps, target = meta["window_steps"], meta["target_step"]
     if "verdict" in meta["fit"]:
-        return Judgement(**meta["fit"]["verdict"], window_steps=steps, target_step=target_step)
-    if target_step is None:
-        raise MethodError("no step should reach the target accuracy")
-    return Judgement(**judged(judge(target_step, steps[-1])))
+        return Judgement(**meta["fit"]["verdict"], window_steps=steps, target_step=target)
+    accuracy = meta["target_accuracy"] if target is None else None
+    return Judgement(**judged(judge(target, accuracy, steps[-1])))
