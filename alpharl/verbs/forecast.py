@@ -66,8 +66,14 @@ class Forecast(Result):
 
     def blocks(self) -> Iterator[str]:
         """At most 15 lines; what was fitted gives way to the verdict."""
-        head, verdict = [*self._head()], [*self._verdict()]
-        yield from [*head, *[*self._fit()][: LINES - len(head) - len(verdict)], *verdict]
+        verdict = [*self.verdict_lines()]
+        yield from [*self.lines()][: LINES - len(verdict)]
+        yield from verdict
+
+    def lines(self) -> Iterator[str]:
+        """What was forecast from which window, and what was fitted."""
+        yield from self._head()
+        yield from fit_lines({k: value for k, value in self.fit.items() if k != "verdict"})
 
     def _head(self) -> Iterator[str]:
         target = f"accuracy {self.target_accuracy:g}" if self.target_accuracy else ""
@@ -82,10 +88,8 @@ class Forecast(Result):
         if self.norm_ratio is not None:
             yield f"length: {self.norm_ratio:.3g} times that of the last observed update"
 
-    def _fit(self) -> Iterator[str]:
-        yield from fit_lines({k: value for k, value in self.fit.items() if k != "verdict"})
-
-    def _verdict(self) -> Iterator[str]:
+    def verdict_lines(self) -> Iterator[str]:
+        """The verdict on the window, or why there is none."""
         if self.verdict is None:
             yield f"verdict: none: {self.no_verdict}"
             return
