@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alpharl.errors import AlpharlError, MethodError
+from alpharl.errors import AlpharlError
 from alpharl.verbs import shared
 from alpharl.verbs.fit_lines import fit_lines
 from alpharl.verbs.inputs import option_pair
@@ -66,8 +66,14 @@ class Forecast(Result):
 
     def blocks(self) -> Iterator[str]:
         """At most 15 lines; what was fitted gives way to the verdict."""
-        head, verdict = [*self._head()], [*self._verdict()]
-        yield from [*head, *[*self._fit()][: LINES - len(head) - len(verdict)], *verdict]
+        verdict = [*self.verdict_lines()]
+        yield from [*self.lines()][: LINES - len(verdict)]
+        yield from verdict
+
+    def lines(self) -> Iterator[str]:
+        """What was forecast from which window, and what was fitted."""
+        yield from self._head()
+        yield from fit_lines({k: value for k, value in self.fit.items() if k != "verdict"})
 
     def _head(self) -> Iterator[str]:
         target = f"accuracy {self.target_accuracy:g}" if self.target_accuracy else ""
@@ -82,10 +88,8 @@ class Forecast(Result):
         if self.norm_ratio is not None:
             yield f"length: {self.norm_ratio:.3g} times that of the last observed update"
 
-    def _fit(self) -> Iterator[str]:
-        yield from fit_lines({k: value for k, value in self.fit.items() if k != "verdict"})
-
-    def _verdict(self) -> Iterator[str]:
+    def verdict_lines(self) -> Iterator[str]:
+        """The verdict on the window, or why there is none."""
         if self.verdict is None:
             yield f"verdict: none: {self.no_verdict}"
             return
@@ -166,16 +170,16 @@ def run(
         return written(model, out, judge_of(trajectory))
 
 
-Judge = Callable[[int, int], "Verdict"]
-"""Gives the verdict on a target step and a window's last step, without trial models."""
+Judge = Callable[[int | None, float | None, int], "Verdict"]
+"""The verdict on a target step or else accuracy, and a window's last step; without trial models."""
 
 
 def judge_of(trajectory: Trajectory) -> Judge:
     """What judges windows of a run, each once."""
 
     @cache
-    def judge(target_step: int, through: int) -> Verdict:
-        return trajectory.verdict(target_step, through, trials=False)
+    def judge(step: int | None, accuracy: float | None, through: int) -> Verdict:
+        return trajectory.verdict(step, through, target_accuracy=accuracy, trials=False)
 
     return judge
 
@@ -193,9 +197,8 @@ def written(model: Model, out: Path, judge: Judge) -> Forecast:
 
 def _judgement(meta: Mapping[str, Any], judge: Judge) -> Judgement:
     """The verdict on a forecast's window: its own, where the method has made one."""
-    steps, target_step = meta["window_steps"], meta["target_step"]
+    steps, target = meta["window_steps"], meta["target_step"]
     if "verdict" in meta["fit"]:
-        return Judgement(**meta["fit"]["verdict"], window_steps=steps, target_step=target_step)
-    if target_step is None:
-        raise MethodError("no step should reach the target accuracy")
-    return Judgement(**judged(judge(target_step, steps[-1])))
+        return Judgement(**meta["fit"]["verdict"], window_steps=steps, target_step=target)
+    accuracy = meta["target_accuracy"] if target is None else None
+    return Judgement(**judged(judge(target, accuracy, steps[-1])))

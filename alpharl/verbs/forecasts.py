@@ -43,7 +43,7 @@ def run(
     with opened(
         base, checkpoints, steps, scores=scores, factors=factors, gram=gram, shards=shards
     ) as trajectory:
-        judge = judge_of(trajectory)
+        judge, verdicts = judge_of(trajectory), dict[str, None]()
         for variant in FORECAST_VARIANTS.validate_json(spec):
             model = trajectory.forecast(
                 variant.options, variant.target_step, variant.through,
@@ -52,4 +52,8 @@ def run(
             )  # fmt: skip
             folder = out / variant.name
             model.save(folder)
-            print("\n".join(written(model, folder, judge).blocks()), flush=True)
+            made = written(model, folder, judge)
+            print("\n".join(made.lines()), flush=True)
+            verdicts["\n".join(made.verdict_lines())] = None
+        # Forecasts of one window share it, so it stands once.
+        print("\n".join(verdicts))
