@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,9 @@ from alpharl.dynamics.lines import line_holdout
 from alpharl.dynamics.summary import by_module, summarize
 from alpharl.dynamics.table import dynamics_table
 from alpharl.errors import MethodError
+from alpharl.progress import Progress
+from alpharl.verbs.dynamics import Dynamics
+from alpharl.verbs.result import Table
 from tests.unit.trajectories import PLANTED, planted_run, sklearn_pls
 
 
@@ -33,13 +38,23 @@ MEASURES = {
 }
 
 
+class Told(Progress):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.items: list[tuple[int, int, str]] = []
+
+    def step(self, task: str, done: int, total: int, item: str) -> None:
+        self.items.append((done, total, item))
+
+
 def test_dynamics_table_of_a_planted_run():
     factors, gram, accuracy, blocks, flat = planted_run()
-    lines: list[str] = []
-    table = dynamics_table(factors, gram, accuracy, blocks, Settings(99, 0.6, 0), lines.append)
+    told = Told()
+    table = dynamics_table(factors, gram, accuracy, blocks, Settings(99, 0.6, 0), told)
     assert list(table.columns) == COLUMNS
     assert len(table) == 2 * len(MEASURES)
-    assert len(lines) == 2
+    assert told.items == [(i, 2, name) for i, name in enumerate(flat, start=1)]
     steps, y = np.array(PLANTED, np.float64), np.array([accuracy[s] for s in PLANTED])
     for name, rows in flat.items():
         part = table[table.tensor == name].set_index(["measure", "null"])
@@ -144,6 +159,7 @@ def test_dynamics_verb_writes_parquet_and_its_csv_twin(trajectory, tmp_path, cli
     assert set(table.tensor) == set(trajectory.matrices())
     pd.testing.assert_frame_equal(table, twin, check_dtype=False, rtol=1e-9)
     assert "holdout_line_ratio" in result.out and "By module" in result.out
+    assert len(result.out.splitlines()) <= 40
 
     factors, gram = tmp_path / "F-{step}.safetensors", tmp_path / "G.safetensors"
     for step, folder in trajectory.folders.items():
@@ -154,6 +170,52 @@ def test_dynamics_verb_writes_parquet_and_its_csv_twin(trajectory, tmp_path, cli
     arguments[-1] = stored
     assert cli(*arguments, "--factors", factors, "--gram", gram).status == 0
     pd.testing.assert_frame_equal(pd.read_parquet(stored), table, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture
+def shown(trajectory, tmp_path, cli):
+    """What the verb says of the trajectory as JSON, and the table that it wrote."""
+    where = ["--base", trajectory.base, "--checkpoints", trajectory.pattern]
+    result = cli("dynamics", *where, "--scores", trajectory.scores, "--permutations", 20,
+                 "--out", tmp_path / "T.parquet", "--json")  # fmt: skip
+    return json.loads(result.out), pd.read_parquet(tmp_path / "T.parquet")
+
+
+def test_dynamics_verb_says_what_the_table_holds_in_brief(shown):
+    found, table = shown
+    assert found["matrices"] == table.tensor.nunique()
+    fits = pd.DataFrame(found["fits"]).set_index(["measure", "null"])
+    expected = summarize(table).rename(columns={"p<0.05": "beyond"})
+    pd.testing.assert_frame_equal(fits, expected, check_index_type=False)
+    brief, rows = by_module(table), found["by_module"]
+    assert len(rows) == brief.drop("value", level="null").size
+    for row in rows:
+        number = brief[row["module"]]
+        assert row["value"] == number[row["measure"], "value"]
+        assert row["beyond"] == number[row["measure"], row["null"]]
+
+
+def test_dynamics_verb_shows_the_null_that_the_fewest_matrices_beat(shown):
+    found, table = shown
+    overall, modules = (b for b in Dynamics.model_validate(found).blocks() if isinstance(b, Table))
+    assert [row[0] for row in overall.rows] == sorted(table.measure.unique())
+    judged = table[table.p.notna()].assign(beats=table.p < 0.05)
+    shares = judged.groupby(["measure", "null"]).beats.mean()
+    for row, by_name in zip(overall.rows, modules.rows, strict=True):
+        measure, value, last, null, *_, beyond = row
+        assert beyond == shares[measure, null] == shares[measure].min()
+        assert value == pytest.approx(table[table.measure == measure].value.mean())
+        assert (last is not None) == measure.startswith("holdout")
+        part = judged[(judged.measure == measure) & (judged.null == null)]
+        by_module = part.groupby("module").beats.mean()
+        assert dict(zip(modules.columns[1:], by_name[1:], strict=True)) == by_module.to_dict()
+
+
+def test_dynamics_verb_ends_with_the_verdict_on_twice_the_last_step(trajectory, cli, shown):
+    trust = cli("trust", "--base", trajectory.base, "--checkpoints", trajectory.pattern,
+                "--scores", trajectory.scores, "--target-multiple", 2, "--json")  # fmt: skip
+    assert shown[0]["verdict"] == json.loads(trust.out)
+    assert shown[0]["verdict"]["target_step"] == 2 * trajectory.steps[-1]
 
 
 def test_dynamics_verb_needs_a_score_for_each_checkpoint(trajectory, tmp_path, cli):

@@ -88,7 +88,8 @@ def test_each_measure_has_its_null_and_says_what_nothing_looks_like(trajectory, 
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("floor.seed=1", "option 'floor.seed=1': found 'floor', expected one of the measures"),
+        ("floor.seed=1", "found options of 'floor', expected one of the measures that are made"),
+        ("seed=1", "found options of 'seed', expected one of the measures that are made: sparsity"),
         ("sparsity.sed=1", "unknown key 'sed', did you mean 'seed'?"),
         ("sparsity.seed", "option 'sparsity.seed': found no '=', expected NAME.KEY=VALUE"),
         ("sparsity.seed=[", "found '[', expected a value as a study file has it"),
@@ -111,6 +112,8 @@ def test_without_names_all_measures_are_made(trajectory, tmp_path, cli):
     )  # fmt: skip
     assert done.status == 0
     assert {path.stem for path in (tmp_path / "m").iterdir()} == set(MEASURES)
+    titles = [line for line in done.out.splitlines() if line.endswith(", last step")]
+    assert titles == [f"{cls.title}, last step" for cls in MEASURES.values()]
 
 
 def test_only_checkpoints_that_are_measured_are_staged(make_trajectory, tmp_path, cli, monkeypatch):

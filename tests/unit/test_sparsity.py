@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -194,19 +195,21 @@ def test_no_tensor_is_held(monkeypatch, tmp_path, write_model):
     assert max(asked) == 4000
 
 
-def test_the_verb_writes_the_table_and_prints_all_tensors_together(trajectory, tmp_path, cli):
+def test_the_verb_writes_the_table_and_shows_all_tensors_together(trajectory, tmp_path, cli):
     out = tmp_path / "measures"
     common = ["measure", "sparsity", "--base", trajectory.base]
     common += ["--checkpoints", trajectory.pattern]
-    done = cli(*common, "--steps", 10, 90, "--option", "sparsity.seed=5", "--out", out)
+    done = cli(*common, "--steps", 10, 90, "--option", "sparsity.seed=5", "--out", out,
+               "--json")  # fmt: skip
     assert done.status == 0
     table = pd.read_parquet(out / "sparsity.parquet")
     folders = {step: trajectory.folders[step] for step in (10, 90)}
     pd.testing.assert_frame_equal(table, sparsity_table(trajectory.base, folders, seed=5))
     pd.testing.assert_frame_equal(table, pd.read_csv(out / "sparsity.csv"))
-    printed = [line.split() for line in done.out.splitlines()[2:]]
+    shown = json.loads(done.out)
     whole = table[(table.tensor == OVERALL) & (table.step == 90)].drop(columns="tensor")
-    np.testing.assert_allclose(np.array(printed, float), whole.to_numpy(float), rtol=1e-5)
+    assert shown["last_step"] == {"sparsity": whole.to_dict("records")}
+    assert shown["written"] == [str(out / "sparsity.parquet"), str(out / "sparsity.csv")]
     assert cli(*common, "--out", tmp_path / "all").status == 0
     measured = pd.read_parquet(tmp_path / "all" / "sparsity.parquet")
     assert sorted(set(measured.step)) == trajectory.steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,8 +73,8 @@ def make_gram(cli, run, out: Path) -> Path:
     return out
 
 
-def call(cli, run, gram: Path, out: Path, *variants: Path, target: int = TARGET):
-    """`alpharl truth` of some variants."""
+def call(cli, run, gram: Path, out: Path, *variants: object, target: int = TARGET):
+    """`alpharl truth` of some variants, and maybe more options."""
     return cli("truth", "--variant", *variants, "--target", run.pattern.replace("{step}", "90"),
                "--step", target, "--gram", gram, "--out", out)  # fmt: skip
 
@@ -98,6 +99,16 @@ def test_truth_equals_dense_reference(trajectory, tmp_path, cli):
             parts[name] = predicted, updates[THROUGH], updates[TARGET]
         check_rows(table[table["forecast"] == method], parts)
         assert method in result.out
+
+
+def test_what_is_said_are_the_rows_over_all_matrices(trajectory, tmp_path, cli):
+    variants = [make_forecast(cli, trajectory, name, tmp_path / name) for name in ("expo", "relex")]
+    gram, out = make_gram(cli, trajectory, tmp_path / "G.safetensors"), tmp_path / "T.parquet"
+    shown = json.loads(call(cli, trajectory, gram, out, *variants, "--json").out)
+    table = pd.read_parquet(out)
+    rows = table[table["tensor"] == "overall"].drop(columns=["tensor", "layer", "module"])
+    assert shown["comparisons"] == rows.to_dict("records")
+    assert shown["written"] == [str(out), str(out.with_suffix(".csv"))]
 
 
 def test_last_has_an_error_of_exactly_one(trajectory, tmp_path, cli):
@@ -181,6 +192,12 @@ def test_several_targets_each_have_their_own(trajectory, tmp_path, cli):
         "near": 60,
         "far": 90,
     }
+    pattern = tmp_path / "pattern.parquet"
+    for steps in ([], ["--step", 60, 90]):
+        result = cli("truth", "--variant", near, far, "--gram", gram, "--out", pattern,
+                     "--target", trajectory.pattern, *steps)  # fmt: skip
+        assert result.status == 0, result.err
+        assert pattern.read_bytes() == out.read_bytes()
     row = table[(table["forecast"] == "near") & (table["tensor"] == UP)].iloc[0]
     at = {step: trajectory.update(step, UP) for step in (35, 50, 60)}
     expected = numbers(at[50] + 10 / 15 * (at[50] - at[35]), at[50], at[60])
@@ -195,6 +212,16 @@ def test_frozen_matrix_has_no_numbers_and_adds_none(make_trajectory, tmp_path, c
     table = pd.read_parquet(tmp_path / "T.parquet").set_index("tensor")
     assert table.loc[UP, NUMBERS].isna().all()
     assert table.drop(index=UP)[NUMBERS].notna().all(axis=None)
+
+
+def test_a_pattern_names_the_forecasts_of_a_run(trajectory, tmp_path, cli):
+    for target in (60, 90):
+        make_forecast(cli, trajectory, "momentum", tmp_path / f"to-{target}", target)
+    gram, out = make_gram(cli, trajectory, tmp_path / "G.safetensors"), tmp_path / "T.parquet"
+    result = cli("truth", "--variant", f"{tmp_path}/to-{{step}}", "--gram", gram, "--out", out,
+                 "--target", trajectory.pattern)  # fmt: skip
+    assert result.status == 0, result.err
+    assert list(pd.read_parquet(out)["forecast"].unique()) == ["to-60", "to-90"]
 
 
 def test_undefined_forecast_has_no_rows(trajectory, tmp_path, cli):
@@ -224,11 +251,18 @@ def test_blends_are_compared_without_torch_and_without_weights(trajectory, tmp_p
 # --- refusals ---
 
 
+def aimed_at(step: int, variant: Path) -> Path:
+    """Give a forecast another target, maybe one that the verb refuses by now."""
+    file = variant / "variant.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"target_step": step}))
+    return variant
+
+
 def test_bad_input_is_one_line(trajectory, tmp_path, cli):
     gram, out = make_gram(cli, trajectory, tmp_path / "G.safetensors"), tmp_path / "T.parquet"
     variant = make_forecast(cli, trajectory, "last", tmp_path / "v")
     adapter = make_forecast(cli, trajectory, "alpharl-step", tmp_path / "a")
-    seen = make_forecast(cli, trajectory, "last", tmp_path / "seen", THROUGH)
+    seen = aimed_at(THROUGH, shutil.copytree(variant, tmp_path / "seen"))
     cli("rank", "--base", trajectory.base, "--checkpoint", trajectory.folders[90],
         "--out", tmp_path / "rank")  # fmt: skip
     assert "forecasts step 90, expected one of [60]" in call(
@@ -249,9 +283,13 @@ def test_bad_input_is_one_line(trajectory, tmp_path, cli):
     missing = cli("truth", "--variant", adapter, "--target", "nowhere", "--step", TARGET,
                   "--gram", gram, "--out", out)  # fmt: skip
     assert "nowhere: no such checkpoint folder" in missing.error
-    assert "expected one step each" in cli(
-        "truth", "--variant", variant, "--target", "x", "y", "--step", 90, "--gram", gram,
-        "--out", out).error  # fmt: skip
+    for targets in (["x", "y", "--step", 90], ["x"]):
+        assert "expected one step each" in cli(
+            "truth", "--variant", variant, "--gram", gram, "--out", out, "--target", *targets
+        ).error  # fmt: skip
+    assert "forecasts step 90, expected one of [60]" in cli(
+        "truth", "--variant", variant, "--gram", gram, "--out", out,
+        "--target", trajectory.pattern, "--step", 60).error  # fmt: skip
     assert not out.exists()
 
 
