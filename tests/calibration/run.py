@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from alpharl.checkpoints.index import read_index
 from alpharl.errors import MethodError, UndefinedForecast
+from alpharl.evaluation.offline import go_offline
 from alpharl.forecasting.auto import Auto
 from alpharl.forecasting.contract import Prediction, Window, norm_ratio
 from alpharl.forecasting.expo import Expo
@@ -32,7 +33,6 @@ from alpharl.study.config import Study, load_study
 from alpharl.study.plan import Plan
 from alpharl.study.windows import window_end
 from alpharl.variants.store import read_variant, write_variant
-from alpharl.verbs.scores import go_offline
 
 go_offline()
 from alpharl.evaluation.runner import Scorer  # noqa: E402

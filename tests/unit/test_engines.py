@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -11,13 +12,12 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from alpharl.arguments import parser
 from alpharl.errors import StudyError
 from alpharl.evaluation.engines.registry import ENGINES, read_settings
 from alpharl.problems import PROBLEMS
 from alpharl.study.config import Study
 from alpharl.training.tokenizer import VOCABULARY_SIZE, character_tokenizer
-from alpharl.verbs.engine_options import arguments_of, settings_of
+from alpharl.verbs.engine_options import add_engine_options, arguments_of, engine_settings
 from tests.unit.suites import make_suite
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -27,7 +27,9 @@ VLLM = {"engine": "vllm", "environment": "e"}
 
 
 def parsed(*options: str):
-    return settings_of(parser("").parse_args([*EVALUATE, *options]))
+    parser = argparse.ArgumentParser()
+    add_engine_options(parser)
+    return engine_settings(vars(parser.parse_args(options)))
 
 
 @pytest.mark.parametrize(
