@@ -1,4 +1,4 @@
-# Main commands: make demo, make test, make lint, make setup.
+# Main commands: make demo, make test, make lint; make setup and make develop only install.
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -26,15 +26,24 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 WORKERS := 2
 PYTEST := OMP_NUM_THREADS=1 pytest -n $(WORKERS)
 
-.PHONY: setup engines demo test test-sample test-slow test-faults test-slurm test-engines test-gpu benchmark benchmark-plan \
-  benchmark-slurm benchmark-scoring calibration lint format schema clean
+.PHONY: setup develop engines demo test coverage test-sample test-slow test-faults test-slurm test-engines test-gpu \
+  benchmark benchmark-plan benchmark-slurm benchmark-scoring calibration lint format schema clean
 
 setup: $(VENV)/.installed
 
-# The constraints pin what the ranges in pyproject.toml leave open.
+# The constraints pin what the ranges in pyproject.toml leave open. Users get packages that need no
+# compiler.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit(f"error: found Python {v[0]}.{v[1]}, expected 3.11 or newer; set PYTHON=...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(call install,$(VENV)) --constraint constraints.txt --editable .
+	touch $@
+
+# A developer's environment is a user's with the test extra added. Its stamp follows the user's, so
+# that one pip at a time writes to the folder, also under `make -j`.
+develop: $(VENV)/.developed
+
+$(VENV)/.developed: $(VENV)/.installed
 	$(call install,$(VENV)) --constraint constraints.txt --editable '.[test]'
 	touch $@
 
@@ -53,51 +62,56 @@ demo: setup
 	@echo "report: $(CURDIR)/results/demo/report/index.html"
 
 # The longest first: tests/conftest.py hands them out in this order.
-test: setup
-	$(PYTEST) tests/workflow tests/contribute tests/unit -m 'not slow'
+TESTS := tests/workflow tests/contribute tests/unit -m 'not slow'
+test: develop
+	$(PYTEST) $(TESTS)
+
+# The same tests, then the lines that none of them ran: the files with most of them first.
+coverage: develop
+	$(PYTEST) $(TESTS) --cov --cov-report=term-missing
 
 # From each suite below, what stands for one of its mechanisms; CONTRIBUTING.md says which is which.
-test-sample: setup engines
+test-sample: develop engines
 	ALPHARL_QUESTIONS=6 $(PYTEST) tests/faults tests/slurm tests/engines tests/workflow \
 	  tests/unit/test_training_processes.py -m sample -rs
 
 # The README's commands, the plans of the studies that ship, runs of several processes.
-test-slow: setup
+test-slow: develop
 	$(PYTEST) tests/workflow tests/unit -m slow
 
-test-faults: setup
+test-faults: develop
 	pytest tests/faults
 
 # Starts a real SLURM from Debian's packages, which it installs; skipped, and says why, without root.
-test-slurm: setup
+test-slurm: develop
 	pytest tests/slurm -rs
 
 # Starts vLLM, and gets a small model of 93 MB; each test is skipped, and says why, where it cannot.
-test-engines: setup engines
+test-engines: develop engines
 	pytest tests/engines -rs
 
 # Wall time and overhead per job of the shrunken demo, on this machine alone and through SLURM.
-benchmark-slurm: setup
+benchmark-slurm: develop
 	python -m tests.slurm.measure --out docs/benchmarks-slurm.md
 
 # Ratios of the factor and gram stages to their floors; needs 15 GB of disk and memory.
-benchmark: setup
+benchmark: develop
 	python -m tests.benchmarks.run --out docs/benchmarks.md
 	python -m tests.benchmarks.forecasts --out docs/benchmarks-forecasts.md
 
 # Dry runs of 100, 1 000 and 10 000 jobs and of a large study, beside Snakemake alone; some minutes.
-benchmark-plan: setup
+benchmark-plan: develop
 	python -m tests.benchmarks.plan --out docs/benchmarks-plan.md
 
 # Adapters in one engine start against a start for each, and the runner against its engines.
-benchmark-scoring: demo engines
+benchmark-scoring: develop demo engines
 	python -m tests.benchmarks.scoring --base results/demo/bases/tiny/model \
 	  --checkpoint results/demo/runs/grpo-slow/checkpoints/step-100 \
 	  --environment .venv-vllm --out docs/benchmarks-scoring.md
 
 # Trains about thirty small runs and scores every method from three windows of each: some hours on two cores.
 STUDIES := calibration-design calibration-exam
-calibration: setup
+calibration: develop
 	for study in $(STUDIES); do \
 	  snakemake --configfile config/studies/$$study.yaml --until gram suite && \
 	  TQDM_DISABLE=1 python -m tests.calibration.run config/studies/$$study.yaml || exit 1; \
@@ -105,23 +119,23 @@ calibration: setup
 	python -m tests.calibration.summarize $(addprefix results/,$(STUDIES)) --out docs/calibration.md
 
 # Each test is skipped, and says why, where there is no GPU.
-test-gpu: setup
+test-gpu: develop
 	pytest tests/gpu -rs
 
-lint: setup
+lint: develop
 	ruff check .
 	ruff format --check .
 	mypy
 	snakefmt --check workflow
 
-format: setup
+format: develop
 	ruff check --fix .
 	ruff format .
 	snakefmt workflow
 
 # The JSON schema of study files follows the config models, the example of a SLURM profile what
 # `alpharl init --slurm` writes; tests keep them in sync.
-schema: setup
+schema: develop
 	python -m alpharl.study.schema workflow/schemas/config.schema.json
 	python -m alpharl.slurm.profile profiles/slurm
 

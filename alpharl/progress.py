@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -94,6 +95,17 @@ class Bars(Progress):
                 self._display.remove_task(self._tasks[task])
             self._tasks[task] = self._display.add_task(task, total=total, item=item)
         self._display.update(self._tasks[task], completed=done, total=total, item=item)
+
+
+def display(progress: bool | Progress) -> AbstractContextManager[Progress]:
+    """Where one computation is shown, entered for as long as it lasts.
+
+    Args:
+        progress: whether to show it; or the object that is told, which whoever made it enters.
+    """
+    if isinstance(progress, Progress):
+        return nullcontext(progress)
+    return shown() if progress else SILENT
 
 
 def is_terminal(stream: int) -> bool:

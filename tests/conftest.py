@@ -31,6 +31,7 @@ TOGETHER = {
     "tests/engines": "engines",
     "tests/faults": "study",
     "tests/slurm": "cluster",
+    "tests/workflow/test_examples.py": "study",
     "tests/workflow/test_study.py": "study",
 }
 """Folders and files whose session fixtures cost minutes, so that one process makes each."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alpharl.errors import CheckpointError
@@ -61,6 +62,34 @@ def given_steps(given: list[str], steps: list[int] | None) -> dict[int, Path]:
     if lacking:
         raise CheckpointError(f"found no folder of step {lacking[0]}; name it as STEP=FOLDER")
     return {step: folders[step] for step in steps or sorted(folders)}
+
+
+Given = str | Path | Sequence[str] | Mapping[int, str | Path]
+"""Checkpoints as people name them: a pattern, what `given_steps` takes, or folders by step."""
+
+
+def run_folders(given: Given, steps: Sequence[int] | None = None) -> dict[int, Path]:
+    """The model folders of a run, by step, increasing.
+
+    Step 0 is left out: it is the base, no observation, also where it was saved with the run.
+
+    Args:
+        given: a pattern with `{step}`; a list of one pattern or of `STEP=FOLDER`; or a mapping.
+        steps: only these; None is all.
+
+    Raises:
+        CheckpointError: as `given_steps`, or nothing comes after step 0.
+    """
+    if isinstance(given, Mapping):
+        given = [f"{step}={folder}" for step, folder in given.items()]
+    entries = [str(given)] if isinstance(given, str | Path) else list(given)
+    folders = given_steps(entries, list(steps) if steps else None)
+    if max(folders, default=0) < 1:
+        raise CheckpointError(
+            f"{' '.join(entries)}: found no checkpoint after step 0, expected at least one; name "
+            "the folders that training saved"
+        )
+    return {step: folders[step] for step in sorted(folders) if step > 0}
 
 
 def step_of(folder: Path) -> int:

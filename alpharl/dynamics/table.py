@@ -17,7 +17,7 @@ checkpoint as far as the u1 of a walking block turns once it is stored in bfloat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -72,12 +72,7 @@ def dynamics_table(
         MethodError: fewer than three checkpoints, or an accuracy is missing.
     """
     steps = sorted(factors)
-    missing = [step for step in steps if step not in accuracy]
-    if len(steps) < 3 or missing:
-        raise MethodError(
-            f"dynamics: found {len(steps)} checkpoints, no accuracy for steps {missing}; expected "
-            "at least 3 checkpoints, each with an accuracy"
-        )
+    require_scored(steps, accuracy)
     y_t = np.array([accuracy[step] for step in steps], np.float64)
     products, clock = gram.upto(steps).tensors, np.array(steps, np.float64)
     rows: list[dict[str, object]] = []
@@ -88,6 +83,20 @@ def dynamics_table(
         rows += [matrix | _row(number) for number in measured]
         progress.step("dynamics", done, len(factors[steps[0]]), name)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def require_scored(steps: Sequence[int], accuracy: Mapping[int, float]) -> None:
+    """Refuse a run that has no fit; asked before what is dear to make.
+
+    Raises:
+        MethodError: fewer than three checkpoints, or an accuracy is missing.
+    """
+    missing = [step for step in steps if step not in accuracy]
+    if len(steps) < 3 or missing:
+        raise MethodError(
+            f"dynamics: found {len(steps)} checkpoints, no accuracy for steps {missing}; expected "
+            "at least 3 checkpoints, each with an accuracy"
+        )
 
 
 def _signed(factors: Mapping[int, Mapping[str, Factors]], name: str, side: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Scoring asks no hub for anything: models and questions are there already."""
+"""Keeps the libraries that score off the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A target that is an accuracy, as a step: for methods whose clock is the step."""
+"""What is forecast: a later step, or an accuracy, as a step for methods whose clock is the step."""
 
 from __future__ import annotations
 
@@ -7,10 +7,42 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from alpharl.errors import UndefinedForecast
+from alpharl.errors import MethodError, UndefinedForecast
 
 _ROUNDING = 1e-9
 """Relative error of a crossing that is meant to be a whole step."""
+
+
+def target_after(
+    last: int, step: int | None, multiple: float | None, accuracy: float | None
+) -> int | None:
+    """The step to forecast, of a target that is given in one of three ways, or not at all.
+
+    Args:
+        last: the window's last step.
+        step: the target itself.
+        multiple: the target in units of the window's last step; the product is rounded.
+        accuracy: the validation accuracy to forecast, whose step only a fit says.
+
+    Returns:
+        The step; None where the target is an accuracy, or where there is none.
+
+    Raises:
+        MethodError: two targets are given, or one that is not after the window or no accuracy.
+    """
+    named = {"target_step": step, "target_multiple": multiple, "target_accuracy": accuracy}
+    given = [name for name, value in named.items() if value is not None]
+    if len(given) > 1:
+        raise MethodError(f"found {' and '.join(given)}, expected one target; drop the others")
+    if accuracy is not None and not 0 < accuracy <= 1:
+        raise MethodError(f"found target accuracy {accuracy:g}, expected one above 0, at most 1")
+    target = round(multiple * last) if multiple is not None else step
+    if target is not None and target <= last:
+        raise MethodError(
+            f"found target step {target}, expected one after the window's last step {last}; raise "
+            "the target, or narrow the window"
+        )
+    return target
 
 
 def step_reaching(target: float, steps: Sequence[int], accuracy_t: np.ndarray) -> int:

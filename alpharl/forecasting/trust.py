@@ -39,17 +39,17 @@ class Verdict:
     """How far: the step that this amplitude amounts to."""
     evidence: list[Evidence]
     prediction: Prediction = field(repr=False)
+    window: Window = field(repr=False)
+    """What it was made from, with the target."""
 
     @property
     def lines(self) -> list[str]:
         """The verdict, then the reasons, for people."""
-        head = "not supported, keep the last checkpoint"
-        if self.supported:
-            head = f"supported, by {self.method} as far as step {self.step}"
+        head = headline(self.supported, self.method, self.step)
         return [head, *(f"{'+' if e.speaks_for else '-'} {e.text}" for e in self.evidence)]
 
     def as_json(self) -> dict[str, Any]:
-        """All but the model, JSON-ready."""
+        """What it says and why, JSON-ready."""
         return {
             "supported": self.supported,
             "method": self.method,
@@ -57,6 +57,13 @@ class Verdict:
             "step": self.step,
             "evidence": [e.as_json() for e in self.evidence],
         }
+
+
+def headline(supported: bool, method: str, step: int) -> str:
+    """The verdict in a line."""
+    if supported:
+        return f"supported, by {method} as far as step {step}"
+    return "not supported, keep the last checkpoint"
 
 
 def assess(window: Window) -> Verdict:
@@ -144,8 +151,9 @@ def _supported(
 ) -> Verdict:
     step = round(window.last + amplitude * (window.need_target_step() - window.last))
     model = shrunk(window, candidate.forecast(window), amplitude)
-    return Verdict(True, candidate.label, amplitude, step, evidence, model)
+    return Verdict(True, candidate.label, amplitude, step, evidence, model, window)
 
 
 def _keep_last(window: Window, evidence: list[Evidence]) -> Verdict:
-    return Verdict(False, "last", 0.0, window.last, evidence, Last().forecast(window))
+    model = Last().forecast(window)
+    return Verdict(False, "last", 0.0, window.last, evidence, model, window)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
+    ValidationError,
     create_model,
     field_validator,
     model_serializer,
 )
 
-from alpharl.frozen import Frozen
+from alpharl.errors import MethodError, nearest
+from alpharl.frozen import Frozen, describe_error
 from alpharl.measures.measure import Measure
 from alpharl.registry import registered
 
@@ -29,6 +32,35 @@ MEASURES: dict[str, type[Measure]] = dict(
     )
 )
 """By name, which is that of its file."""
+
+
+def read_measures(
+    names: Sequence[str], options: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Measure]:
+    """The named measures with their options; none named is all.
+
+    Raises:
+        MethodError: there is no such measure, or options are not valid or of another measure.
+    """
+    names = list(names) or list(MEASURES)
+    for name in names:
+        if name not in MEASURES:
+            raise MethodError(f"unknown measure '{name}', {nearest(name, list(MEASURES))}")
+    for name in options:
+        if name not in names:
+            raise MethodError(
+                f"found options of '{name}', expected one of the measures that are made: "
+                f"{', '.join(names)}; name it too, or drop them"
+            )
+    return {name: _measure(name, options.get(name, {})) for name in names}
+
+
+def _measure(name: str, options: Mapping[str, Any]) -> Measure:
+    try:
+        return MEASURES[name].model_validate(dict(options))
+    except ValidationError as error:
+        lines = "; ".join(describe_error(e) for e in error.errors())
+        raise MethodError(f"{name}: option {lines}") from None
 
 
 class _Chosen(Frozen):

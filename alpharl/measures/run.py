@@ -15,7 +15,7 @@ from alpharl.checkpoints.index import read_config, require_same_tensors
 from alpharl.checkpoints.reader import ModelReader
 from alpharl.checkpoints.stream import Span, streamer
 from alpharl.errors import CheckpointError
-from alpharl.measures.measure import Measure, Row, TensorPath
+from alpharl.measures.measure import Input, Measure, Row, TensorPath
 from alpharl.progress import SILENT, Progress
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.lowrank import Factors
@@ -71,9 +71,11 @@ def measure_run(
     return {name: measure.table(pd.DataFrame(rows[name])) for name, measure in measures.items()}
 
 
-def opened(measures: Mapping[str, Measure], steps: Mapping[str, Sequence[int]]) -> list[int]:
-    """The steps whose weights some measure reads, increasing."""
-    reading = [name for name, measure in measures.items() if "weights" in measure.reads]
+def opened(
+    measures: Mapping[str, Measure], steps: Mapping[str, Sequence[int]], file: Input = "weights"
+) -> list[int]:
+    """The steps whose weights, or other files, some measure reads, increasing."""
+    reading = [name for name, measure in measures.items() if file in measure.reads]
     return sorted({step for name in reading for step in steps[name]})
 
 

@@ -42,6 +42,16 @@ _STYLE: Any = {
 }
 
 
+class Sheet(Figure):
+    """A figure that a notebook shows, which without pyplot would print its name alone."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(_STYLE):
+            self.savefig(buffer, format="png", dpi=110)
+        return buffer.getvalue()
+
+
 @contextmanager
 def sheet(
     count: int, height: float, sharex: bool = False, sharey: bool = False
@@ -50,7 +60,7 @@ def sheet(
     columns = min(3, max(1, count))
     rows = -(-max(1, count) // columns)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTHS[columns - 1], height * rows), layout="constrained")
+        figure = Sheet(figsize=(_WIDTHS[columns - 1], height * rows), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
         axes: list[Axes] = list(grid.flat)
         for empty in axes[count:]:

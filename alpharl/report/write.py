@@ -8,11 +8,11 @@ from alpharl.checkpoints.files import write_text
 from alpharl.report.collect import collect
 from alpharl.report.page import make_page
 from alpharl.report.sections.provenance import resolved
-from alpharl.study.config import Study
+from alpharl.study.config import Study, load_study
 from alpharl.study.paths import Paths
 
 
-def write_report(study: Study) -> Path:
+def write_report(study: Study | str | Path) -> Path:
     """Read a study's results and write its report.
 
     Writes `report/index.html` (one self-contained file), `report/tables/<name>.csv`,
@@ -20,15 +20,17 @@ def write_report(study: Study) -> Path:
     results give the same bytes.
 
     Args:
-        study: the validated study; its results lie under `<results>/<study>/`.
+        study: the validated study, or its file; its results lie under `<results>/<study>/`.
 
     Returns:
         The path of `index.html`, which is written last.
 
     Raises:
+        StudyError: the file is no valid study.
         EvaluationError: a file that the report needs is missing or unreadable, or two variants of
             a run answered different questions. Nothing has been written then.
     """
+    study = study if isinstance(study, Study) else load_study(study)
     page = make_page(collect(study))
     paths = Paths(study)
     index = Path(paths.report)

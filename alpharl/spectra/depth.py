@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import floor
+
+from alpharl.errors import MethodError
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,19 @@ class Depth:
         shares = {"components": self.percent_components, "parameters": self.percent_parameters}
         parts += [f"{percent:g} % of the {name}" for name, percent in shares.items() if percent]
         return " or ".join(parts)
+
+
+def some_depth(depth: int | Depth) -> Depth:
+    """A depth of at least one triplet; a number is a rank.
+
+    Raises:
+        MethodError: it is none.
+    """
+    depth = depth if isinstance(depth, Depth) else Depth(depth)
+    rank, *percents = astuple(depth)
+    if min(rank, *percents) < 0 or not any((rank, *percents)):
+        raise MethodError(f"found rank {rank} and percentages {percents}, expected one above 0")
+    return depth
 
 
 def deepest(*depths: Depth) -> Depth:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import safe_open
 
+from alpharl.checkpoints.files import write_arrays
 from alpharl.errors import CheckpointError
 
 Array = np.ndarray
@@ -80,6 +82,25 @@ def read_factors(paths: Iterable[Path]) -> dict[str, Factors]:
             low = LowRank(u, s, v)
             factors[name] = Factors(low, float(norm), residual, spectrum=spectrum)
     return factors
+
+
+def save_factors(factors: Mapping[str, Factors], out: Path, metadata: Mapping[str, Any]) -> None:
+    """Write factors that are in memory as `alpharl.spectra.factors.write_factors` does.
+
+    Args:
+        factors: of one checkpoint, by matrix.
+        out: the file.
+        metadata: what it was made from.
+    """
+    arrays = {
+        f"{name}/{key}": np.asarray(array, np.float32)
+        for name, one in factors.items()
+        for key, array in one.arrays().items()
+    }
+    methods: dict[str, list[str]] = {}
+    for name, one in factors.items():
+        methods.setdefault(one.method, []).append(name)
+    write_arrays(out, arrays, {**metadata, "methods": methods})
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

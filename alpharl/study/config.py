@@ -259,14 +259,14 @@ def parse_study(data: Any, where: str = "study") -> Study:
         ) from None
 
 
-def load_study(path: Path) -> Study:
+def load_study(path: str | Path) -> Study:
     """Read and validate a study file.
 
     Raises:
         StudyError: the file is missing, not YAML, or not a valid study.
     """
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.safe_load(Path(path).read_text())
     except FileNotFoundError:
         raise StudyError(f"{path}: no such study file; give the path of a YAML file") from None
     except yaml.YAMLError as error:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from pydantic import TypeAdapter
 
+from alpharl.errors import MethodError, nearest
 from alpharl.names import depth_label, recipe_label, variant_name
-from alpharl.spectra.depth import Depth, deepest
+from alpharl.spectra.depth import Depth, deepest, some_depth
 
 if TYPE_CHECKING:
     from alpharl.variants.rank_settings import RankModels
@@ -63,6 +64,20 @@ class Recipe:
         given = [f"--{name}={value}" for name, value in values.items() if value]
         flags = [f"--{name}" for name in ("rest", "merged") if getattr(self, name)]
         return [f"--kind={self.kind}", *given, *flags]
+
+
+def recipe(
+    kind: str, depth: int | Depth, scale: float = 1.0, rest: bool = False, merged: bool = False
+) -> Recipe:
+    """A recipe as a person asks for it: kinds that keep no triplets ignore the depth.
+
+    Raises:
+        MethodError: no such kind, or no triplet.
+    """
+    if kind not in KINDS:
+        raise MethodError(f"unknown kind '{kind}', {nearest(kind, list(KINDS))}")
+    kept = Depth() if kind in ("full-update", "rest-only") else some_depth(depth)
+    return Recipe(kind, kept, scale, rest or kind == "rest-only", merged)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,22 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from alpharl.checkpoints.sources import find_steps
+from alpharl.checkpoints.sources import find_steps, given_steps
 from alpharl.errors import MethodError, StudyError
 from alpharl.frozen import describe_error
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def run_folders(checkpoints: list[str], steps: list[int] | None) -> dict[int, Path]:
+    """Model folders of a run's steps, increasing, as `--checkpoints` and `--steps` name them.
+
+    Raises:
+        CheckpointError: nothing matches, or a step has no folder.
+    """
+    folders = given_steps(checkpoints, steps)
+    # Step 0 is the base, not an observation, also where it was saved with the run.
+    return {step: folders[step] for step in sorted(folders) if step > 0}
 
 
 def option_pair(pair: str, form: str = "KEY=VALUE") -> tuple[str, Any]:

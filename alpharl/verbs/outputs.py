@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alpharl.checkpoints.files import write_atomic
 from alpharl.verbs.result import Table, Written
@@ -36,3 +36,9 @@ def write_table(table: pd.DataFrame, out: Path) -> list[str]:
 def write_csv(table: pd.DataFrame, out: Path) -> None:
     """Write a table as CSV."""
     write_atomic(out, lambda p: table.to_csv(p, index=False))
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table by column, as plain values; None where a number is not defined."""
+    plain = table.astype(object)
+    return plain.where(plain.notna(), None).to_dict("records")

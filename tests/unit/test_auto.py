@@ -107,13 +107,16 @@ def test_trust_reads_nothing_later_than_the_window(make_trajectory, tmp_path, cl
 
 
 def test_a_forecast_is_followed_by_the_verdict(trajectory, tmp_path, cli):
-    """On standard error, so that standard output stays JSON."""
-    verdict = cli(*trust_args(trajectory, "--scores", trajectory.scores)).out.splitlines()
-    result = cli(*forecast_args(trajectory, "relex", tmp_path / "v"))
-    json.loads(result.out)
-    found = result.err.splitlines()
-    at = found.index(f"verdict: {verdict[0]}")
-    assert [text.strip() for text in found[at + 1 :]] == verdict[1:]
+    """In text and in JSON, the same that `alpharl trust` says."""
+    arguments = trust_args(trajectory, "--scores", trajectory.scores)
+    verdict = cli(*arguments).out.splitlines()
+    given = forecast_args(trajectory, "relex", tmp_path / "v")
+    shown = cli(*given).out.splitlines()
+    at = shown.index(f"verdict: {verdict[0]}")
+    assert [text.strip() for text in shown[at + 1 :]] == verdict[1:]
+    assert len(shown) <= 15
+    as_json = json.loads(cli(*arguments, "--json").out)
+    assert json.loads(cli(*given, "--json").out)["verdict"] == as_json
 
 
 def test_a_forecast_without_a_step_has_no_verdict(trajectory, tmp_path, cli):
@@ -126,7 +129,7 @@ def test_a_forecast_without_a_step_has_no_verdict(trajectory, tmp_path, cli):
     given[at : at + 2] = ["--target-accuracy", 0.9]
     result = cli(*given)
     assert result.status == 0
-    assert "verdict: none: found accuracies [0.6, " in result.err.splitlines()[-1]
+    assert "verdict: none: found accuracies [0.6, " in result.out.splitlines()[-1]
     given = trust_args(trajectory, "--scores", scores)
     at = given.index("--target-step")
     given[at : at + 2] = ["--target-accuracy", 0.9]

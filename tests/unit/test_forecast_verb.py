@@ -23,7 +23,7 @@ from tests.unit.forecasts import (
 @pytest.mark.parametrize("method", SUITELESS)
 def test_verb_prints_and_writes_what_it_fitted(trajectory, tmp_path, cli, method):
     out = tmp_path / "v"
-    shown = json.loads(cli(*forecast_args(trajectory, method, out)).out)
+    shown = json.loads(cli(*forecast_args(trajectory, method, out), "--json").out)
     assert shown["method"] == method
     assert shown["window_steps"] == SEEN
     assert shown["target_step"] == TARGET
@@ -52,7 +52,9 @@ def test_target_as_a_multiple_of_the_window_s_last_step(trajectory, tmp_path, cl
     arguments = forecast_args(trajectory, "momentum", tmp_path / "v")
     at = arguments.index("--target-step")
     arguments[at : at + 2] = ["--target-multiple", 1.81]
-    assert json.loads(cli(*arguments).out)["target_step"] == 90  # 1.81 x 50 = 90.5, to even
+    assert (
+        json.loads(cli(*arguments, "--json").out)["target_step"] == 90
+    )  # 1.81 x 50 = 90.5, to even
     with pytest.raises(SystemExit):
         cli(*arguments, "--target-step", TARGET)
     arguments[at + 1] = 0.9

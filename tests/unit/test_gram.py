@@ -47,7 +47,7 @@ def test_gram_file_and_shards(trajectory, tmp_path, cli, shards):
         files.append(tmp_path / f"shard-{part}.safetensors")
         result = cli("gram", "--base", trajectory.base, "--checkpoints", trajectory.pattern,
                      "--shard", part, "--shards", shards, "--out", files[-1])  # fmt: skip
-        assert result.status == 0
+        assert (result.status, result.out) == (0, f"wrote {files[-1]}\n")
         arrays = load_file(files[-1])
         assert arrays["steps"].tolist() == trajectory.steps
     joined, whole = read_gram(files), gram_run(trajectory.base, trajectory.folders)

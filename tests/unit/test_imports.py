@@ -27,6 +27,7 @@ FLOORS: list[set[str]] = [
     {"training"},
     {"study"},
     {"cost", "report", "slurm"},
+    {"trajectory"},
     {"callback"},
     {"verbs"},
     {"arguments"},

@@ -180,7 +180,7 @@ def made(run, tmp_path, cli) -> list[object]:
 
 
 def test_verb_writes_which_models_and_beta(made, tmp_path, cli):
-    shown = json.loads(cli(*made, tmp_path / "v").out)
+    shown = json.loads(cli(*made, tmp_path / "v", "--json").out)
     assert shown["logits"] == {"a": 20, "b": 40, "beta": 4.0}
     assert [path.name for path in (tmp_path / "v").iterdir()] == ["variant.json"]
     assert read_variant(tmp_path / "v").logits == LogitsLine(20, 40, 4.0)

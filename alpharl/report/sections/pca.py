@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from alpharl.report.canvas import BLUE, GREY, legend, sheet, svg
+from alpharl.report.canvas import legend, sheet, svg
 from alpharl.report.collect import Results
-from alpharl.report.frames import Frames, records
+from alpharl.report.frames import Frames
+from alpharl.report.glance import draw_path
 from alpharl.report.numbers import number
 from alpharl.report.section import Section
 from alpharl.report.tables import Column, Table, table
@@ -64,25 +65,11 @@ def _draw(frame: pd.DataFrame) -> str:
     with sheet(len(runs), 3.2) as (figure, panels):
         for axes, run in zip(panels, runs, strict=True):
             part = frame[frame["run"] == run]
-            x, y = (part[part["component"] == k] for k in (1, 2))
-            axes.plot(x["walk"], y["walk"], "--", color=GREY, label="random walk, mean")
-            path = x["coordinate"], y["coordinate"]
-            axes.plot(*path, "o-", color=BLUE, markersize=3, label="run")
-            axes.plot(*(points.iloc[:1] for points in path), "s", color="black", label="base")
-            axes.set(title=run, **_axis_labels(part))
+            draw_path(axes, part)
+            axes.set(title=run)
         if panels:
             legend(figure, panels[0])
         return svg(figure, "pca")
-
-
-def _axis_labels(frame: pd.DataFrame) -> dict[str, str]:
-    """Labels of the two axes: the components' shares, and those of the walks."""
-    once = frame[frame["component"] <= 2].drop_duplicates("component")
-    return {
-        f"{axis}label": f"PC{row.component}: {row.explained:.0%} (walks {row.null_q05:.0%} to "
-        f"{row.null_q95:.0%})"
-        for axis, row in zip("xy", records(once), strict=True)
-    }
 
 
 def pca_table(frame: pd.DataFrame) -> Table:

@@ -1,0 +1,167 @@
+"""The gram and the factors of one run: read from files made before, or made once, when needed.
+
+Only what is asked for is made: the gram of a window reads no later checkpoint. A wider window adds
+rows to that gram, so its last digits may differ from those of a gram made at once
+(`alpharl.spectra.gram.extend_gram`). Torch-free until something is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from alpharl.checkpoints.index import ModelIndex, read_index
+from alpharl.errors import CheckpointError
+from alpharl.names import checkpoint_name
+from alpharl.progress import Progress
+from alpharl.spectra import FACTORS_VERSION, GRAM_VERSION
+from alpharl.spectra.depth import Depth
+from alpharl.spectra.gram import Gram, extend_gram, read_gram, write_gram
+from alpharl.spectra.lowrank import Factors, read_factors, save_factors
+from alpharl.spectra.scope import matrices
+
+FactorsOfSteps = Mapping[int, Mapping[str, Factors]]
+"""Per step, by matrix."""
+
+
+@dataclass(frozen=True)
+class RunFolders:
+    """Where a run's weights are, and where it shows how far a computation is."""
+
+    base: Path
+    checkpoints: Mapping[int, Path]
+    """Model folders by step, increasing."""
+    show: Callable[[], AbstractContextManager[Progress]]
+    """Opened for each computation."""
+
+    @cached_property
+    def index(self) -> ModelIndex:
+        """The base's tensors."""
+        return read_index(self.base)
+
+    @cached_property
+    def scope(self) -> list[str]:
+        """Names of the matrices of scope `paper`."""
+        return list(matrices(self.index, "paper"))
+
+    @property
+    def made_from(self) -> dict[str, object]:
+        """What every file that is made of the run says."""
+        pairs = (f"{step}={folder}" for step, folder in self.checkpoints.items())
+        return {"base": str(self.base), "checkpoints": " ".join(pairs), "shard": [0, 1]}
+
+
+class RunGram:
+    """The run's gram, of as many of its first checkpoints as were needed so far."""
+
+    def __init__(self, run: RunFolders, given: Gram | str | Path | None, shards: int) -> None:
+        """Take a gram that was made before.
+
+        Args:
+            run: the run.
+            given: the gram, or its file, in whose name `{shard}` stands for each shard's number.
+            shards: number of these files.
+
+        Raises:
+            CheckpointError: a file is missing, or lacks a tensor of the base.
+        """
+        self._run, self._is_given = run, given is not None
+        given = Gram([], {}) if given is None else given
+        self._gram = given if isinstance(given, Gram) else read_gram(shard_paths(given, shards))
+        lacking = [name for name in run.index.tensors if name not in self._gram.tensors]
+        if self._is_given and lacking:
+            raise CheckpointError(
+                f"gram: found no {lacking[0]} among {len(self._gram.tensors)} tensors; give all "
+                "shards of the run's gram"
+            )
+
+    def upto(self, steps: Sequence[int]) -> Gram:
+        """The gram of the run's first checkpoints.
+
+        Raises:
+            CheckpointError: a folder is missing, of another model, or not finite.
+            MethodError: a gram that was made before lacks a step.
+        """
+        if not self._is_given and not set(steps) <= set(self._gram.steps):
+            folders = {step: self._run.checkpoints[step] for step in steps}
+            with self._run.show() as progress:
+                progress.line(f"gram of {len(folders)} checkpoints")
+                self._gram = extend_gram(self._gram, self._run.base, folders, progress=progress)
+        return self._gram.upto(list(steps))
+
+    def save(self, out: Path) -> None:
+        """Write the gram of all steps, making what is lacking."""
+        gram = self.upto(list(self._run.checkpoints))
+        write_gram(gram, out, self._run.made_from | {"version": GRAM_VERSION})
+
+
+@dataclass
+class RunFactors:
+    """The factors of the run's checkpoints, scope `paper`."""
+
+    run: RunFolders
+    given: str | Path | FactorsOfSteps | None
+    """Made before: by step, or a file pattern with `{step}` and maybe `{shard}`."""
+    shards: int = 1
+    """Number of files of each step."""
+    _known: dict[int, dict[str, Factors]] = field(default_factory=dict, init=False)
+    _depths: dict[int, Depth] = field(default_factory=dict, init=False)
+    """Of the steps whose factors were made here."""
+
+    def at(self, step: int, depth: Depth) -> dict[str, Factors]:
+        """Factors of one step: at least so deep where they are made here, else as they are stored.
+
+        Raises:
+            CheckpointError: a folder or file is missing, of another model, or not finite.
+        """
+        if self.given is not None and step not in self._known:
+            self._known[step] = self._read(step)
+        if step not in self._known or (step in self._depths and not self._holds(step, depth)):
+            self._known[step], self._depths[step] = self._make(step, depth), depth
+        return self._known[step]
+
+    def save(self, folder: Path) -> None:
+        """Write `step-<step>.safetensors` of every step whose factors are known."""
+        for step, factors in self._known.items():
+            how = self.run.made_from | {
+                "version": FACTORS_VERSION, "scope": "paper",
+                "checkpoint": str(self.run.checkpoints[step]),
+            }  # fmt: skip
+            how |= {"depth": asdict(self._depths[step])} if step in self._depths else {}
+            save_factors(factors, folder / f"{checkpoint_name(step)}.safetensors", how)
+
+    def _holds(self, step: int, depth: Depth) -> bool:
+        lows = [factors.low for factors in self._known[step].values()]
+        return all(len(low.s) >= depth.of(len(low.u), len(low.v)) for low in lows)
+
+    def _make(self, step: int, depth: Depth) -> dict[str, Factors]:
+        # Each step by itself: so they do not depend on which others are asked for.
+        from alpharl.spectra.factors import Settings, iterate_factors
+
+        folder = self.run.checkpoints[step]
+        with self.run.show() as progress:
+            progress.line(f"factors of {folder}")
+            made = iterate_factors(self.run.base, {step: folder}, Settings(depth), progress)
+            return {name: factors for _, name, factors in made}
+
+    def _read(self, step: int) -> dict[str, Factors]:
+        if isinstance(self.given, Mapping):
+            factors = dict(self.given.get(step, {}))
+        else:
+            factors = read_factors(shard_paths(str(self.given), self.shards, step))
+        lacking = [name for name in self.run.scope if name not in factors]
+        if lacking:
+            raise CheckpointError(
+                f"factors of step {step}: found no {lacking[0]} among {len(factors)} matrices; "
+                "give all shards of the step's factors"
+            )
+        return factors
+
+
+def shard_paths(pattern: str | Path, count: int, step: int | str = "{step}") -> list[Path]:
+    """Files of all shards of a step, of a pattern with `{step}` and `{shard}` in it."""
+    named = str(pattern).replace("{step}", str(step))
+    return [Path(named.replace("{shard}", str(shard))) for shard in range(count)]

@@ -1,0 +1,208 @@
+"""What is computed of one run's weights and scores, each number once and only when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+from alpharl.checkpoints.sources import Given, run_folders
+from alpharl.checkpoints.stage import staged
+from alpharl.dynamics.accuracy import Scores, accuracy_of
+from alpharl.errors import CheckpointError
+from alpharl.forecasting.contract import Prediction
+from alpharl.progress import Progress, display
+from alpharl.spectra.depth import Depth, some_depth
+from alpharl.spectra.gram import Gram
+from alpharl.spectra.lowrank import Factors
+from alpharl.spectra.run import FactorsOfSteps, RunFactors, RunFolders, RunGram
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """A base, the checkpoints of one run, and the scores that are known of them."""
+
+    base: Path
+    """Model folder of step 0."""
+    checkpoints: Mapping[int, Path]
+    """Model folders by step, increasing, without step 0."""
+    accuracy: Mapping[int, float]
+    """Validation accuracy per step, maybe of step 0, maybe of none."""
+    _run: RunFolders = field(repr=False)
+    _gram: RunGram = field(repr=False)
+    _factors: RunFactors = field(repr=False)
+    _trials: Callable[[Prediction], np.ndarray] | None = field(repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        base: str | Path,
+        checkpoints: Given,
+        scores: Scores | None = None,
+        *,
+        steps: Sequence[int] | None = None,
+        gram: str | Path | Gram | None = None,
+        factors: str | Path | FactorsOfSteps | None = None,
+        shards: int = 1,
+        trials: Callable[[Prediction], np.ndarray] | None = None,
+        progress: bool | Progress = True,
+    ) -> Self:
+        """Find the checkpoints; no weight is read yet.
+
+        Args:
+            base: model folder of step 0.
+            checkpoints: a pattern such as `runs/foo/checkpoint-{step}`, `STEP=FOLDER` for each
+                checkpoint, or folders by step. A step 0 among them is left out.
+            scores: validation accuracy per step: a mapping, or a CSV with columns step,accuracy.
+            steps: only these; default: all.
+            gram: made before, or its file; with `{shard}` in its name where there are several.
+            factors: made before, by step; or a pattern of their files with `{step}` in it.
+            shards: number of files of the gram, and of each step's factors.
+            trials: scores trial models, such as `alpharl.evaluation.trials.Trials`; methods that
+                search, and the verdict, call it.
+            progress: whether to show how far a computation is, in bars at a terminal, in lines
+                elsewhere; or the object that is told.
+
+        Raises:
+            CheckpointError: no base, no checkpoint, a step without a folder, or a file of the gram
+                that is missing or lacks a tensor.
+            MethodError: the scores are no such table.
+        """
+        folders = MappingProxyType(run_folders(checkpoints, steps))
+        run = RunFolders(Path(base), folders, partial(display, progress))
+        return cls(
+            run.base, folders, MappingProxyType(accuracy_of(scores)), run,
+            RunGram(run, gram, shards), RunFactors(run, factors, shards), trials,
+        )  # fmt: skip
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints, increasing, without step 0."""
+        return list(self.checkpoints)
+
+    @property
+    def tensors(self) -> list[str]:
+        """Names of all tensors of the model, in file order."""
+        return list(self._run.index.tensors)
+
+    @property
+    def gram(self) -> Gram:
+        """Per tensor, the inner products (T, T) between the updates of all T checkpoints.
+
+        Raises:
+            MethodError: the gram that was handed in lacks a step.
+        """
+        return self._gram.upto(self.steps)
+
+    def factors(
+        self, depth: int | Depth = 8, steps: Sequence[int] | None = None
+    ) -> dict[int, dict[str, Factors]]:
+        """Factors of checkpoints' updates: by step, by matrix of scope `paper`.
+
+        Each step's are made once. Those of an earlier, deeper request, and those that were handed
+        in, are returned as they are.
+
+        Args:
+            depth: singular triplets of each matrix at least.
+            steps: of which checkpoints; default: all.
+
+        Raises:
+            CheckpointError: a step has no folder.
+            MethodError: the depth is not positive.
+        """
+        chosen = some_depth(depth)
+        for step in steps or ():
+            self._folder(step)
+        return {step: self._factors.at(step, chosen) for step in steps or self.steps}
+
+    def dynamics(
+        self, permutations: int = 200, holdout: float = 0.6, seed: int = 0
+    ) -> pd.DataFrame:
+        """Fits of every matrix's trajectory, one row per (tensor, measure, null model).
+
+        Its columns: `alpharl.dynamics.table.dynamics_table`.
+
+        Args:
+            permutations: draws of each null model.
+            holdout: share of the checkpoints that is fitted, the later ones being judged.
+            seed: of the null models.
+
+        Raises:
+            MethodError: fewer than three checkpoints, or one without an accuracy.
+        """
+        from alpharl.dynamics.blocks import sample_blocks
+        from alpharl.dynamics.fits import Settings
+        from alpharl.dynamics.table import dynamics_table, require_scored
+
+        require_scored(self.steps, self.accuracy)
+        factors, gram = self.factors(1), self.gram
+        blocks = sample_blocks(self.base, factors[self.steps[0]], seed)
+        settings = Settings(permutations, holdout, seed)
+        with self._run.show() as progress:
+            return dynamics_table(factors, gram, self.accuracy, blocks, settings, progress)
+
+    def measure(
+        self,
+        *names: str,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        stage: str | None = None,
+    ) -> dict[str, pd.DataFrame]:
+        """The tables of measures, by name; all are made in one pass over the weights.
+
+        Args:
+            names: of measures; default: all.
+            options: of each measure by its name, such as `{"sparsity": {"seed": 1}}`.
+            stage: folder on a faster disk that the weights are copied to first.
+
+        Raises:
+            MethodError: no such measure or option.
+        """
+        from alpharl.measures.registry import read_measures
+        from alpharl.measures.run import measure_run, opened
+
+        measures = read_measures(names, options or {})
+        taken = {name: measure.steps(self.steps) for name, measure in measures.items()}
+        factored = opened(measures, taken, "factors")
+        factors = {step: self._factors.at(step, Depth(1)) for step in factored}
+        gram = self.gram if any("gram" in m.reads for m in measures.values()) else None
+        # A run may have many more checkpoints than are measured: only these are worth a copy.
+        read = {step: self.checkpoints[step] for step in opened(measures, taken)}
+        with staged({0: self.base, **read}, stage) as copies, self._run.show() as progress:
+            base, folders = copies.pop(0), {**self.checkpoints, **copies}
+            return measure_run(base, folders, measures, factors, gram, progress)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the gram and the factors, so that `open` and the verbs take them.
+
+        The files are those of `alpharl.callback.Watch`: `gram.safetensors`, of all steps, made now
+        if it was not; and `factors/step-<step>.safetensors` of the steps whose factors are known.
+        """
+        self._gram.save(Path(folder) / "gram.safetensors")
+        self._factors.save(Path(folder) / "factors")
+
+    def plot(self) -> Figure:
+        """The run at a glance: how far it moved, its path next to random walks', its accuracy.
+
+        Save the figure with `savefig`. See `alpharl.report.glance`.
+
+        Raises:
+            MethodError: fewer than two checkpoints, or none that differs from the base.
+        """
+        from alpharl.report.glance import draw
+
+        return draw(self.gram, self._run.scope, self.accuracy)
+
+    def _folder(self, step: int) -> Path:
+        if step not in self.checkpoints:
+            raise CheckpointError(
+                f"found no folder of step {step}, expected one of {self.steps}; choose among these"
+            )
+        return self.checkpoints[step]

@@ -1,0 +1,166 @@
+"""A model made from a run, before it is written: base + blend + adapter, and how it was made."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alpharl.checkpoints.index import read_index
+from alpharl.errors import UndefinedForecast
+from alpharl.forecasting import VERSION
+from alpharl.forecasting.contract import Blend, Prediction, Window, norm_ratio
+from alpharl.forecasting.method import Method
+from alpharl.progress import SILENT, Progress
+from alpharl.spectra.lowrank import Factors, LowRank
+from alpharl.variants import RANK_VERSION
+from alpharl.variants.ranks import rank_parts
+from alpharl.variants.recipes import Recipe
+from alpharl.variants.store import read_variant, write_variant
+
+
+@dataclass(frozen=True)
+class Model:
+    """A rank-k model or a forecast; no weights, until it is saved with `dense`.
+
+    For example:
+
+        model = trajectory.forecast("relex", target_step=120, through=48)
+        print(model.fit)
+        model.save("forecast")                    # a few numbers, or a LoRA adapter
+        model.save("forecast-model", dense=True)  # a folder that transformers loads
+    """
+
+    base: Path
+    """Model folder of step 0."""
+    checkpoints: Mapping[int, Path]
+    """Model folders by step that the blend may name."""
+    meta: Mapping[str, Any]
+    """How it was made, as `variant.json` says it: of a forecast `method`, `options`,
+    `window_steps`, `target_step`, `norm_ratio`, `fit` and more; of a rank-k model `kind`, `rank`,
+    `step`, `scale` and more."""
+    blend: Blend = field(default_factory=dict, repr=False)
+    """Per tensor, the weight of each observed step's update."""
+    adapter: Mapping[str, LowRank] = field(default_factory=dict, repr=False)
+    """Low-rank updates per matrix."""
+
+    @property
+    def fit(self) -> Mapping[str, Any]:
+        """What a method fitted, JSON-ready; empty for a rank-k model."""
+        fit: Mapping[str, Any] = self.meta.get("fit", {})
+        return fit
+
+    @property
+    def undefined(self) -> str | None:
+        """Why the method gives no forecast on its window; None where there is a model."""
+        return self.meta.get("undefined")
+
+    def save(self, out: str | Path, dense: bool = False, progress: Progress = SILENT) -> None:
+        """Write `variant.json` and an adapter or a blend; or the model that they stand for.
+
+        Args:
+            out: the folder.
+            dense: write a normal model folder in the base's dtypes instead.
+            progress: told of each tensor of a dense model.
+
+        Raises:
+            CheckpointError: `out` holds something else, or a checkpoint is missing or broken.
+            MethodError: `dense`, but the forecast is undefined on its window, or of logits.
+        """
+        if not dense:
+            parts = (self.meta, self.blend, self.adapter)
+            write_variant(Path(out), self.base, self.checkpoints, *parts)
+            return
+        # Torch only here.
+        from alpharl.variants.build import build_dense
+
+        with tempfile.TemporaryDirectory(prefix="alpharl-") as folder:
+            self.absolute().save(folder)
+            build_dense(read_variant(Path(folder)), Path(out), progress)
+
+    def absolute(self) -> Model:
+        """The same with absolute paths, so that a folder elsewhere finds the weights."""
+        folders = {step: path.absolute() for step, path in self.checkpoints.items()}
+        return Model(self.base.absolute(), folders, self.meta, self.blend, self.adapter)
+
+
+def forecast_model(
+    base: Path,
+    checkpoints: Mapping[int, Path],
+    method: Method,
+    window: Window,
+    amplitude: float = 1.0,
+    record_undefined: bool = False,
+) -> Model:
+    """A method's forecast from a window.
+
+    Args:
+        base: model folder of step 0.
+        checkpoints: model folder of each of the window's steps.
+        method: with its options.
+        window: what the method sees.
+        amplitude: multiplies the whole predicted update.
+        record_undefined: where the method is undefined on the window, return a model that says so.
+
+    Raises:
+        MethodError: the window lacks what the method needs, or the method is undefined on it.
+    """
+    undefined = None
+    try:
+        prediction = method.forecast(window).scaled(amplitude)
+    except UndefinedForecast as error:
+        if not record_undefined:
+            raise
+        prediction, undefined = Prediction(), f"{method.method}: {error}"
+    meta = {
+        "kind": "forecast",
+        "method": method.method,
+        "options": method.model_dump(mode="json"),
+        "algorithm": VERSION,
+        "window_steps": window.steps,
+        "target_step": _target_step(window),
+        "target_accuracy": window.target_accuracy,
+        "amplitude": amplitude,
+        "norm_ratio": None if undefined else norm_ratio(window, prediction),
+        "undefined": undefined,
+        "logits": asdict(prediction.logits) if prediction.logits else None,
+        "fit": prediction.fit,
+    }
+    return Model(base, checkpoints, meta, prediction.blend, prediction.adapter)
+
+
+def _target_step(window: Window) -> int | None:
+    """The step that is forecast, also where a method does not ask; None where no step is."""
+    try:
+        return window.need_target_step()
+    except UndefinedForecast:
+        return None
+
+
+def rank_model(
+    base: Path,
+    step: int,
+    checkpoint: Path,
+    recipe: Recipe,
+    factors: Mapping[str, Factors],
+    seed: int = 0,
+) -> Model:
+    """A rank-k model of one checkpoint's update, a variation of it, or a control.
+
+    Args:
+        base: model folder of step 0.
+        step: of the checkpoint.
+        checkpoint: its model folder.
+        recipe: the kind, k, and what else is asked for.
+        factors: by matrix, as deep as the recipe reads; none for `rest-only`.
+        seed: of random directions.
+
+    Raises:
+        CheckpointError: fewer triplets are stored than asked for, or no matrix has the component.
+    """
+    blend, adapter = rank_parts(recipe, step, factors, seed, read_index(base).tensors)
+    meta = {"kind": recipe.kind, "scale": recipe.scale, "rest": recipe.rest, **asdict(recipe.depth)}
+    meta |= {"step": step, "seed": seed, "merged": recipe.merged, "algorithm": RANK_VERSION}
+    return Model(base, {step: checkpoint}, meta, blend, adapter)

@@ -1,0 +1,57 @@
+"""Write the inner products between the updates of a run's checkpoints, tensor by tensor.
+
+One pass reads all checkpoints. A gram file holds a matrix of steps by steps for each tensor, in
+float64, and the steps. Dynamics, verdicts and most forecasts are made from it and read no weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from alpharl.verbs import shared
+from alpharl.verbs.inputs import run_folders
+from alpharl.verbs.parser import prints
+from alpharl.verbs.result import Written
+
+EXAMPLE = (
+    "alpharl gram --base models/base --checkpoints 'runs/foo/checkpoint-{step}' "
+    "--out gram.safetensors"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    shared.base(parser)
+    shared.checkpoints(parser)
+    shared.shard(parser)
+    shared.stage(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
+    shared.gpus(parser)
+    prints(parser, Written)
+
+
+def run(
+    base: Path,
+    checkpoints: list[str],
+    steps: list[int] | None,
+    shard: int,
+    shards: int,
+    stage: str | None,
+    out: Path,
+    gpus: int,
+) -> Written:
+    """Make the gram of a run, or of one shard of it."""
+    from alpharl.checkpoints.stage import staged
+    from alpharl.gpu import cards
+    from alpharl.progress import shown
+    from alpharl.spectra import GRAM_VERSION
+    from alpharl.spectra.gram import gram_run, write_gram
+
+    part = (shard, shards)
+    how = {"base": str(base), "checkpoints": " ".join(checkpoints), "version": GRAM_VERSION,
+           "shard": part}  # fmt: skip
+    folders = {0: base, **run_folders(checkpoints, steps)}
+    with cards(gpus), staged(folders, stage) as copies, shown() as progress:
+        write_gram(gram_run(copies.pop(0), copies, part, progress), out, how)
+    return Written(written=[str(out)])
