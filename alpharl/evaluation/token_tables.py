@@ -34,12 +34,12 @@ class Reading(Frozen):
     """Tokens of these answers."""
     nongreedy: float
     """Mean share of tokens that are not the reader's likeliest next token."""
-    nongreedy_se: float
-    """Its standard error over answers."""
+    nongreedy_se: float | None
+    """Its standard error over answers; of a single one there is none."""
     perplexity: float
     """Mean perplexity of an answer to the reader."""
-    perplexity_se: float
-    """Its standard error over answers."""
+    perplexity_se: float | None
+    """Its standard error over answers; of a single one there is none."""
 
 
 class Continuation(Frozen):

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     shared.study(parser)
     parser.add_argument(
-        "--cost", action="store_true", help="also show hours, memory and disk of each stage"
+        "--cost", action="store_true", help="show hours, memory and disk of each stage too"
     )
     prints(parser, Check)
 

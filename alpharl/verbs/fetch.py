@@ -14,9 +14,7 @@ from alpharl.verbs.inputs import validated
 from alpharl.verbs.outputs import WrittenQuestions
 from alpharl.verbs.parser import prints
 
-EXAMPLE = (
-    "alpharl fetch --task sums --data validation/addition-validation.jsonl --out data/sums.jsonl"
-)
+EXAMPLE = "alpharl fetch --task gsm8k --data gsm8k.jsonl --out data/gsm8k-test.jsonl"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

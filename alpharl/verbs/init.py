@@ -20,7 +20,7 @@ from alpharl.verbs.result import Result
 if TYPE_CHECKING:
     from alpharl.checkpoints.discover import FoundRun
 
-EXAMPLE = "alpharl init runs/foo --base models/base"
+EXAMPLE = "alpharl init runs/foo --base models/base --out my-study.yaml"
 
 
 class DiscoveredRun(Frozen):

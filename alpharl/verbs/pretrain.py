@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--manifest", type=Path, metavar="FILE",
-        help="also write the model's manifest there: its files with their digests",
+        help="manifest of the model to write too: its files with their digests",
     )  # fmt: skip
     shared.gpus(parser)
     prints(parser, Written)

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--manifests", metavar="PATTERN",
-        help="also write a manifest of each checkpoint, its files with their digests, such as "
+        help="manifests of the checkpoints to write too, their files with their digests, such as "
         "'manifests/step-{step}.json'",
     )  # fmt: skip
     parser.add_argument(
