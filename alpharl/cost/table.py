@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pandas as pd
+from collections.abc import Iterator, Sequence
 
 from alpharl.cost.need import Need
 from alpharl.cost.needs import Needs
+from alpharl.frozen import Frozen
 from alpharl.study.plan import Plan
 from alpharl.study.stages import STAGES
 
 _HOUR = 3600.0
+
+
+class StageCost(Frozen):
+    """What the jobs of a stage cost. Sums are over all of them."""
+
+    stage: str
+    """Name of the stage."""
+    jobs: int
+    """Number of jobs."""
+    hours: float
+    """Expected hours of machine, summed."""
+    core_hours: float
+    """Expected hours of core, summed."""
+    gpu_hours: float
+    """Expected hours of GPU, summed."""
+    peak_memory_gb: float
+    """The largest memory that a job asks for, in GB."""
+    longest_hours: float
+    """The longest time that a job asks for."""
+    gpus: int
+    """The most GPUs that a job asks for."""
+    disk_gb: float
+    """What stays on disk, summed, in GB."""
+    scratch_gb: float
+    """The most that a job writes and deletes again, in GB."""
+
+
+class Costs(Frozen):
+    """What a study costs."""
+
+    stages: list[StageCost]
+    """One entry each, in the order of the stages."""
+    total: StageCost
+    """All stages together."""
+    assumed: list[str]
+    """Runs whose base is not here yet, so that its size is assumed."""
+    assumed_parameters: int | None
+    """Parameters that the first of these is assumed to have."""
 
 
 def stages(plan: Plan) -> Iterator[tuple[str, Need]]:
@@ -22,48 +59,30 @@ def stages(plan: Plan) -> Iterator[tuple[str, Need]]:
             yield stage.name, getattr(needs, method)(*arguments)
 
 
-def costs(plan: Plan) -> pd.DataFrame:
-    """Per stage: jobs, hours expected of them all (of machine, core and GPU), the largest memory
-    and the longest time that a job asks for, and what stays on disk."""
-    rows = [
-        {
-            "stage": stage,
-            "hours": need.seconds / _HOUR,
-            "core hours": need.threads * need.seconds / _HOUR,
-            "GPU hours": need.gpus * need.seconds / _HOUR,
-            "peak memory, GB": need.mem_mb / 1e3,
-            "longest, h": need.minutes / 60,
-            "GPUs": need.gpus,
-            "disk, GB": need.disk / 1e9,
-            "scratch, GB": need.scratch / 1e9,
-        }
-        for stage, need in stages(plan)
-    ]
-    frame = pd.DataFrame(rows)
-    added = ["hours", "core hours", "GPU hours", "disk, GB"]
-    by = frame.groupby("stage", sort=False)
-    table = by.agg({name: "sum" if name in added else "max" for name in frame.columns[1:]})
-    table.insert(0, "jobs", by.size())
-    table.loc["all"] = {
-        name: table[name].sum() if name in ["jobs", *added] else table[name].max()
-        for name in table.columns
-    }
-    return table.astype({"jobs": int, "GPUs": int})
-
-
-def cost_text(plan: Plan) -> str:
-    """The table, and which of its runs stand on assumptions."""
-    needs = Needs(plan)
+def costs(plan: Plan) -> Costs:
+    """What each stage of a study costs, and the study as a whole."""
+    needs, by_stage = Needs(plan), dict[str, list[Need]]()
+    for stage, need in stages(plan):
+        by_stage.setdefault(stage, []).append(need)
     assumed = [run for run in plan.study.runs if not needs.size(run).known]
-    lines = [
-        "expected, erring upwards; a job asks for three times its hours, at least ten minutes:",
-        costs(plan).to_string(float_format="{:.2f}".format),
-    ]
-    if assumed:
-        size = needs.size(assumed[0])
-        lines.append(
-            f"{len(assumed)} of {len(plan.study.runs)} runs have bases that are not here yet "
-            f"({assumed[0]}: taken as {size.parameters / 1e6:,.1f} million parameters); jobs ask "
-            "anew once they are"
-        )
-    return "\n".join(lines)
+    return Costs(
+        stages=[_cost(stage, jobs) for stage, jobs in by_stage.items()],
+        total=_cost("all", [need for jobs in by_stage.values() for need in jobs]),
+        assumed=assumed,
+        assumed_parameters=needs.size(assumed[0]).parameters if assumed else None,
+    )
+
+
+def _cost(stage: str, jobs: Sequence[Need]) -> StageCost:
+    return StageCost(
+        stage=stage,
+        jobs=len(jobs),
+        hours=sum(job.seconds for job in jobs) / _HOUR,
+        core_hours=sum(job.threads * job.seconds for job in jobs) / _HOUR,
+        gpu_hours=sum(job.gpus * job.seconds for job in jobs) / _HOUR,
+        peak_memory_gb=max(job.mem_mb for job in jobs) / 1e3,
+        longest_hours=max(job.minutes for job in jobs) / 60,
+        gpus=max(job.gpus for job in jobs),
+        disk_gb=sum(job.disk for job in jobs) / 1e9,
+        scratch_gb=max(job.scratch for job in jobs) / 1e9,
+    )

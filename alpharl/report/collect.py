@@ -84,10 +84,11 @@ def collect(study: Study) -> Results:
     """Read the results of a study.
 
     Raises:
-        EvaluationError: a file is missing or unreadable, or two variants of a run answered
-            different questions.
+        EvaluationError: there are no results, a file is missing or unreadable, or two variants of
+            a run answered different questions.
     """
     plan = Plan(study)
+    _require_results(plan)
     refuse_earlier(plan)
     tables = _tables(plan)
     return Results(
@@ -102,6 +103,16 @@ def collect(study: Study) -> Results:
     )
 
 
+def _require_results(plan: Plan) -> None:
+    folder = Path(plan.paths.root).absolute()
+    if not folder.is_dir():
+        raise EvaluationError(
+            f"{folder}: found no such folder, expected the results of study '{plan.study.study}'; "
+            "make them with `snakemake --configfile STUDY`, or call this in the folder that the "
+            "study's paths are relative to"
+        )
+
+
 def present(path: str | Path) -> Path:
     """The path, if there is a file.
 
@@ -111,7 +122,8 @@ def present(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_file():
         raise EvaluationError(
-            f"{path}: no such file; the report needs it, run the workflow until it exists"
+            f"{path.absolute()}: no such file; the report needs it, run the workflow until it "
+            "exists"
         )
     return path
 

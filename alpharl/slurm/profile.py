@@ -47,17 +47,6 @@ def write_profile(folder: Path, texts: Mapping[str, str], force: bool) -> None:
         write_text(folder / name, text)
 
 
-def describe(site: Site) -> str:
-    """What was found and chosen, as lines."""
-    gpus = f"{site.gpu_partition}, {site.gpus} a node" if site.gpu_partition else "none found"
-    option = "--gres" if site.gres else "--gpus"
-    limit = f"{site.minutes} minutes" if site.minutes else "none"
-    return (
-        f"partition: {site.partition}\nGPUs: {gpus}, model {site.gpu_model or 'any'}, by {option}\n"
-        f"account: {site.account or 'none'}\ntime limit: {limit}\nstates of jobs: {site.status}"
-    )
-
-
 def _two(site: Site) -> bool:
     return site.gpu_partition not in (None, site.partition)
 

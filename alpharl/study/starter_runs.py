@@ -70,17 +70,12 @@ def starters(
             keys_of_base = _base_keys(str(run.base))
             base = next(base for base, keys in bases.items() if keys == keys_of_base)
         source = run.pattern or {step: str(path) for step, path in run.folders.items()}
-        runs[name] = StarterRun(base, source, list(run.folders), _note(run))
+        runs[name] = StarterRun(base, source, list(run.folders), note(run))
     return runs
 
 
-def tell(run: FoundRun) -> str:
-    """What was found of a run, as a line."""
-    where = run.pattern or str(next(iter(run.folders.values())))
-    return f"found {_note(run)} in {where}, base {run.base or 'not told'}"
-
-
-def _note(run: FoundRun) -> str:
+def note(run: FoundRun) -> str:
+    """What was found of a run, such as `4 models, steps 10 to 50; 1 step folders hold none`."""
     steps = list(run.folders)
     left = f"; {len(run.left_out)} step folders hold none" if run.left_out else ""
     return f"{len(steps)} {run.kind}, steps {steps[0]} to {steps[-1]}{left}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alpharl import locks
+from alpharl.frozen import Frozen
 from alpharl.study.plan import Plan
 from alpharl.study.stages import STAGES
 
@@ -17,17 +18,38 @@ _FAILED = re.compile(r"alpharl [a-z]+: error: |[\w.]*(Error|Exception|Interrupt)
 """How the last line of a job that failed begins: by a line of ours, or of a traceback."""
 
 
+class StageProgress(Frozen):
+    """How far a stage is."""
+
+    stage: str
+    """Name of the stage."""
+    done: int
+    """Files that are there."""
+    total: int
+    """Files that there will be."""
+
+
+class Failure(Frozen):
+    """A log that ends with an error."""
+
+    log: str
+    """Its path in the results folder."""
+    line: str
+    """Its last line."""
+
+
 def outputs(plan: Plan) -> dict[str, list[str]]:
     """The files that say a stage is done, of all runs together, in the order of the stages."""
     files = {stage.name: stage.all_files(plan) for stage in STAGES}
     return {name: paths for name, paths in files.items() if paths} | {"report": [plan.paths.report]}
 
 
-def progress(plan: Plan) -> list[str]:
-    """A line for each stage: files that are there, and how many there should be."""
-    counts = {stage: (_there(files), len(files)) for stage, files in outputs(plan).items()}
-    width = max(map(len, counts))
-    return [f"  {stage:<{width}} {done:>6} of {total}" for stage, (done, total) in counts.items()]
+def progress(plan: Plan) -> list[StageProgress]:
+    """How far each stage is."""
+    return [
+        StageProgress(stage=stage, done=_there(files), total=len(files))
+        for stage, files in outputs(plan).items()
+    ]
 
 
 def _there(files: Sequence[str]) -> int:
@@ -39,11 +61,15 @@ def is_running(plan: Plan) -> bool:
     return locks.is_taken(Path(plan.paths.lock))
 
 
-def failures(plan: Plan) -> list[str]:
-    """The last lines of logs that end with an error. A job that is run again has a new log."""
-    logs = sorted(Path(plan.paths.root, "logs").rglob("*.log"))
-    said = ((log.relative_to(plan.paths.root), _last_line(log)) for log in logs)
-    return [f"  {log}: {line}" for log, line in said if _FAILED.match(line)]
+def failures(plan: Plan) -> list[Failure]:
+    """The logs that end with an error. A job that is run again has a new log."""
+    root = Path(plan.paths.root)
+    lines = {log: _last_line(log) for log in sorted(root.joinpath("logs").rglob("*.log"))}
+    return [
+        Failure(log=str(log.relative_to(root)), line=line)
+        for log, line in lines.items()
+        if _FAILED.match(line)
+    ]
 
 
 def _last_line(log: Path) -> str:

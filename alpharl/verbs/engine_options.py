@@ -18,6 +18,7 @@ from alpharl.errors import StudyError
 from alpharl.evaluation.engines.registry import DEFAULT, ENGINES, read_settings
 from alpharl.evaluation.engines.settings import EngineSettings
 from alpharl.frozen import describe_error
+from alpharl.verbs.inputs import json_value
 
 _STUDY = {"models_per_job"}
 """Fields that divide a study into jobs; one call of the command line is one job."""
@@ -46,7 +47,7 @@ def engine_settings(options: Mapping[str, str | None]) -> EngineSettings:
     given: dict[str, Any] = {name: text for name, text in options.items() if text is not None}
     for name, field in ENGINES[given.get("engine", DEFAULT)].model_fields.items():
         if name in given and _is_json(field):
-            given[name] = _from_json(name, given[name])
+            given[name] = json_value(given[name], _option(name))
     try:
         return read_settings(given)
     except ValidationError as error:
@@ -97,10 +98,3 @@ def _words(text: str | None) -> str:
 
 def _is_json(field: FieldInfo) -> bool:
     return get_origin(field.annotation) in (dict, list)
-
-
-def _from_json(name: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise StudyError(f"found '{text}' as {_option(name)}, expected JSON ({error})") from None

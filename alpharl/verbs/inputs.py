@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from alpharl.checkpoints.sources import find_steps, given_steps
 from alpharl.errors import MethodError, StudyError
+from alpharl.frozen import describe_error
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def run_folders(checkpoints: list[str], steps: list[int] | None) -> dict[int, Path]:
@@ -39,6 +44,30 @@ def option_pair(pair: str, form: str = "KEY=VALUE") -> tuple[str, Any]:
         ) from None
 
 
+def json_value(text: str, option: str) -> Any:
+    """What an option says as JSON.
+
+    Raises:
+        StudyError: it is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise StudyError(f"found '{text}' as {option}, expected JSON ({error})") from None
+
+
+def validated(model: type[Model], values: Any) -> Model:
+    """A model of values from the command line.
+
+    Raises:
+        StudyError: one line that names the key and what is wrong with it.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise StudyError("; ".join(describe_error(e) for e in error.errors())) from None
+
+
 def named_paths(entries: list[str], files: bool = False) -> dict[str, Path]:
     """Paths by name, from entries `NAME=PATH`; with `{step}` in both, one for each step.
 
@@ -67,3 +96,15 @@ def named_paths(entries: list[str], files: bool = False) -> dict[str, Path]:
             "into the name of a pattern"
         )
     return named
+
+
+def files_at(entries: list[str]) -> list[Path]:
+    """The files that entries name, each a path or a pattern with `{step}`.
+
+    Raises:
+        CheckpointError: nothing matches a pattern.
+    """
+    files: list[Path] = []
+    for entry in entries:
+        files += find_steps(entry, files=True).values() if "{step}" in entry else [Path(entry)]
+    return files

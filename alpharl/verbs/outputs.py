@@ -1,14 +1,28 @@
-"""Tables that verbs write and report."""
+"""What verbs write, and how they say so."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alpharl.checkpoints.files import write_atomic
+from alpharl.verbs.result import Table, Written
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class WrittenQuestions(Written):
+    """Files of questions that a verb wrote."""
+
+    questions: int
+    """Number of questions."""
+
+    def blocks(self) -> Iterator[str | Table]:
+        """A line each, and the number."""
+        yield from super().blocks()
+        yield f"{self.questions} questions"
 
 
 def write_table(table: pd.DataFrame, out: Path) -> list[str]:

@@ -68,7 +68,7 @@ class Written(Result):
     written: list[str]
     """Their paths."""
 
-    def blocks(self) -> Iterator[str]:
+    def blocks(self) -> Iterator[str | Table]:
         """A line each."""
         yield from (f"wrote {path}" for path in self.written)
 

@@ -18,6 +18,22 @@ def base(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def study(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """The study file, by position."""
+    parser.add_argument(
+        "study", type=Path, nargs=None if required else "?", metavar="STUDY",
+        help="study file, such as my-study.yaml",
+    )  # fmt: skip
+
+
+def suite(parser: argparse.ArgumentParser) -> None:
+    """`--suite`: the questions."""
+    parser.add_argument(
+        "--suite", type=Path, required=True, metavar="FILE",
+        help="suite.json that `alpharl suite` or the workflow wrote",
+    )  # fmt: skip
+
+
 def checkpoints(parser: argparse.ArgumentParser) -> None:
     """`--checkpoints` and `--steps`: the checkpoints of a run."""
     parser.add_argument(

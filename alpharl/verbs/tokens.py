@@ -1,187 +1,123 @@
-"""Token-level analyses of a suite's saved answers: tokens."""
+"""Let models read, and the base continue, the answers that others gave to a suite.
+
+Reading tells how often a token is not the reader's likeliest one, and the perplexity of an answer.
+Continuing tells how far the first tokens of a trained model take the base. Writes both as
+reading.csv and prefix.csv.
+"""
 
 from __future__ import annotations
 
-from argparse import Namespace
-from itertools import chain
+import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from alpharl.errors import EvaluationError
-from alpharl.evaluation.journal import RowFile
-from alpharl.verbs.inputs import log, write_csv
-from alpharl.verbs.scores import go_offline
+from alpharl.evaluation.token_tables import Continuation, Reading, SavedAnswers
+from alpharl.frozen import Frozen
+from alpharl.verbs import shared
+from alpharl.verbs.inputs import named_paths
+from alpharl.verbs.outputs import write_csv
+from alpharl.verbs.parser import prints
+from alpharl.verbs.result import Table, Written
 
-if TYPE_CHECKING:
-    from alpharl.evaluation.engines.engine import Generate
-    from alpharl.evaluation.engines.hf import HfEngine
-    from alpharl.evaluation.questions import TaskQuestions
-    from alpharl.evaluation.tokens import Written
-
-BASE = "base"
+EXAMPLE = (
+    "alpharl tokens --suite validation/suite.json --base models/base "
+    "--writer 'step-{step}=scores/step-{step}.answers.jsonl' "
+    "--reader 'step-{step}=runs/foo/checkpoint-{step}' --prefix 2 --out tokens"
+)
 
 
-def tokens(args: Namespace) -> None:
-    """Let models read, and the base continue, what others wrote; write two tables."""
+class Tokens(Written):
+    """Who reads whose answers as its own, and whose first tokens help the base."""
+
+    reading: list[Reading]
+    """One entry for each reader and writer."""
+    continued: list[Continuation]
+    """One entry for each writer and length of the prefix."""
+
+    def blocks(self) -> Iterator[str | Table]:
+        """Both tables, and where they are."""
+        yield from _table("Answers read token by token", self.reading)
+        yield from _table("First tokens of an answer, continued by the base", self.continued)
+        yield from super().blocks()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    shared.suite(parser)
+    shared.base(parser)
+    parser.add_argument(
+        "--writer", action="append", required=True, metavar="NAME=FILE",
+        help="answers that `alpharl evaluate` kept of a model, or of several with {step} in both, "
+        "as in 'step-{step}=scores/step-{step}.answers.jsonl'; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--reader", action="append", default=[], metavar="NAME=FOLDER",
+        help="model or variant of the base that reads, or several with {step} in both, as in "
+        "'step-{step}=runs/foo/checkpoint-{step}'; may be repeated; the base always reads",
+    )  # fmt: skip
+    parser.add_argument(
+        "--prefix", type=int, nargs="*", default=[], metavar="N",
+        help="let the base continue the first N tokens of each answer (default: continue none)",
+    )  # fmt: skip
+    shared.manifests(parser)
+    parser.add_argument(
+        "--dtype", choices=["float32", "bfloat16", "float16"], default="float32",
+        help="precision of the models (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--batch-size", type=int, default=64, metavar="N",
+        help="answers that are read, or continued, at once (default: %(default)s)",
+    )  # fmt: skip
+    shared.gpus(parser)
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="folder of the two tables"
+    )
+    prints(parser, Tokens)
+
+
+def run(
+    suite: Path,
+    base: Path,
+    writer: list[str],
+    reader: list[str],
+    prefix: list[int],
+    manifests: list[Path],
+    dtype: str,
+    batch_size: int,
+    gpus: int,
+    out: Path,
+) -> Tokens:
+    """Make both tables."""
+    from alpharl.checkpoints.manifest import KnownDigests
+    from alpharl.evaluation.journal import RowFile
+    from alpharl.evaluation.offline import go_offline
+    from alpharl.gpu import cards
+    from alpharl.progress import shown
+
     go_offline()
-    from alpharl.evaluation.engines.hf import HfEngine
-    from alpharl.evaluation.questions import read_questions
-    from alpharl.evaluation.suites import read_suite
-
-    suite = read_suite(args.suite)
-    tasks = [task for task in read_questions(suite, args.base) if not task.private]
-    if not tasks:
-        raise EvaluationError(
-            f"{args.suite}: found only private tasks, whose answers are not kept as text; expected "
-            "at least one other"
-        )
-    for prefix in args.prefix:
-        if prefix >= min(task.budget for task in tasks):
-            raise EvaluationError(
-                f"found a prefix of {prefix} tokens, expected fewer than the budget of an answer; "
-                "shorten it"
-            )
-    engine = HfEngine(args.base, args.dtype, args.batch_size)
-    written = _written(args, tasks, suite.settings, engine.tokenizer)
-    rows = RowFile(args.out / ".rows.jsonl", _stamp(args, suite.digest))
-    write_csv(_reading(args, engine, written, rows), args.out / "reading.csv")
-    write_csv(_prefixes(args, engine, tasks, written, rows), args.out / "prefix.csv")
-    rows.remove()
+    writers, readers = named_paths(writer, files=True), {"base": base, **named_paths(reader)}
+    files = [out / "reading.csv", out / "prefix.csv"]
+    with cards(gpus), shown() as progress:
+        saved = SavedAnswers(suite, base, writers, prefix, dtype, batch_size)
+        stamp = saved.stamp(readers, KnownDigests(manifests, base))
+        rows = RowFile(out / ".rows.jsonl", stamp)
+        reading = saved.read_by(readers, rows, progress)
+        _write(reading, Reading, files[0])
+        continued = saved.continued(rows, progress)
+        _write(continued, Continuation, files[1])
+        rows.remove()
+    written = [str(file) for file in files]
+    return Tokens(written=written, reading=reading, continued=continued)
 
 
-def _stamp(args: Namespace, suite: str) -> dict[str, Any]:
-    """What rows depend on: of what is left by a killed job, others are worthless."""
-    from alpharl.checkpoints.manifest import KnownDigests, digest_file
-    from alpharl.evaluation import TOKENS_VERSION
-    from alpharl.variants.adapters import read_source, source_digest
-
-    known = KnownDigests(args.manifests, args.base)
-    readers = {BASE: args.base, **_named(args.reader)}
-    return {
-        "version": TOKENS_VERSION,
-        "suite": suite,
-        "dtype": args.dtype,
-        "writers": {name: digest_file(path) for name, path in _named(args.writer).items()},
-        "readers": {
-            name: source_digest(read_source(folder, args.base), known)
-            for name, folder in readers.items()
-        },
-    }
-
-
-def _named(entries: list[str]) -> dict[str, Path]:
-    named = [entry.partition("=") for entry in entries]
-    return {name: Path(path) for name, _, path in named}
-
-
-def _written(
-    args: Namespace, tasks: list[TaskQuestions], settings: dict[str, Any], tokenizer: Any
-) -> dict[str, list[list[Written]]]:
-    """Per writer and task, its first answer to each question."""
-    from alpharl.evaluation.answering import requests_of
-    from alpharl.evaluation.answers import open_answers
-    from alpharl.evaluation.tokens import written
-
-    texts = {}
-    for name, path in _named(args.writer).items():
-        answers = open_answers(path)
-        requests = [requests_of(task, 1, settings["seed"], "") for task in tasks]
-        missing = {request.answer_key for request in chain(*requests)} - answers.rows.keys()
-        if missing:
-            raise EvaluationError(
-                f"{path}: lacks {len(missing)} of the suite's answers; delete the result next to "
-                "it and score the variant again"
-            )
-        texts[name] = [written(of_task, answers, tokenizer) for of_task in requests]
-    return texts
-
-
-def _reading(
-    args: Namespace, engine: HfEngine, written: dict[str, list[list[Written]]], rows: RowFile
-) -> Any:
-    """Each reader on each writer's answers: non-greedy share and perplexity."""
+def _write(rows: Sequence[Frozen], kind: type[Frozen], out: Path) -> None:
+    """Write rows as CSV, whose columns are the fields."""
     import pandas as pd
 
-    from alpharl.variants.adapters import read_source
-
-    texts = {
-        writer: [text for answers in tasks for text in answers if text.tokens]
-        for writer, tasks in written.items()
-    }
-    keys: list[str] = []
-    for reader, folder in {BASE: args.base, **_named(args.reader)}.items():
-        readings = {f"{reader} reads {writer}": writer for writer in texts if texts[writer]}
-        missing = {key: writer for key, writer in readings.items() if key not in rows}
-        if missing:
-            with engine.weights(read_source(folder, args.base)) as model:
-                for key, writer in missing.items():
-                    names = {"writer": writer, "reader": reader}
-                    rows[key] = names | _read(model, texts[writer], args.batch_size)
-                    log(f"{key}: {rows[key]['nongreedy']:.3f} not its likeliest token")
-        keys += readings
-    columns = ["writer", "reader", "n", "tokens", "nongreedy", "nongreedy_se", "perplexity",
-               "perplexity_se"]  # fmt: skip
-    return pd.DataFrame([rows[key] for key in keys], columns=columns)
+    columns = list(kind.model_fields)
+    write_csv(pd.DataFrame([dict(row) for row in rows], columns=columns), out)
 
 
-def _read(model: Any, texts: list[Written], batch_size: int) -> dict[str, float]:
-    from alpharl.evaluation.statistics import mean_and_error
-    from alpharl.evaluation.tokens import read
-
-    measured = read(model, texts, batch_size)
-    (share, share_se), (perplexity, perplexity_se) = map(mean_and_error, measured)
-    return {
-        "n": len(texts), "tokens": sum(len(text.tokens) for text in texts),
-        "nongreedy": share, "nongreedy_se": share_se,
-        "perplexity": perplexity, "perplexity_se": perplexity_se,
-    }  # fmt: skip
-
-
-def _prefixes(
-    args: Namespace,
-    engine: HfEngine,
-    tasks: list[TaskQuestions],
-    written: dict[str, list[list[Written]]],
-    rows: RowFile,
-) -> Any:
-    """The base on the first tokens of each writer's answers, and the writer alone: accuracy."""
-    import pandas as pd
-
-    keys = {
-        f"base after {prefix} tokens of {writer}": (writer, prefix)
-        for writer in written
-        for prefix in sorted(args.prefix)
-    }
-    missing = {key: pair for key, pair in keys.items() if key not in rows}
-    if missing:
-        with engine.model(args.base) as generate:
-            for key, (writer, prefix) in missing.items():
-                names = {"writer": writer, "prefix": prefix}
-                rows[key] = names | _continued(engine, generate, tasks, written[writer], prefix)
-                log(f"{key}: accuracy {rows[key]['accuracy']:.3f}")
-    columns = ["writer", "prefix", "n", "accuracy", "stderr", "own", "whole"]
-    return pd.DataFrame([rows[key] for key in keys], columns=columns)
-
-
-def _continued(
-    engine: HfEngine,
-    generate: Generate,
-    tasks: list[TaskQuestions],
-    answers: list[list[Written]],
-    prefix: int,
-) -> dict[str, float]:
-    """One writer's answers, begun by it and continued by the base."""
-    from alpharl.evaluation.statistics import accuracy
-    from alpharl.evaluation.tokens import continue_from, plain_grades
-
-    correct, plain, whole = list[float](), list[float](), 0.0
-    for task, texts in zip(tasks, answers, strict=True):
-        continued = continue_from(task, texts, prefix, generate, engine.tokenizer)
-        correct += continued.correct
-        plain += plain_grades(task, texts)
-        whole += continued.whole * len(texts)
-    value, error = accuracy(correct)
-    return {
-        "n": len(correct), "accuracy": value, "stderr": error, "own": accuracy(plain)[0],
-        "whole": whole / len(correct),
-    }  # fmt: skip
+def _table(title: str, rows: Sequence[Frozen]) -> Iterator[Table]:
+    if rows:
+        yield Table(title, list(dict(rows[0])), [list(dict(row).values()) for row in rows])

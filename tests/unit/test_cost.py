@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -108,15 +109,16 @@ def test_training_holds_gradients_and_moments(tmp_path, folder):
 
 
 def test_the_costs_add_up(folder):
-    table = costs(plan(study(folder, gpus=1)))
-    stage = table.drop(index="all")
-    assert table.loc["all", "jobs"] == stage["jobs"].sum()
-    assert table.loc["factors", "jobs"] == len(STEPS)
-    assert table.loc["factors", "disk, GB"] == pytest.approx(
+    found = costs(plan(study(folder, gpus=1)))
+    factors = next(stage for stage in found.stages if stage.stage == "factors")
+    assert found.total.jobs == sum(stage.jobs for stage in found.stages)
+    assert factors.jobs == len(STEPS)
+    assert factors.disk_gb == pytest.approx(
         len(STEPS) * size_of(plan(study(folder)), "rl").factors / GB
     )
-    assert table.loc["all", "GPU hours"] == pytest.approx(stage["GPU hours"].sum())
-    assert table.loc["all", "peak memory, GB"] == stage["peak memory, GB"].max()
+    assert found.total.gpu_hours == pytest.approx(sum(s.gpu_hours for s in found.stages))
+    assert found.total.gpu_hours > 0
+    assert found.total.peak_memory_gb == max(stage.peak_memory_gb for stage in found.stages)
 
 
 def test_an_unknown_base_is_assumed_until_it_is_there(folder, tmp_path):
@@ -142,6 +144,12 @@ def test_check_prints_the_costs(folder, tmp_path, cli):
     assert shown.status == 0, shown.err
     assert "GPU hours" in shown.out
     assert "not here yet" not in shown.out
+    cost = json.loads(cli("check", "--cost", "--json", file).out)["cost"]
+    assert cost["total"]["jobs"] == sum(stage["jobs"] for stage in cost["stages"])
+    assert ["all", str(cost["total"]["jobs"])] in [
+        line.split()[:2] for line in shown.out.splitlines()
+    ]
+    assert cost["assumed"] == [] and cost["assumed_parameters"] is None
 
 
 def test_a_reader_that_stops_early_sees_no_traceback(folder, tmp_path):

@@ -316,6 +316,9 @@ def test_tasks_are_listed(cli):
     assert "addition" in listed and "rg-<generator>" in listed
     for name, known in DATASETS.items():
         assert f"{name}\n  source: {known.hub}" in listed
+    told = {task["name"]: task for task in json.loads(cli("tasks", "--json").out)["tasks"]}
+    assert told["gsm8k"]["splits"] == ["validation", "test"] and told["gsm8k"]["licence"] == "MIT"
+    assert told["addition"]["licence"] is None
 
 
 def test_no_copy_of_the_questions_stays_behind(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import argparse
 import json
 import subprocess
 import sys
@@ -17,9 +17,7 @@ from alpharl.evaluation.engines.registry import ENGINES, read_settings
 from alpharl.problems import PROBLEMS
 from alpharl.study.config import Study
 from alpharl.training.tokenizer import VOCABULARY_SIZE, character_tokenizer
-from alpharl.verbs import module_of
-from alpharl.verbs.engine_options import arguments_of, engine_settings
-from alpharl.verbs.parser import parse, parser_of
+from alpharl.verbs.engine_options import add_engine_options, arguments_of, engine_settings
 from tests.unit.suites import make_suite
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -29,11 +27,9 @@ VLLM = {"engine": "vllm", "environment": "e"}
 
 
 def parsed(*options: str):
-    verb, *arguments = EVALUATE
-    module = module_of(verb)
-    values = parse(parser_of(verb, module), [*arguments, *options])
-    named = inspect.signature(module.run).parameters
-    return engine_settings({k: v for k, v in values.items() if k not in (*named, "json", "result")})
+    parser = argparse.ArgumentParser()
+    add_engine_options(parser)
+    return engine_settings(vars(parser.parse_args(options)))
 
 
 @pytest.mark.parametrize(

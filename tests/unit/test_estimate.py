@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -137,6 +138,19 @@ def test_check_prints_the_sizes(big, tmp_path, cli):
     assert figures["factors written per checkpoint"] == "77.0 MiB"
     assert figures["full U, S, V would take"] == "31.1 GiB (413 times)"
     assert figures["gram written"] == "10.6 KiB"
+
+
+def test_check_tells_the_same_as_json(big, tmp_path, cli):
+    path = study_file(tmp_path, big, spectra={"rank": 1})
+    shown = json.loads(cli("check", "--json", path).out)
+    (run,) = shown["runs"].values()
+    assert (run["base"], run["steps"], run["is_path"]) == ("b", [10, 20], False)
+    assert run["sizes"]["factors"] == estimate(big, rank=4).factors
+    assert run["sizes_unknown"] is None
+    assert (shown["rank"], shown["depth"]["rank"]) == (1, 4), "rank-k models read 4"
+    assert "stored depth raised from rank 1 to rank 4" in cli("check", path).out
+    assert shown["suites"] == {"validation": 3, "test": 3 + run["rank_variants"]}
+    assert shown["cost"] is None
 
 
 def read_so_far() -> int:

@@ -102,11 +102,17 @@ def test_result_file_is_complete(real):
         assert score["seconds"] > 0
 
 
-def test_undefined_forecast_has_no_accuracy(real):
+def test_undefined_forecast_has_no_accuracy(real, cli):
     score = real["scores"]["undefined"]
     assert score["accuracy"] is None
     assert score["stderr"] is None
     assert (score["n"], score["correct"], score["question_ids"]) == (0, [], [])
+    result = cli(*real["arguments"], "--json")
+    told = {score["variant"]: score for score in json.loads(result.out)["scores"]}
+    assert told["undefined"] == {
+        "variant": "undefined", "accuracy": None, "stderr": None, "n": 0, "truncated": None
+    }  # fmt: skip
+    assert told["rank-1"]["accuracy"] == real["scores"]["rank-1"]["accuracy"]
 
 
 def test_scoring_again_starts_no_engine(real, monkeypatch):

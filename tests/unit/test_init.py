@@ -114,6 +114,13 @@ def test_steps_without_weights_are_told(cli, tmp_path, run):
     done = cli("init", tmp_path / "out", "--base", base, "--out", tmp_path / "s.yaml")
     assert "found 4 models, steps 10 to 50; 1 step folders hold none" in done.out
     assert load_study(tmp_path / "s.yaml").runs["out"].saved_steps() == [10, 30, 40, 50]
+    told = json.loads(
+        cli("init", tmp_path / "out", "--base", base, "--out", tmp_path / "t.yaml", "--json").out
+    )
+    assert told["written"] == str(tmp_path / "t.yaml") and told["site"] is None
+    (found,) = told["runs"]
+    assert found["steps"] == [10, 30, 40, 50]
+    assert found["note"] == "4 models, steps 10 to 50; 1 step folders hold none"
 
 
 def test_a_chat_template_is_used(cli, tmp_path, run):

@@ -182,6 +182,8 @@ def test_generators_are_listed(cli):
     listed = cli("tasks", "--generators").out.split()
     assert listed == [PREFIX + name for name in generators()]
     assert "rg-products" in listed
+    told = json.loads(cli("tasks", "--generators", "--json").out)
+    assert told == {"tasks": [], "generators": listed}
     assert not set(listed) & {PREFIX + name for name in UNFIT}
 
 

@@ -126,6 +126,10 @@ def test_accuracy_table_is_ordered_by_step(tmp_path, cli):
         paths[-1].write_text(json.dumps(result))
     out = tmp_path / "S.csv"
     assert cli("accuracy", "--scores", *paths, "--out", out).status == 0
+    by_pattern = tmp_path / "P.csv"
+    pattern = tmp_path / "step-{step}.json"
+    assert cli("accuracy", "--scores", pattern, "--out", by_pattern).status == 0
+    assert by_pattern.read_bytes() == out.read_bytes()
     assert out.read_text().splitlines() == [
         "step,accuracy,stderr,n", "0,0.25,0.01,300", "12,0.333333,0.01,300", "120,0.9,0.01,300",
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 from pathlib import Path
 
 import pytest
@@ -40,17 +41,15 @@ def make(*paths: str) -> None:
         Path(path).touch()
 
 
-def counts(text: str) -> dict[str, tuple[int, int]]:
-    rows = (line.rsplit(maxsplit=3) for line in text.splitlines() if " of " in line)
-    return {stage.strip(): (int(done), int(total)) for stage, done, _, total in rows}
+def counts(cli) -> dict[str, tuple[int, int]]:
+    shown = cli("status", "s.yaml", "--json")
+    assert shown.status == 0, shown.err
+    return {row["stage"]: (row["done"], row["total"]) for row in json.loads(shown.out)["stages"]}
 
 
 def test_what_is_there_is_counted(place, cli):
     plan = Plan(parse_study(STUDY))
-    shown = cli("status", "s.yaml")
-    assert shown.status == 0, shown.err
-    assert "results/s: no snakemake works on it" in shown.out
-    empty = counts(shown.out)
+    empty = counts(cli)
     assert {done for done, _ in empty.values()} == {0}
     assert (
         empty["manifest"][1] == 5 and empty["checkpoints"][1] == 2 and empty["factors"][1] == 2 * 5
@@ -60,9 +59,29 @@ def test_what_is_there_is_counted(place, cli):
     assert empty["evaluate"][1] == 2 * (5 + 2) + variants, "checkpoints on both suites"
     assert empty["rank"][1] == 9 + 9
     make(*outputs(plan)["factors"][:3], plan.paths.report)
-    some = counts(cli("status", "s.yaml").out)
+    some = counts(cli)
     assert some["factors"] == (3, 10) and some["report"] == (1, 1)
     assert some["gram"] == (0, 4)
+    text = cli("status", "s.yaml").out
+    assert f"{place}/results/s: no snakemake works on it" in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["factors", "3", "10"] in rows and ["gram", "0", "4"] in rows
+
+
+def test_before_the_start_it_says_where_it_looked_and_how_to_start(place, cli):
+    out = cli("status", "s.yaml").out
+    assert f"{place}/results/s: no such folder, so nothing is made yet" in out
+    assert "snakemake --configfile s.yaml" in out
+    assert not (place / "results").exists()
+
+
+def test_a_report_of_no_results_is_one_line(place, cli):
+    result = cli("report", "s.yaml")
+    assert f"{place}/results/s: found no such folder, expected the results of study" in result.error
+    assert "snakemake --configfile STUDY" in result.error
+    assert len(result.err.splitlines()) == 1
+    make("results/s/.lock")
+    assert f"{place}/results/s/runs/long/measures/" in cli("report", "s.yaml").error
 
 
 def test_a_workflow_at_work_is_seen(place, cli):
@@ -88,3 +107,7 @@ def test_logs_that_end_with_an_error_are_named(place, cli, text, named):
     Path("results/s/logs/factors/long/step-10-0.log").write_text("x" * 9000 + "\n" + text)
     out = cli("status", "s.yaml").out
     assert ("  logs/factors/long/step-10-0.log: " in out) == named
+    failed = json.loads(cli("status", "s.yaml", "--json").out)["failed"]
+    last = text.strip().rpartition("\n")[2]
+    log = "logs/factors/long/step-10-0.log"
+    assert failed == ([{"log": log, "line": last}] if named else [])

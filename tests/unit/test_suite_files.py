@@ -17,7 +17,8 @@ def test_suite_file_holds_its_questions(tmp_path, cli):
     spec = {"role": "test", "tasks": [{"task": "addition", "split": "test", "limit": 25}],
             "max_new_tokens": 9}  # fmt: skip
     out = tmp_path / "test" / "suite.json"
-    assert cli("suite", "--name", "test", "--spec", json.dumps(spec), "--out", out).status == 0
+    result = cli("suite", "--name", "test", "--spec", json.dumps(spec), "--out", out, "--json")
+    assert json.loads(result.out) == {"written": [str(out)], "questions": 25}
     suite = read_suite(out)
     rows = PROBLEMS["addition"].questions("test")[:25]
     written = [json.loads(line) for line in (out.parent / "addition-test.jsonl").open()]
@@ -25,6 +26,18 @@ def test_suite_file_holds_its_questions(tmp_path, cli):
     assert (suite.name, suite.role) == ("test", "test")
     assert [task["max_new_tokens"] for task in suite.tasks] == [9]
     assert len(suite.questions) == len(set(suite.questions)) == 25
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("{", "found '{' as --spec, expected JSON"),
+        ('{"role": "test", "task": []}', "unknown key 'task', did you mean 'tasks'?"),
+    ],
+)
+def test_a_wrong_spec_is_one_line(tmp_path, cli, spec, message):
+    result = cli("suite", "--name", "s", "--spec", spec, "--out", tmp_path / "suite.json")
+    assert message in result.error and len(result.err.splitlines()) == 1
 
 
 def test_generated_splits_are_disjoint(tmp_path, cli):

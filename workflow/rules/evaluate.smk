@@ -50,7 +50,7 @@ rule fetch:
         "Fetching the questions {wildcards.file}"
     shell:
         "alpharl fetch --task {params.task:q} --split {params.split} {params.local:q} {params.sha256:q}"
-        " --out {output.data:q} 2> {log:q}"
+        " --out {output.data:q} > {log:q} 2>&1"
 
 
 rule suite:
@@ -73,7 +73,7 @@ rule suite:
         "Fixing the questions of suite {wildcards.suite}"
     shell:
         "alpharl suite --name {wildcards.suite} --spec {params.spec:q} --data {params.folder:q}"
-        " --out {output.suite:q} 2> {log:q}"
+        " --out {output.suite:q} > {log:q} 2>&1"
 
 
 rule disjoint:

@@ -1,0 +1,29 @@
+"""Collect the manifests of a run's checkpoints into one table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+EXAMPLE = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    parser.add_argument("--run", required=True, metavar="NAME", help="name of the run")
+    parser.add_argument("--base", required=True, metavar="NAME", help="name of the base")
+    parser.add_argument(
+        "--manifests", type=Path, nargs="+", required=True, metavar="FILE",
+        help="manifests of all checkpoints of the run",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE",
+        help="JSON file to write: step, path and digest of each checkpoint",
+    )  # fmt: skip
+
+
+def run(run: str, base: str, manifests: list[Path], out: Path) -> None:
+    """Write the table."""
+    from alpharl.checkpoints.manifest import write_checkpoints
+
+    write_checkpoints(run, base, manifests, out)

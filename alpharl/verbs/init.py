@@ -1,0 +1,167 @@
+"""Write a study file for the checkpoints in a folder, or a Snakemake profile for this cluster.
+
+Looks for the checkpoints that trainers leave (TRL, verl, any step-N folders). The study file is
+commented, and `alpharl check` accepts it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alpharl.errors import StudyError
+from alpharl.frozen import Frozen
+from alpharl.slurm.choose import Site
+from alpharl.verbs.parser import prints
+from alpharl.verbs.result import Result
+
+if TYPE_CHECKING:
+    from alpharl.checkpoints.discover import FoundRun
+
+EXAMPLE = "alpharl init runs/foo --base models/base --out my-study.yaml"
+
+
+class DiscoveredRun(Frozen):
+    """A run that lies in the folder."""
+
+    checkpoints: str
+    """Pattern of its checkpoint folders, or the first of them."""
+    steps: list[int]
+    """Steps of its checkpoints."""
+    note: str
+    """What was found, in a few words."""
+    base: str | None
+    """Base that its files tell; null where they tell none."""
+
+
+class Started(Result):
+    """What `init` wrote, and from what."""
+
+    written: str
+    """The study file, or the folder of the profile."""
+    runs: list[DiscoveredRun]
+    """Runs in the study file."""
+    site: Site | None
+    """What the profile says of the cluster, with `--slurm`."""
+
+    def blocks(self) -> Iterator[str]:
+        """What was found, and what to do next."""
+        for run in self.runs:
+            yield f"found {run.note} in {run.checkpoints}, base {run.base or 'not told'}"
+        if self.site is None:
+            yield f"wrote {self.written}; next: put your suites in, then"
+            yield f"  alpharl check {self.written}"
+            return
+        yield from _site_lines(self.site)
+        yield f"wrote {self.written}; look at the first block of its config.yaml, then"
+        yield f"  snakemake --profile {self.written} --configfile STUDY"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    parser.add_argument(
+        "folder", type=Path, nargs="?", metavar="FOLDER",
+        help="folder of a trainer's output, or of several",
+    )  # fmt: skip
+    parser.add_argument(
+        "--base", metavar="MODEL",
+        help="model before RL, a folder or a Hub repository (default: what the checkpoints tell)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH",
+        help="study file to write (default: FOLDER's name with .yaml), or with --slurm the "
+        "profile's folder (default: slurm)",
+    )  # fmt: skip
+    _add_slurm(parser.add_argument_group("profile for this SLURM cluster"))
+    prints(parser, Started)
+
+
+def _add_slurm(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--slurm", action="store_true", help="write a profile, not a study file")
+    group.add_argument(
+        "--account", metavar="NAME", help="account that pays for jobs (default: your first)"
+    )
+    group.add_argument(
+        "--partition", metavar="NAME",
+        help="partition for jobs without GPUs (default: the cluster's, without GPUs if there is "
+        "one)",
+    )  # fmt: skip
+    group.add_argument(
+        "--gpu-partition", metavar="NAME", help="partition for jobs with GPUs (default: guessed)"
+    )
+    group.add_argument(
+        "--gpu-model", metavar="NAME", help="model of GPU that jobs ask for (default: any)"
+    )
+    group.add_argument(
+        "--gpu-syntax", choices=["gpus", "gres"],
+        help="option of sbatch that asks for GPUs (default: gpus where SLURM knows it)",
+    )  # fmt: skip
+    group.add_argument(
+        "--force", action="store_true", help="overwrite files of a profile that were changed"
+    )
+
+
+def run(
+    folder: Path | None,
+    base: str | None,
+    out: Path | None,
+    slurm: bool,
+    account: str | None,
+    partition: str | None,
+    gpu_partition: str | None,
+    gpu_model: str | None,
+    gpu_syntax: str | None,
+    force: bool,
+) -> Started:
+    """Write a study file or a profile."""
+    if slurm:
+        from alpharl.slurm.choose import choose
+        from alpharl.slurm.profile import profile_files, write_profile
+        from alpharl.slurm.site import look
+
+        site = choose(look(), account, partition, gpu_partition, gpu_model, gpu_syntax)
+        written = out or Path("slurm")
+        write_profile(written, profile_files(site), force)
+        return Started(written=str(written), runs=[], site=site)
+    if folder is None:
+        raise StudyError("found no folder, expected that of a trainer's output, or --slurm")
+    return _write_study(folder, base, out)
+
+
+def _write_study(folder: Path, base: str | None, out: Path | None) -> Started:
+    from alpharl.checkpoints.discover import find_runs
+    from alpharl.checkpoints.files import write_text
+    from alpharl.study.starter import study_text
+    from alpharl.study.starter_runs import bases_of, has_chat_template, named, starters
+
+    name = named(folder.resolve().name)
+    out = out or Path(f"{name}.yaml")
+    if out.exists():
+        raise StudyError(f"{out}: exists already; remove it, or name another file with --out")
+    discovered = find_runs(folder)
+    bases = bases_of(discovered, base)
+    chat = any(has_chat_template(keys.get("path")) for keys in bases.values())
+    write_text(out, study_text(name, bases, starters(discovered, bases, name), chat))
+    return Started(written=str(out), runs=[_described(run) for run in discovered], site=None)
+
+
+def _described(run: FoundRun) -> DiscoveredRun:
+    from alpharl.study.starter_runs import note
+
+    return DiscoveredRun(
+        checkpoints=run.pattern or str(next(iter(run.folders.values()))),
+        steps=list(run.folders),
+        note=note(run),
+        base=run.base,
+    )
+
+
+def _site_lines(site: Site) -> Iterator[str]:
+    gpus = f"{site.gpu_partition}, {site.gpus} a node" if site.gpu_partition else "none found"
+    yield f"partition: {site.partition}"
+    yield f"GPUs: {gpus}, model {site.gpu_model or 'any'}, by {'--gres' if site.gres else '--gpus'}"
+    yield f"account: {site.account or 'none'}"
+    yield f"time limit: {f'{site.minutes} minutes' if site.minutes else 'none'}"
+    yield f"states of jobs: {site.status}"

@@ -1,0 +1,36 @@
+"""Check a checkpoint against its base and write its manifest."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from alpharl.verbs import shared
+
+EXAMPLE = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True, metavar="FOLDER", help="model folder or adapter"
+    )
+    parser.add_argument(
+        "--step", type=int, required=True, metavar="STEP", help="its step; 0 for a base"
+    )
+    parser.add_argument(
+        "--base", type=Path, metavar="FOLDER",
+        help="model folder whose tensors it must have (default: not compared)",
+    )  # fmt: skip
+    shared.manifests(parser)
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE",
+        help="JSON file to write: files with their digests, tensors, bytes, dtypes",
+    )  # fmt: skip
+
+
+def run(checkpoint: Path, step: int, base: Path | None, manifests: list[Path], out: Path) -> None:
+    """Write the manifest."""
+    from alpharl.checkpoints.manifest import write_manifest
+
+    write_manifest(checkpoint, step, out, base, manifests)
