@@ -17,9 +17,6 @@ Messages = list[dict[str, str]]
 Prompt = str | Messages
 """Text as it is, or messages for the tokenizer's chat template."""
 
-DEFAULT_BUDGET = 256
-"""Tokens of a completion, of questions that say nothing better."""
-
 
 class Questions(Protocol):
     """The training questions of a task."""
@@ -51,7 +48,7 @@ class ProblemQuestions:
         self._problem = get_problem(name, options)
         self._questions: list[Question] = self._problem.questions("train")
         self.texts = [question["prompt"] for question in self._questions]
-        self.budget: int = getattr(self._problem, "MAX_NEW_TOKENS", DEFAULT_BUDGET)
+        self.budget: int = self._problem.max_new_tokens
 
     def solution(self, index: int) -> str:
         """A right completion of the question at an index."""
