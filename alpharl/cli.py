@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from alpharl.arguments import parser
 from alpharl.errors import AlpharlError
 from alpharl.gpu import allot, require_visible
+from alpharl.progress import Lines
 from alpharl.verbs import run_verb
 
 RENAMED = {"geometry": "measure sparsity", "floor": "measure floor"}
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     args = parser(__doc__.split("\n")[0]).parse_args(arguments)
     try:
-        with _ending_in_order(), allot(args.gpus, _log):
+        with _ending_in_order(), allot(args.gpus, Lines()):
             require_visible(args.gpus)
             run_verb(args)
             sys.stdout.flush()
@@ -61,10 +62,6 @@ def _ending_in_order() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _log(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

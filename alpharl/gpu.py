@@ -11,13 +11,14 @@ import fcntl
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
 from alpharl import locks
 from alpharl.errors import DeviceError
+from alpharl.progress import SILENT, Progress
 
 POLL_SECONDS = 0.5
 """Between two looks for free cards."""
@@ -25,7 +26,7 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @contextmanager
-def allot(count: int, progress: Callable[[str], None]) -> Iterator[None]:
+def allot(count: int, progress: Progress) -> Iterator[None]:
     """Hold `count` GPUs that no other job of this user holds, and show only those to CUDA.
 
     Waits until so many are free. Must be entered before torch is imported, which reads the
@@ -34,7 +35,7 @@ def allot(count: int, progress: Callable[[str], None]) -> Iterator[None]:
 
     Args:
         count: number of cards.
-        progress: called with one line if the job has to wait.
+        progress: told once if the job has to wait.
 
     Raises:
         DeviceError: the machine, or `CUDA_VISIBLE_DEVICES`, has fewer cards.
@@ -87,22 +88,16 @@ def _nvidia_smi() -> str:
         return ""
 
 
-def _wait(
-    cards: list[str], count: int, stack: ExitStack, progress: Callable[[str], None]
-) -> list[str]:
+def _wait(cards: list[str], count: int, stack: ExitStack, progress: Progress) -> list[str]:
     """Lock `count` of the cards, as soon as so many are free; the stack holds the locks."""
     while not (taken := _take(cards, count)):
         # One line, however long it takes.
-        progress(f"waiting for {count} of the GPUs {', '.join(cards)} to become free")
-        progress = _silent
+        progress.line(f"waiting for {count} of the GPUs {', '.join(cards)} to become free")
+        progress = SILENT
         time.sleep(POLL_SECONDS)
     for lock in taken.values():
         stack.enter_context(lock)
     return list(taken)
-
-
-def _silent(line: str) -> None:
-    """Say nothing."""
 
 
 def _lock(name: str) -> Path:

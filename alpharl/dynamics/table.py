@@ -17,7 +17,7 @@ checkpoint as far as the u1 of a walking block turns once it is stored in bfloat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ from alpharl.dynamics.fits import (
 )
 from alpharl.dynamics.nulls import step_lengths
 from alpharl.errors import MethodError
+from alpharl.progress import SILENT, Progress
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.lowrank import Factors
 from alpharl.spectra.scope import layer_of, module_of
@@ -53,7 +54,7 @@ def dynamics_table(
     accuracy: Mapping[int, float],
     base: Mapping[str, Block],
     settings: Settings,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = SILENT,
 ) -> pd.DataFrame:
     """Fits of every matrix's trajectory, one row per (tensor, measure, null model).
 
@@ -63,7 +64,7 @@ def dynamics_table(
         accuracy: validation accuracy per step; the factors' steps must be among them.
         base: sampled weights of each tensor at step 0 (`sample_blocks`).
         settings: null draws, hold-out share and seed.
-        progress: called with a line per tensor.
+        progress: told of each matrix.
 
     Columns: tensor, layer, module, measure, value, null, null_q05, null_q50, null_q95, p.
 
@@ -80,12 +81,12 @@ def dynamics_table(
     y_t = np.array([accuracy[step] for step in steps], np.float64)
     products, clock = gram.upto(steps).tensors, np.array(steps, np.float64)
     rows: list[dict[str, object]] = []
-    for name in factors[steps[0]]:
+    for done, name in enumerate(factors[steps[0]], start=1):
         vectors = {side: _signed(factors, name, side) for side in ("u", "v")}
         measured = _measure(vectors, products[name], clock, y_t, base[name], settings)
         matrix = {"tensor": name, "layer": layer_of(name), "module": module_of(name)}
         rows += [matrix | _row(number) for number in measured]
-        progress(f"{name} done")
+        progress.step("dynamics", done, len(factors[steps[0]]), name)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from alpharl.checkpoints.manifest import digest_json
@@ -13,6 +13,7 @@ from alpharl.evaluation.engines.engine import Generate, Prompt, answer_seed
 from alpharl.evaluation.journal import Row
 from alpharl.evaluation.questions import TaskQuestions
 from alpharl.evaluation.statistics import Graded
+from alpharl.progress import Progress
 
 PROGRESS_SECONDS = 10
 """At least so long between two lines."""
@@ -56,12 +57,12 @@ def requests_of(task: TaskQuestions, samples: int, seed: int, model: str) -> lis
 class Meter:
     """Prints how many answers are there, and how long the rest should take."""
 
-    def __init__(self, total: int, progress: Callable[[str], None]) -> None:
+    def __init__(self, total: int, progress: Progress) -> None:
         """Begin to count.
 
         Args:
             total: answers to come.
-            progress: called with a line, not too often.
+            progress: told now and then.
         """
         self._total, self._progress, self._done = total, progress, 0
         self._started = self._shown = self._last = self._batch = time.monotonic()
@@ -80,8 +81,8 @@ class Meter:
             self._shown = now
             each = (self._last - self._started) / self._done
             left = each * (self._total - self._done) - (now - self._last)
-            line = f"{self._done}/{self._total} answers, about {max(left, 0):.0f} s left"
-            self._progress(line)
+            item = f"answers, about {max(left, 0):.0f} s left"
+            self._progress.step("answers", self._done, self._total, item)
         self._done, self._last = self._done + 1, now
 
 

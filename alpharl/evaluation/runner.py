@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import version
@@ -31,10 +31,9 @@ from alpharl.evaluation.engines.settings import EngineSettings
 from alpharl.evaluation.questions import longest_sequence, read_questions
 from alpharl.evaluation.statistics import per_task, summarize
 from alpharl.evaluation.suites import SuiteFiles
+from alpharl.progress import SILENT, Progress
 from alpharl.variants.adapters import read_source, source_digest
 from alpharl.variants.store import Variant, adapter_rank
-
-Progress = Callable[[str], None]
 
 
 def score_variants(
@@ -45,7 +44,7 @@ def score_variants(
     out: Path,
     evaluation: EngineSettings,
     head: Mapping[str, Any],
-    progress: Progress = lambda line: None,
+    progress: Progress = SILENT,
     gpus: int = 0,
 ) -> list[str]:
     """Score every variant that has no result yet for exactly this model, suite and setting.
@@ -58,7 +57,7 @@ def score_variants(
         out: folder of the results, `<variant>.json` each, with its answers next to it.
         evaluation: engine, precision and what else the engine needs.
         head: goes into each result as it is, such as the run's name.
-        progress: called with a line per variant, and in between for slow ones.
+        progress: told of each variant, and in between of the answers of slow ones.
         gpus: GPUs that the engine may use.
 
     Returns:
@@ -73,7 +72,9 @@ def score_variants(
             key = scorer.key(source, model)
             if not _is_current(out / f"{name}.json", key):
                 pending[name] = (source, model, key)
-        progress(f"{len(variants) - len(pending)} of {len(variants)} variants are scored already")
+        progress.line(
+            f"{len(variants) - len(pending)} of {len(variants)} variants are scored already"
+        )
         started = time.monotonic()
         for done, (name, (source, model, key)) in enumerate(pending.items(), start=1):
             score = scorer.score(source, model, out / f"{name}.answers.jsonl")
@@ -81,8 +82,8 @@ def score_variants(
             identity = {"model_digest": model, "key": key}
             write_json(out / f"{name}.json", {**head, **result, **identity, **scorer.settings})
             left = (time.monotonic() - started) / done * (len(pending) - done)
-            line = f"{done}/{len(pending)} {name} accuracy {_shown(score['accuracy'])}"
-            progress(f"{line}, about {left:.0f} s left")
+            item = f"{name} accuracy {_shown(score['accuracy'])}, about {left:.0f} s left"
+            progress.step("scores", done, len(pending), item)
     limit = suite.settings["max_truncated"]
     shares = {name: json.loads((out / f"{name}.json").read_text())["truncated"]
               for name in variants}  # fmt: skip
@@ -119,7 +120,7 @@ class Scorer:
         evaluation: EngineSettings,
         gpus: int = 0,
         rank: int = 0,
-        progress: Progress = lambda line: None,
+        progress: Progress = SILENT,
     ) -> None:
         """Read the suite's questions with the base's tokenizer.
 
@@ -129,7 +130,7 @@ class Scorer:
             evaluation: engine, precision and what else the engine needs.
             gpus: GPUs that the engine may use.
             rank: the highest rank of the adapters to come.
-            progress: called with a line now and then.
+            progress: told of answers now and then.
         """
         self._suite, self._progress = suite, progress
         self._tasks = read_questions(suite, base)

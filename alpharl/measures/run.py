@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from alpharl.checkpoints.reader import ModelReader
 from alpharl.checkpoints.stream import Span, streamer
 from alpharl.errors import CheckpointError
 from alpharl.measures.measure import Measure, Row, TensorPath
+from alpharl.progress import SILENT, Progress
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.lowrank import Factors
 from alpharl.spectra.scope import in_paper_scope, split
@@ -27,7 +28,7 @@ def measure_run(
     measures: Mapping[str, Measure],
     factors: Mapping[int, Mapping[str, Factors]] | None = None,
     gram: Gram | None = None,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = SILENT,
 ) -> dict[str, pd.DataFrame]:
     """The table of each measure.
 
@@ -37,7 +38,7 @@ def measure_run(
         measures: by name, with their options.
         factors: per step, of the steps of measures that read factors.
         gram: of the run, where a measure reads it.
-        progress: called with a line per tensor.
+        progress: told of each tensor.
 
     Raises:
         CheckpointError: a missing folder, other tensors than the base, a value not finite, or
@@ -66,7 +67,7 @@ def measure_run(
             for name, measure in measures.items():
                 at = {step: after[step] for step in steps[name] if step in after}
                 rows[name] += measure.rows(replace(whole, checkpoints=at))
-            progress(f"{done}/{len(infos)} {info.name}")
+            progress.step("measures", done, len(infos), info.name)
     return {name: measure.table(pd.DataFrame(rows[name])) for name, measure in measures.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,12 +17,12 @@ from alpharl.checkpoints.files import ArrayFile
 from alpharl.checkpoints.index import read_index, require_same_tensors
 from alpharl.checkpoints.reader import ModelReader, best_device
 from alpharl.checkpoints.stream import Span, Streamer, load_update, streamer
+from alpharl.progress import SILENT, Progress
 from alpharl.spectra import svd
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.lowrank import Factors, LowRank
 from alpharl.spectra.scope import Matrix, Scope, matrices, shard
 
-Progress = Callable[[str], None]
 SMALL = 8 << 20
 """Elements of a matrix that is factored next to others: 32 MiB in float32."""
 _ROOM_PER_MATRIX = 16
@@ -56,7 +56,7 @@ def iterate_factors(
     base: Path,
     checkpoints: Mapping[int, Path],
     settings: Settings,
-    progress: Progress = lambda line: None,
+    progress: Progress = SILENT,
 ) -> Iterator[tuple[int, str, Factors]]:
     """Yield (step, matrix, factors), matrix by matrix, the steps of each in increasing order.
 
@@ -79,11 +79,11 @@ def iterate_factors(
         for matrix, by_step in work.run(todo):
             for step, factors in by_step.items():
                 done += 1
-                progress(
-                    f"{done}/{len(todo) * len(steps)} step {step} {matrix.name} "
-                    f"norm {factors.norm:.3g} {factors.method} "
+                item = (
+                    f"step {step} {matrix.name} norm {factors.norm:.3g} {factors.method} "
                     f"residual {factors.residual.max(initial=0):.1e}"
                 )
+                progress.step("factors", done, len(todo) * len(steps), item)
                 yield step, matrix.name, factors
 
 
@@ -124,7 +124,7 @@ class _Work:
 
 
 def factor_checkpoint(
-    base: Path, checkpoint: Path, settings: Settings, progress: Progress = lambda line: None
+    base: Path, checkpoint: Path, settings: Settings, progress: Progress = SILENT
 ) -> dict[str, Factors]:
     """Factors of one checkpoint by matrix, in memory.
 
@@ -143,7 +143,7 @@ def write_factors(
     settings: Settings,
     out: Mapping[int, Path],
     metadata: Mapping[int, Mapping[str, Any]],
-    progress: Progress = lambda line: None,
+    progress: Progress = SILENT,
 ) -> None:
     """Factor checkpoints into a file each, float32: `<name>/u`, `/s`, `/v`, `/norm`, `/residual`.
 
@@ -155,7 +155,7 @@ def write_factors(
         settings: what is factored.
         out: the file of each step.
         metadata: what each file says it was made from.
-        progress: called with a line per matrix and step.
+        progress: told of each matrix and step.
 
     Raises:
         CheckpointError: as `iterate_factors`.

@@ -8,7 +8,7 @@ random-walk nulls) and every norm of a blend follows from these T x T numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 from alpharl.checkpoints.files import write_arrays
 from alpharl.checkpoints.index import read_config, require_same_tensors
 from alpharl.errors import MethodError
+from alpharl.progress import SILENT, Progress
 from alpharl.spectra.lowrank import read_arrays
 from alpharl.spectra.scope import shard, split
 
@@ -71,7 +72,7 @@ def gram_run(
     base: Path,
     checkpoints: dict[int, Path],
     part: tuple[int, int] = (0, 1),
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = SILENT,
 ) -> Gram:
     """Gram of every tensor (scope `all`) of a run, or of one of its shards.
 
@@ -82,7 +83,7 @@ def gram_run(
         base: model folder of step 0.
         checkpoints: model folder of each step.
         part: (index, count) of the shard.
-        progress: called with a line per tensor.
+        progress: told of each tensor.
 
     Raises:
         CheckpointError: a missing folder, other tensors than the base, or a value not finite.
@@ -95,7 +96,7 @@ def extend_gram(
     base: Path,
     checkpoints: dict[int, Path],
     part: tuple[int, int] = (0, 1),
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = SILENT,
 ) -> Gram:
     """The gram with a row and a column for each checkpoint after its last one.
 
@@ -107,7 +108,7 @@ def extend_gram(
         base: model folder of step 0.
         checkpoints: model folder of each step, also of those that the gram holds.
         part: (index, count) of the shard, which must be the gram's.
-        progress: called with a line per tensor.
+        progress: told of each tensor.
 
     Raises:
         CheckpointError: as `gram_run`.
@@ -142,7 +143,7 @@ def extend_gram(
                 for key, span in inside.items()
             }
             tensors |= products | {name: np.sum(list(products.values()), axis=0)}
-            progress(f"{done}/{len(names)} {name}")
+            progress.step("gram", done, len(names), name)
     return Gram(steps, tensors)
 
 

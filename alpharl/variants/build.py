@@ -15,13 +15,12 @@ from alpharl.checkpoints.index import read_config, require_same_tensors
 from alpharl.checkpoints.reader import ModelReader, best_device
 from alpharl.checkpoints.writer import ModelWriter
 from alpharl.errors import CheckpointError, MethodError
+from alpharl.progress import SILENT, Progress
 from alpharl.spectra.scope import Matrix, split
 from alpharl.variants.store import Variant, read_adapter
 
 
-def build_dense(
-    variant: Variant, out: Path, progress: Callable[[str], None] = lambda line: None
-) -> None:
+def build_dense(variant: Variant, out: Path, progress: Progress = SILENT) -> None:
     """Write the variant as a normal model folder, in the base's dtypes, with its tokenizer.
 
     Updates are subtracted and summed in float32 and rounded once at the end.
@@ -54,7 +53,7 @@ def build_dense(
         try:
             for done, name in enumerate(base.index.tensors, start=1):
                 writer.add(name, _tensor(name, base, runs, blend, adapter))
-                progress(f"{done}/{len(base.index.tensors)} {name}")
+                progress.step("model", done, len(base.index.tensors), name)
             writer.finish()
         except BaseException:
             writer.discard()

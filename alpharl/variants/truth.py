@@ -14,7 +14,7 @@ forecasts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ import pandas as pd
 from alpharl.checkpoints.index import read_index
 from alpharl.errors import MethodError
 from alpharl.forecasting.contract import Blend
+from alpharl.progress import SILENT, Progress
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.scope import Matrix, layer_of, matrices, module_of
 from alpharl.variants.store import read_adapter, read_variant
@@ -72,7 +73,7 @@ def truth_table(
     folders: Sequence[Path],
     targets: Mapping[int, Path],
     gram: Gram,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = SILENT,
 ) -> pd.DataFrame:
     """Compare forecasts of one run with the checkpoints that they forecast.
 
@@ -80,7 +81,7 @@ def truth_table(
         folders: of the forecasts; their names stand in the table.
         targets: model folder of each target step.
         gram: of the run, over the windows' steps and the targets.
-        progress: called with a line per matrix.
+        progress: told of each matrix.
 
     Columns: forecast, target_step, tensor, layer, module, cosine, norm_ratio, relative_error; a row
     per matrix of the paper's scope, and one over all of them. A ratio to nothing is nan. A forecast
@@ -101,7 +102,7 @@ def truth_table(
         for done, (name, matrix) in enumerate(scope.items(), start=1):
             for forecast, rows in zip(defined, products, strict=True):
                 rows.append(_products(forecast, matrix, gram, updates))
-            progress(f"{done}/{len(scope)} {name}")
+            progress.step("truth", done, len(scope), name)
     return pd.DataFrame(
         [row for f, p in zip(defined, products, strict=True) for row in _rows(f, scope, p)],
         columns=COLUMNS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 from alpharl.checkpoints.files import write_atomic
 from alpharl.checkpoints.sources import given_steps
 from alpharl.errors import MethodError
+from alpharl.progress import Lines
 from alpharl.spectra.depth import Depth
 
 if TYPE_CHECKING:
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from alpharl.spectra.lowrank import Factors
 
 
-def log(line: str) -> None:
-    """Print a progress line to standard error at once."""
-    print(line, file=sys.stderr, flush=True)
+LINES = Lines()
+log = LINES.line
 
 
 def run_folders(args: Namespace) -> dict[int, Path]:

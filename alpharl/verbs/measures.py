@@ -11,7 +11,14 @@ from pydantic import ValidationError
 from alpharl.checkpoints.stage import staged
 from alpharl.errors import MethodError
 from alpharl.spectra.depth import Depth
-from alpharl.verbs.inputs import factors_of, gram_of, log, option_pair, run_folders, write_table
+from alpharl.verbs.inputs import (
+    LINES,
+    factors_of,
+    gram_of,
+    option_pair,
+    run_folders,
+    write_table,
+)
 
 if TYPE_CHECKING:
     from alpharl.measures.measure import Measure
@@ -35,7 +42,7 @@ def measure(args: Namespace) -> None:
     read = {step: folders[step] for step in opened(measures, taken)}
     with staged({0: args.base, **read}, args.stage) as copies:
         base = copies.pop(0)
-        tables = measure_run(base, {**folders, **copies}, measures, factors, gram, log)
+        tables = measure_run(base, {**folders, **copies}, measures, factors, gram, LINES)
     for name, table in tables.items():
         write_table(table, args.out / f"{name}.parquet")
         print(f"{measures[name].title}, last step")

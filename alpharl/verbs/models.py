@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from alpharl.checkpoints.sources import step_of
 from alpharl.errors import MethodError, StudyError
 from alpharl.spectra.depth import Depth
-from alpharl.verbs.inputs import factors_at, factors_of, log, run_folders, write_table
+from alpharl.verbs.inputs import LINES, factors_at, factors_of, log, run_folders, write_table
 
 if TYPE_CHECKING:
     from alpharl.forecasting.contract import Blend
@@ -76,7 +76,7 @@ def truth(args: Namespace) -> None:
             "expected one step each"
         )
     targets = dict(zip(args.step, args.target, strict=True))
-    table = truth_table(args.variant, targets, read_gram(args.gram), log)
+    table = truth_table(args.variant, targets, read_gram(args.gram), LINES)
     write_table(table, args.out)
     overall = table[table["tensor"] == OVERALL].drop(columns=["tensor", "layer", "module"])
     print(overall.to_string(index=False))
@@ -87,7 +87,7 @@ def export(args: Namespace) -> None:
     from alpharl.variants.build import build_dense
     from alpharl.variants.store import read_variant
 
-    build_dense(read_variant(args.variant), args.out, log)
+    build_dense(read_variant(args.variant), args.out, LINES)
     print(args.out)
 
 
@@ -141,4 +141,4 @@ def write_model(
     with tempfile.TemporaryDirectory(prefix="alpharl-") as folder:
         variant = Path(folder)
         write_variant(variant, args.base.absolute(), absolute, meta, blend, adapter)
-        build_dense(read_variant(variant), args.out, log)
+        build_dense(read_variant(variant), args.out, LINES)

@@ -12,7 +12,7 @@ from alpharl.checkpoints.files import write_json, write_text
 from alpharl.errors import EvaluationError
 from alpharl.names import checkpoint_name, checkpoint_step
 from alpharl.verbs.engine_options import settings_of
-from alpharl.verbs.inputs import log
+from alpharl.verbs.inputs import LINES
 
 
 def tasks(args: Namespace) -> None:
@@ -78,7 +78,7 @@ def evaluate(args: Namespace) -> None:
     known = _digests(args.manifests, args.base)
     cut_off = score_variants(
         files, args.base, variants, known, args.out, evaluation,
-        {"run": args.run}, log, args.gpus or 0,
+        {"run": args.run}, LINES, args.gpus or 0,
     )  # fmt: skip
     if cut_off and not args.allow_truncation:
         raise EvaluationError(

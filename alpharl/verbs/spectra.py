@@ -11,6 +11,7 @@ from alpharl.errors import StudyError
 from alpharl.spectra.depth import Depth
 from alpharl.verbs.forecasts import log_verdict
 from alpharl.verbs.inputs import (
+    LINES,
     factors_of,
     gram_of,
     log,
@@ -42,7 +43,7 @@ def factors(args: Namespace) -> None:
            "scope": args.scope, "shard": settings.part}  # fmt: skip
     metadata = {i: how | {"checkpoint": str(path)} for i, path in paths.items()}
     with staged({-1: args.base, **paths}, args.stage) as checkpoints:
-        write_factors(checkpoints.pop(-1), checkpoints, settings, out, metadata, log)
+        write_factors(checkpoints.pop(-1), checkpoints, settings, out, metadata, LINES)
 
 
 def gram(args: Namespace) -> None:
@@ -52,7 +53,7 @@ def gram(args: Namespace) -> None:
 
     part = (args.shard, args.shards)
     with staged({0: args.base, **run_folders(args)}, args.stage) as checkpoints:
-        products = gram_run(checkpoints.pop(0), checkpoints, part, log)
+        products = gram_run(checkpoints.pop(0), checkpoints, part, LINES)
     made_from = {"base": str(args.base), "checkpoints": " ".join(args.checkpoints)}
     write_gram(products, args.out, made_from | {"version": GRAM_VERSION, "shard": part})
 
@@ -71,7 +72,7 @@ def dynamics(args: Namespace) -> None:
     factors, products = factors_of(args, folders, Depth(1)), gram_of(args, folders)
     names = list(next(iter(factors.values()), {}))
     blocks = sample_blocks(args.base, names, args.seed)
-    table = dynamics_table(factors, products, scores, blocks, settings, log)
+    table = dynamics_table(factors, products, scores, blocks, settings, LINES)
     if args.pca or args.tsne:
         _paths(args, products.upto(list(folders)), names)
     write_table(table, args.out)

@@ -13,11 +13,18 @@ from pathlib import Path
 import pytest
 from alpharl.errors import DeviceError
 from alpharl.gpu import allot, require_visible
+from alpharl.progress import Progress
 
 HOLD = """
 import os, sys
 from alpharl.gpu import allot
-with allot(int(sys.argv[1]), lambda line: print(line, flush=True)):
+from alpharl.progress import Progress
+
+class Loud(Progress):
+    def line(self, text):
+        print(text, flush=True)
+
+with allot(int(sys.argv[1]), Loud()):
     print("holds", os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
     sys.stdin.readline()
 """
@@ -81,9 +88,14 @@ def end(job: subprocess.Popen[str]) -> None:
     assert job.returncode == 0
 
 
-def fail(line: str) -> None:
+class Fail(Progress):
     """For jobs that must not wait."""
-    raise AssertionError(line)
+
+    def line(self, text: str) -> None:
+        raise AssertionError(text)
+
+
+fail = Fail()
 
 
 def test_jobs_side_by_side_never_share_a_card(machine, start):

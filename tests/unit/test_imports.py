@@ -15,7 +15,7 @@ import alpharl
 import pytest
 
 PACKAGE = Path(alpharl.__file__).parent
-BOTTOM = {"errors", "frozen", "gpu", "locks", "names", "registry"}
+BOTTOM = {"errors", "frozen", "gpu", "locks", "names", "progress", "registry"}
 """Anyone may import these; they import nothing of the package but each other."""
 FLOORS: list[set[str]] = [
     {"checkpoints", "problems"},
