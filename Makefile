@@ -119,10 +119,11 @@ format: setup
 	ruff format .
 	snakefmt workflow
 
-# The JSON schema of study files follows the config models, the example of a SLURM profile what
-# `alpharl init --slurm` writes; tests keep them in sync.
+# The JSON schema of study files and the tables of config/README.md follow the config models and the
+# registries, the example of a SLURM profile what `alpharl init --slurm` writes; tests keep them in sync.
 schema: setup
 	python -m alpharl.study.schema workflow/schemas/config.schema.json
+	python -m alpharl.study.tables config/README.md
 	python -m alpharl.slurm.profile profiles/slurm
 
 clean:

@@ -22,8 +22,9 @@ class Algorithm(ABC):
     """Its name in study files."""
     source: ClassVar[str] = ""
     """The paper that it follows; empty for none."""
-    args: ClassVar[str] = ""
-    """Whose options `args` of a run are, such as `trl.GRPOConfig`; empty if it takes none."""
+    args: ClassVar[tuple[str, ...]] = ()
+    """What `args` of a run may say: the classes whose options these are, such as `trl.GRPOConfig`,
+    and options besides; empty for nothing."""
 
     rl: ClassVar[bool] = False
     """Whether it weighs its own samples by an advantage made of a reward."""

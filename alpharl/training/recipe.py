@@ -55,8 +55,8 @@ class Recipe(Frozen):
     options: dict[str, Any] = Field(default_factory=dict)
     """For a reasoning-gym problem: options of its generator."""
     data: str | None = None
-    """Local JSON or JSON lines file with the training questions of a data set, instead of the
-    Hub's. Questions of the study's suites are left out."""
+    """Local file with the training questions of a data set (.json, .jsonl or .parquet), instead of
+    the Hub's. Questions of the study's suites are left out."""
     chat_template: bool = False
     """Put each question into the tokenizer's chat template."""
     system: str | None = None
@@ -66,7 +66,7 @@ class Recipe(Frozen):
     save_every: Count = 6
     """Optimizer steps between saved checkpoints."""
     save_at: list[Count] = Field(default=[])
-    """Further optimizer steps that are saved, such as early ones."""
+    """Further optimizer steps that are saved, such as the early ones `[1, 2, 4, 8]`."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the order of the questions and of the sampled completions, or of the random walk."""
     optimizer: Literal["adamw", "sgd"] = "adamw"

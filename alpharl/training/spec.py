@@ -72,7 +72,7 @@ class TrainSpec(Recipe):
     """One run: an algorithm on a problem, from a base, with checkpoints on the way."""
 
     algorithm: AlgorithmName = "grpo"
-    """How the run learns: config/README.md lists the algorithms."""
+    """How the run learns: one of the algorithms that config/README.md lists."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

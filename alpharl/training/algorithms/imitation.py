@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Sft(TrainerAlgorithm):
-    """Supervised fine-tuning on right answers."""
+    """Supervised fine-tuning: imitation of right answers."""
 
     name = "sft"
-    args = "trl.SFTConfig"
+    args = ("trl.SFTConfig",)
 
     def trainer(self, setup: Setup) -> tuple[Trainer, int]:
         """TRL's SFTTrainer on the problem's solutions."""
@@ -26,11 +26,11 @@ class Sft(TrainerAlgorithm):
 
 
 class Distill(TrainerAlgorithm):
-    """Supervised fine-tuning on what a teacher samples, right or wrong."""
+    """Imitation of what a teacher samples, right or wrong."""
 
     name = "distill"
     source = "arXiv 1606.07947"
-    args = "trl.SFTConfig, and temperature, max_completion_length, generation_batch_size"
+    args = ("trl.SFTConfig", "temperature", "max_completion_length", "generation_batch_size")
     teacher = True
 
     def trainer(self, setup: Setup) -> tuple[Trainer, int]:
@@ -41,11 +41,11 @@ class Distill(TrainerAlgorithm):
 
 
 class OnPolicyDistill(TrainerAlgorithm):
-    """On the run's own samples, towards the teacher's probability of each token."""
+    """The run's own samples, pulled towards the teacher's probability of each token."""
 
     name = "on-policy-distill"
     source = "arXiv 2306.13649"
-    args = "trl.DistillationConfig"
+    args = ("trl.DistillationConfig",)
     teacher = True
 
     def trainer(self, setup: Setup) -> tuple[Trainer, int]:

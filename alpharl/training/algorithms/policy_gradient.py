@@ -22,7 +22,7 @@ class PolicyGradient(TrainerAlgorithm):
     """
 
     rl = True
-    args = "trl.GRPOConfig"
+    args: ClassVar[tuple[str, ...]] = ("trl.GRPOConfig",)
     passes = 12  # 2 to generate, 2 to score what was generated, 8 to learn from it
     published: ClassVar[Mapping[str, Any]] = {}
     """The options that make the published algorithm; a run's own `args` take precedence."""
@@ -35,7 +35,7 @@ class PolicyGradient(TrainerAlgorithm):
 
 
 class Grpo(PolicyGradient):
-    """RL with a verifiable reward; each completion against the mean and the deviation of its group.
+    """RL with a verifiable reward: each completion against the mean and deviation of its group.
 
     The loss is the mean over each completion, then over completions.
     """
@@ -46,7 +46,7 @@ class Grpo(PolicyGradient):
 
 
 class DrGrpo(PolicyGradient):
-    """The same, but neither the length nor the group's deviation divides."""
+    """As `grpo`, but neither the length of a completion nor its group's deviation divides."""
 
     name = "dr-grpo"
     source = "arXiv 2503.20783"
@@ -54,7 +54,7 @@ class DrGrpo(PolicyGradient):
 
 
 class Dapo(PolicyGradient):
-    """The same with the mean over all tokens, and a higher upper clip.
+    """As `grpo`, with the mean over all tokens and a higher upper clip.
 
     The paper's dynamic sampling of questions and its penalty on long answers are not part of the
     trainer.
@@ -66,7 +66,7 @@ class Dapo(PolicyGradient):
 
 
 class Gspo(PolicyGradient):
-    """The same with one ratio per completion, and the paper's narrow clip."""
+    """As `grpo`, with one ratio per completion and the paper's narrow clip."""
 
     name = "gspo"
     source = "arXiv 2507.18071"
@@ -80,11 +80,11 @@ class Gspo(PolicyGradient):
 
 
 class Rloo(PolicyGradient):
-    """The same with each completion against the mean of its group's others."""
+    """RL with a verifiable reward: each completion against the mean of its group's others."""
 
     name = "rloo"
     source = "arXiv 2402.14740"
-    args = "trl.RLOOConfig"
+    args = ("trl.RLOOConfig",)
 
     def trainer(self, setup: Setup) -> tuple[Trainer, int]:
         """TRL's RLOOTrainer."""
@@ -96,7 +96,7 @@ class Rloo(PolicyGradient):
 
 
 class Ppo(PolicyGradient):
-    """RL with a critic, one layer on the policy's last hidden states, which it does not change.
+    """RL with a verifiable reward and a critic: one layer on the policy's last hidden states.
 
     The loss is the mean over the tokens of a batch, and each batch is passed over four times.
     """
@@ -104,9 +104,9 @@ class Ppo(PolicyGradient):
     name = "ppo"
     source = "arXiv 1707.06347"
     args = (
-        "trl.GRPOConfig, and vf_coef, cliprange_value, gamma, lam, whiten_rewards, "
-        "value_learning_rate"
-    )
+        "trl.GRPOConfig", "vf_coef", "cliprange_value", "gamma", "lam", "whiten_rewards",
+        "value_learning_rate",
+    )  # fmt: skip
     published = {"loss_type": "bnpo", "num_generations": 1, "num_iterations": 4}
 
     def trainer(self, setup: Setup) -> tuple[Trainer, int]:
@@ -118,7 +118,7 @@ class Ppo(PolicyGradient):
 
 
 class ReinforcePlusPlus(PolicyGradient):
-    """RL without a critic and without groups: advantages are normalised over the batch.
+    """RL with a verifiable reward, without groups: advantages are normalised over the batch.
 
     The loss is the mean over each completion, then over completions.
     """

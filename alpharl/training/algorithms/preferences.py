@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 class Dpo(TrainerAlgorithm):
-    """Direct preference optimization on pairs of a right and a wrong answer, sampled from the base
-    when the run begins."""
+    """Direct preference optimization: right answers preferred to wrong ones, in pairs that are
+    sampled from the base when the run begins."""
 
     name = "dpo"
     source = "arXiv 2305.18290"
     args = (
-        "trl.DPOConfig, and num_generations, temperature, max_completion_length, "
-        "generation_batch_size"
-    )
+        "trl.DPOConfig", "num_generations", "temperature", "max_completion_length",
+        "generation_batch_size",
+    )  # fmt: skip
 
     def trainer(self, setup: Setup) -> tuple[Trainer, int]:
         """TRL's DPOTrainer on the base's own pairs."""
@@ -31,11 +31,11 @@ class Dpo(TrainerAlgorithm):
 
 
 class OnlineDpo(TrainerAlgorithm):
-    """DPO on pairs that the policy samples at each step; two equal rewards make no pair."""
+    """As `dpo`, but on pairs that the policy samples at each step; equal rewards make no pair."""
 
     name = "online-dpo"
     source = "arXiv 2402.04792"
-    args = "trl.experimental.online_dpo.OnlineDPOConfig"
+    args = ("trl.experimental.online_dpo.OnlineDPOConfig",)
 
     def trainer(self, setup: Setup) -> tuple[Trainer, int]:
         """Ours, on TRL's OnlineDPOTrainer."""

@@ -12,13 +12,11 @@ if TYPE_CHECKING:
 
 class EvolutionStrategies(Algorithm):
     """Evolution strategies: steps towards random neighbours whose greedy answers are right.
-
-    `learning_rate` is the paper's alpha. Memory is twice that of the weights.
-    """
+    `learning_rate` is the paper's alpha. Holds the weights twice."""
 
     name = "es"
     source = "arXiv 2509.24372"
-    args = "population_size, sigma, num_questions, max_completion_length"
+    args = ("population_size", "sigma", "num_questions", "max_completion_length")
     gradient = False
     passes = 2
     rows = ("num_questions", 8)
@@ -32,8 +30,8 @@ class EvolutionStrategies(Algorithm):
 
 
 class RandomWalk(Algorithm):
-    """The null of all runs: each step moves every weight by Gaussian noise of standard deviation
-    `learning_rate`, about what AdamW makes of gradients that are pure noise. No data, no reward."""
+    """The null of all runs, without data or reward: each step moves every weight by Gaussian noise
+    of standard deviation `learning_rate`, about as AdamW does on gradients of pure noise."""
 
     name = "random-walk"
     gradient = False
