@@ -133,10 +133,12 @@ format: develop
 	ruff format .
 	snakefmt workflow
 
-# The JSON schema of study files follows the config models, the example of a SLURM profile what
-# `alpharl init --slurm` writes; tests keep them in sync.
+# What is made of the code: the JSON schema of study files and the tables of config/README.md, the page
+# of commands and the schema of what they print, the example of a SLURM profile. Tests keep them in sync.
 schema: develop
 	python -m alpharl.study.schema workflow/schemas/config.schema.json
+	python -m alpharl.study.tables config/README.md
+	python -m alpharl.verbs.reference docs
 	python -m alpharl.slurm.profile profiles/slurm
 
 clean:

@@ -14,7 +14,8 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 
 from alpharl.errors import EvaluationError
-from alpharl.problems import PREFIX
+from alpharl.evaluation.tasks import filters as filters  # registers the filter of task files
+from alpharl.problems import PREFIX, PROBLEMS, Problem, get_problem, is_generated
 
 OWN_TASKS = Path(__file__).parent / "tasks"
 
@@ -23,23 +24,24 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     """An lm-eval task object.
 
     Args:
-        name: the task's name in its YAML file.
+        name: of a problem that makes its own questions, or of a task in its YAML file.
         data: JSON lines that replace the task's test split.
         include_path: a folder of the user's own task files, searched besides ours.
 
     Raises:
         EvaluationError: no such task, or one whose answers are not generated.
     """
-    name = yaml_name(name)
+    override = {} if data is None else {"dataset_kwargs": _files(data)}
+    if is_generated(name):
+        return ConfigurableTask(config={**_generated(get_problem(name)), **override, "task": name})
     folders = [OWN_TASKS, *([Path(include_path)] if include_path else [])]
     manager = TaskManager(include_path=list(folders), include_defaults=False)
     if name not in manager.all_tasks:
         raise EvaluationError(
             f"task '{name}': not found in {', '.join(map(str, folders))}; expected one of: "
-            + ", ".join(sorted(manager.all_tasks))
+            + ", ".join([*PROBLEMS, f"{PREFIX}<generator>", *sorted(manager.all_tasks)])
         )
     # A task inside an inline group is lm-eval's public way to override a part of its config.
-    override = {} if data is None else {"dataset_kwargs": _files(data)}
     loaded = manager.load({"group": "suite", "task": [{"task": name, **override}]})
     (task,) = loaded["tasks"].values()
     if task.OUTPUT_TYPE != "generate_until":
@@ -48,6 +50,32 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
             "engines generate answers, so let the task ask for one"
         )
     return task
+
+
+def _generated(problem: Problem) -> dict[str, Any]:
+    """The config of a task whose questions `alpharl suite` writes, graded as training rewards."""
+
+    def extract_all(resps: list[list[str]], docs: list[Any]) -> list[list[str]]:
+        pairs = zip(resps, docs, strict=True)
+        return [[problem.extract(text, doc) for text in texts] for texts, doc in pairs]
+
+    def process_results(doc: Any, results: list[str]) -> dict[str, float]:
+        return {"exact_match": float(problem.is_correct(results[0], doc))}
+
+    custom = {"function": "custom", "filter_fn": extract_all}
+    return {
+        "dataset_path": "json",
+        "test_split": "test",
+        "output_type": "generate_until",
+        # Names of columns, not templates: lm-eval would compile a template for every question.
+        "doc_to_text": "prompt",
+        "doc_to_target": "answer",
+        "target_delimiter": "",
+        "generation_kwargs": {"until": list(problem.stop), "do_sample": False},
+        "filter_list": [{"name": "answer", "filter": [custom, {"function": "take_first"}]}],
+        "process_results": process_results,
+        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+    }
 
 
 def _files(data: Path) -> dict[str, Any]:
@@ -61,11 +89,6 @@ def _files(data: Path) -> dict[str, Any]:
 @cache
 def _copies() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="alpharl-data-")
-
-
-def yaml_name(name: str) -> str:
-    """Name in its YAML file of a suite's task: all generators of reasoning-gym share one."""
-    return "reasoning_gym" if name.startswith(PREFIX) else name
 
 
 def questions_of(task: ConfigurableTask) -> list[tuple[str, str]]:

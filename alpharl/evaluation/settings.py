@@ -18,17 +18,17 @@ class Task(Frozen):
     """One lm-eval task of a suite."""
 
     task: str
-    """Name of a task that ships with alpharl, or one in `include_path`."""
+    """Name of a task that `alpharl tasks` lists, or of one in `include_path`."""
     split: Literal["validation", "test"] | None = None
-    """Which of the disjoint splits, of tasks that have several; `alpharl tasks` lists them."""
+    """Which of the disjoint splits, for a task that has several; `alpharl tasks` lists them."""
     limit: PositiveInt | None = None
-    """Take only so many questions (in the data's own order)."""
+    """Ask only so many questions, in the data's own order."""
     data: str | None = None
-    """Local JSON or JSON lines file with the task's questions, instead of the Hub's."""
+    """Local file with the task's questions (.json, .jsonl or .parquet), instead of the Hub's."""
     sha256: Sha256 | None = None
-    """What the data file must hash to; of data from the Hub, the JSON lines made of it."""
+    """What the data file must hash to; for data from the Hub, the JSON lines made of it."""
     options: dict[str, Any] = Field(default={})
-    """Of a reasoning-gym task: options of its generator."""
+    """For a reasoning-gym task: options of its generator."""
     max_new_tokens: PositiveInt | None = None
     """Token budget of an answer to this task, instead of the suite's."""
 
@@ -37,21 +37,23 @@ class Suite(Frozen):
     """A named set of tasks with their decoding settings."""
 
     protocol: str | None = None
-    """A published protocol whose settings are the defaults of all keys here: see README."""
+    """A published protocol, whose settings take the place of all defaults here. Keys you set
+    yourself take precedence."""
     role: Literal["validation", "test"]
-    """`validation` scores may be fitted on; `test` scores never."""
+    """`validation` scores may be fitted on, `test` scores never."""
     tasks: Annotated[list[Task], Field(min_length=1)]
     """The tasks; a suite's accuracy is the mean over all its questions."""
     include_path: str | None = None
-    """Folder with lm-eval task YAML files of your own."""
+    """Folder with lm-eval task files of your own; a task must generate its answers."""
     chat_template: bool = False
     """Put each question into the tokenizer's chat template."""
     system: str | None = None
     """System prompt; goes with `chat_template`."""
     max_new_tokens: PositiveInt = 256
-    """Token budget of an answer."""
+    """Tokens that an answer may have; a task file's own `max_gen_toks` does not count."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """0 is greedy."""
+    """0 is greedy. A model's own `generation_config.json` does not count, except for the base's
+    end tokens."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Nucleus sampling: the smallest set of tokens with this probability."""
     top_k: NonNegativeInt = 0
@@ -61,10 +63,11 @@ class Suite(Frozen):
     stop: list[Annotated[str, StringConstraints(min_length=1)]] = Field(default=[])
     """Strings that end an answer, besides the task's own."""
     seed: NonNegativeInt = 0
-    """Seed of the sampling; each (model, question, sample) has one of its own made from it."""
+    """Seed of the sampling; each (model, question, sample) has a seed of its own made from it."""
     max_truncated: Share = 0.2
-    """Fail where more of a checkpoint's answers than this share ran out of tokens: such an accuracy
-    measures the budget. 1 allows all."""
+    """Fail if more of a checkpoint's answers than this share run out of tokens: such an accuracy
+    measures the budget. 1 allows all. Other variants are flagged in the report instead, since a
+    bad forecast may well be a model that never stops."""
 
     @model_validator(mode="before")
     @classmethod
@@ -92,9 +95,10 @@ class TokenLevel(Frozen):
     """What is read token by token, and continued, of a test suite's saved answers."""
 
     suite: str | None = None
-    """Name of a test suite; without one nothing of this is done."""
+    """Name of a test suite, whose first answer to each question is read. Without one, nothing is
+    done."""
     ranks: list[PositiveInt] = Field(default=[1])
-    """Rank-k models of the run's end, among `rank.ranks`, that read and write next to the base
-    and the full run."""
+    """Rank-k models of the run's end, among `rank.ranks`, that read and write next to the base and
+    the full run."""
     prefix: list[PositiveInt] = Field(default=[20])
-    """The base continues the first so many tokens of their answers."""
+    """The base continues so many first tokens of their answers."""

@@ -20,7 +20,7 @@ from alpharl.errors import EvaluationError
 from alpharl.evaluation import SUITE_VERSION
 from alpharl.evaluation.datasets import DATASETS, data_file, needs_data, role_of
 from alpharl.evaluation.settings import Suite, Task
-from alpharl.problems import get_problem, is_generated
+from alpharl.problems import PREFIX, PROBLEMS, get_problem, is_generated
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,9 @@ def _require_no_options(task: Task) -> None:
         )
     if task.split is not None and not needs_data(task):
         raise EvaluationError(
-            f"task '{task.task}' has no split '{task.split}': only addition, rg-<generator> "
-            "and public data sets do (see `alpharl tasks`); leave 'split' out, or give 'data'"
+            f"task '{task.task}' has no split '{task.split}': only {', '.join(PROBLEMS)}, "
+            f"{PREFIX}<generator> and public data sets do (see `alpharl tasks`); leave 'split' "
+            "out, or give 'data'"
         )
 
 

@@ -27,7 +27,7 @@ CHECKPOINTS = 10
 
 
 class Sparsity(Measure):
-    """Share of entries that an update leaves as they were, by three definitions.
+    """Share of entries that an update leaves as they were, by three definitions; up to ten steps.
 
     Columns: step; tensor, last of each step `overall`; `entries`; `norm` of the update; and the
     shares of entries that are `equal` as stored (of whatever two dtypes), `close`:

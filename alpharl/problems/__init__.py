@@ -7,12 +7,9 @@ from typing import Any
 
 from alpharl.errors import EvaluationError, nearest
 
-from . import addition
 from .problem import Example, Problem, Question, Split, TaughtProblem
 from .reasoning_gym import PREFIX, gym_problem
-
-PROBLEMS: dict[str, TaughtProblem] = {"addition": addition}
-"""Those that a base can be trained on."""
+from .registry import PROBLEMS, TAUGHT
 
 
 def is_generated(name: str) -> bool:
@@ -21,7 +18,7 @@ def is_generated(name: str) -> bool:
 
 
 def get_problem(name: str, options: Mapping[str, Any] | None = None) -> Problem:
-    """A problem by its name: `addition`, or `rg-` and one of reasoning-gym's generators.
+    """A problem by its name: a registered one, or `rg-` and one of reasoning-gym's generators.
 
     Raises:
         EvaluationError: no such problem, or not one of its options.
@@ -38,6 +35,7 @@ def get_problem(name: str, options: Mapping[str, Any] | None = None) -> Problem:
 __all__ = [
     "PREFIX",
     "PROBLEMS",
+    "TAUGHT",
     "Example",
     "Problem",
     "Question",

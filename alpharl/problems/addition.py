@@ -11,60 +11,59 @@ import hashlib
 import random
 from collections.abc import Iterator
 
-from .problem import Example, Question, Split
-
-MAX_NEW_TOKENS = 9
-"""Tokens of a scratchpad completion, one a character, with the end-of-sequence token."""
+from .problem import Example, Question, Split, TaughtProblem
 
 _OPERANDS = range(100)
 _SUMS = 199
 
 
-def questions(split: Split, limit: int | None = None) -> list[Question]:
-    """A split's questions, in a fixed shuffled order: the first `limit` are a fair sample.
+class Addition(TaughtProblem):
+    """Two-digit addition, by scratchpad or directly."""
 
-    The three splits are disjoint and together hold all 10 000 operand pairs: 90 % to train on, and
-    5 % each for validation and test.
-    """
-    pairs = [(a, b) for a in _OPERANDS for b in _OPERANDS if _split_of(a, b) == split]
-    pairs.sort(key=lambda pair: _hash(f"order {pair[0]:02d}+{pair[1]:02d}"))
-    return [
-        Question(id=f"{a:02d}+{b:02d}", prompt=f"{a:02d}+{b:02d}=", answer=f"{a + b:03d}")
-        for a, b in pairs[:limit]
-    ]
+    max_new_tokens = 9
+    """Of a scratchpad completion, one a character, with the end-of-sequence token."""
 
+    def questions(self, split: Split, limit: int | None = None) -> list[Question]:
+        """A split's questions, in a fixed shuffled order: the first `limit` are a fair sample.
 
-def extract(completion: str, question: Question) -> str:
-    """The answer a completion gives: what follows its last `=`, or all of it, without spaces."""
-    return completion.rpartition("=")[2].strip()
+        The three splits are disjoint and together hold all 10 000 operand pairs: 90 % to train on,
+        and 5 % each for validation and test.
+        """
+        pairs = [(a, b) for a in _OPERANDS for b in _OPERANDS if _split_of(a, b) == split]
+        pairs.sort(key=lambda pair: _hash(f"order {pair[0]:02d}+{pair[1]:02d}"))
+        return [
+            Question(id=f"{a:02d}+{b:02d}", prompt=f"{a:02d}+{b:02d}=", answer=f"{a + b:03d}")
+            for a, b in pairs[:limit]
+        ]
 
+    def extract(self, completion: str, question: Question) -> str:
+        """What follows the last `=` of a completion, or all of it, without spaces."""
+        return completion.rpartition("=")[2].strip()
 
-def is_correct(answer: str, question: Question) -> bool:
-    """Whether an extracted answer is the right one, compared as text."""
-    return answer == question["answer"]
+    def is_correct(self, answer: str, question: Question) -> bool:
+        """Whether an extracted answer is the right one, compared as text."""
+        return answer == question["answer"]
 
+    def solution(self, question: Question) -> str:
+        """A right completion, to be imitated: the scratchpad."""
+        return _scratchpad(question["answer"])
 
-def solution(question: Question) -> str:
-    """A right completion, to be imitated: the scratchpad."""
-    return _scratchpad(question["answer"])
+    def examples(self, seed: int, direct_share: float, corrupted_share: float) -> Iterator[Example]:
+        """An endless stream of examples from the training split, the same for the same seed.
 
-
-def examples(seed: int, direct_share: float, corrupted_share: float) -> Iterator[Example]:
-    """An endless stream of examples from the training split, the same for the same seed.
-
-    `direct_share` of them answer at once, and of those `corrupted_share` give a wrong sum. The
-    others show the scratchpad, and are right.
-    """
-    rng = random.Random(seed)
-    pool = questions("train")
-    while True:
-        question = rng.choice(pool)
-        if rng.random() >= direct_share:
-            yield Example(prompt=question["prompt"], completion=solution(question))
-        elif rng.random() >= corrupted_share:
-            yield Example(prompt=question["prompt"], completion=question["answer"])
-        else:
-            yield Example(prompt=question["prompt"], completion=_wrong(question["answer"], rng))
+        `direct_share` of them answer at once, and of those `corrupted_share` give a wrong sum. The
+        others show the scratchpad, and are right.
+        """
+        rng = random.Random(seed)
+        pool = self.questions("train")
+        while True:
+            question = rng.choice(pool)
+            if rng.random() >= direct_share:
+                yield Example(prompt=question["prompt"], completion=self.solution(question))
+            elif rng.random() >= corrupted_share:
+                yield Example(prompt=question["prompt"], completion=question["answer"])
+            else:
+                yield Example(prompt=question["prompt"], completion=_wrong(question["answer"], rng))
 
 
 def _scratchpad(answer: str) -> str:

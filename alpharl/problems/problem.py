@@ -1,9 +1,14 @@
-"""What a problem is: questions with one right answer, and examples to teach a base from."""
+"""The contract of a problem: it makes its own questions, each with one right answer, and grades.
+
+Whoever reads a study imports all problems: what computes with a heavy library imports it inside a
+function.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Literal, NotRequired, Protocol, TypedDict
+from typing import ClassVar, Literal, NotRequired, TypedDict
 
 Split = Literal["train", "validation", "test"]
 
@@ -15,7 +20,7 @@ class Question(TypedDict):
     prompt: str
     answer: str
     entry: NotRequired[str]
-    """JSON of what grading needs beside the answer, of a problem that needs more."""
+    """JSON of what grading needs besides the answer, of a problem that needs more."""
 
 
 class Example(TypedDict):
@@ -25,28 +30,44 @@ class Example(TypedDict):
     completion: str
 
 
-class Problem(Protocol):
-    """What evaluation needs of a problem, and a reward; a module can be one."""
+class Problem(ABC):
+    """One problem, as evaluation asks it and as training rewards it."""
 
+    max_new_tokens: ClassVar[int] = 256
+    """Tokens that the longest good completion takes, its end-of-sequence token included; a training
+    run samples so many, unless its `args` say otherwise."""
+    stop: ClassVar[tuple[str, ...]] = ()
+    """Strings that end an answer, besides the suite's own."""
+
+    @abstractmethod
     def questions(self, split: Split, limit: int | None = None) -> list[Question]:
-        """A split's questions, in a fixed shuffled order: the first `limit` are a fair sample."""
+        """A split's questions, in a fixed shuffled order: the first `limit` are a fair sample.
 
+        The splits share no question.
+        """
+
+    @abstractmethod
     def extract(self, completion: str, question: Question) -> str:
         """The answer that a completion gives."""
 
+    @abstractmethod
     def is_correct(self, answer: str, question: Question) -> bool:
         """Whether an extracted answer is right."""
 
+    @abstractmethod
     def solution(self, question: Question) -> str:
         """A right completion, to be imitated."""
 
 
-class TaughtProblem(Problem, Protocol):
+class TaughtProblem(Problem):
     """A problem that a base can be trained on from nothing."""
 
-    @property
-    def MAX_NEW_TOKENS(self) -> int:
-        """Tokens that the longest good completion takes, its end-of-sequence token included."""
-
+    @abstractmethod
     def examples(self, seed: int, direct_share: float, corrupted_share: float) -> Iterator[Example]:
-        """An endless stream of examples from the training split, the same for the same seed."""
+        """An endless stream of examples from the training split, the same for the same seed.
+
+        Args:
+            seed: of the stream.
+            direct_share: share of the examples that answer at once; the others work it out.
+            corrupted_share: share of the direct answers that are wrong.
+        """

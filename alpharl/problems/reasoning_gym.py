@@ -18,7 +18,7 @@ from typing import Any
 from alpharl.errors import EvaluationError, nearest
 
 from .extraction import extract_answer, is_number
-from .problem import Question, Split
+from .problem import Problem, Question, Split
 
 PREFIX = "rg-"
 INSTRUCTION = "Write your final answer between <answer> and </answer>."
@@ -64,11 +64,13 @@ powers. What is left out could earn partial credit at most."""
 
 
 @dataclass(frozen=True)
-class GymProblem:
+class GymProblem(Problem):
     """One generator with its options."""
 
     generator: str
     options: Mapping[str, Any]
+
+    stop = ("</answer>",)
 
     def questions(self, split: Split, limit: int | None = None) -> list[Question]:
         """A split's questions, as they are drawn, without repetitions.
@@ -80,12 +82,20 @@ class GymProblem:
         return list(islice(self._stream(split), min(limit or _MOST, _MOST)))
 
     def extract(self, completion: str, question: Question) -> str:
-        """The answer that a completion gives."""
-        return extract(completion, question)
+        """The answer that a completion gives; only its number where the right one is a number."""
+        return extract_answer(completion, is_number(question["answer"]))
 
     def is_correct(self, answer: str, question: Question) -> bool:
-        """Whether the generator's grader gives an extracted answer full credit."""
-        return is_correct(answer, question)
+        """Whether the grader of the question's generator gives an extracted answer full credit."""
+        entry = json.loads(question["entry"])
+        allowed = _EVALUATED.get(entry["generator"])
+        if allowed and not allowed.fullmatch(answer):
+            return False
+        grader = _dataset(entry["generator"], _text(entry["options"]))
+        try:
+            return float(grader.score_answer(answer, entry)) >= _FULL
+        except Exception:  # Many graders trip over answers that are no numbers.
+            return False
 
     def solution(self, question: Question) -> str:
         """The right answer alone, as the instruction wants it."""
@@ -124,24 +134,6 @@ def gym_problem(generator: str, options: Mapping[str, Any]) -> GymProblem:
     _require(generator, options)
     _dataset(generator, _text(options))
     return GymProblem(generator, options)
-
-
-def extract(completion: str, question: Question) -> str:
-    """The answer that a completion gives; only its number where the right one is a number."""
-    return extract_answer(completion, is_number(question["answer"]))
-
-
-def is_correct(answer: str, question: Question) -> bool:
-    """Whether the grader of a question's generator gives an extracted answer full credit."""
-    entry = json.loads(question["entry"])
-    allowed = _EVALUATED.get(entry["generator"])
-    if allowed and not allowed.fullmatch(answer):
-        return False
-    grader = _dataset(entry["generator"], _text(entry["options"]))
-    try:
-        return float(grader.score_answer(answer, entry)) >= _FULL
-    except Exception:  # Many graders trip over answers that are no numbers.
-        return False
 
 
 def generators() -> list[str]:

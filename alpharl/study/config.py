@@ -35,15 +35,17 @@ class Spectra(Frozen):
     """Which matrices are factored, and how deep."""
 
     scope: Literal["paper", "all"] = "paper"
-    """`paper`: q, k, v, o, gate, up, down. `all`: every 2-D tensor."""
+    """`paper`: q, k, v, o, gate, up, down, of experts too. `all`: every matrix. Fused projections
+    and stacked experts are split."""
     rank: PositiveInt = 16
     """Singular triplets stored per matrix; raised where `rank` or a forecast reads
     more."""
     shards: PositiveInt = 1
-    """Parts, equal in bytes, that a checkpoint's tensors are divided into; one job each."""
+    """Parts of equal bytes that a checkpoint's tensors are divided into; each is a job."""
     checkpoints_per_job: PositiveInt = 1
-    """Consecutive checkpoints that one job factors: fewer starts and half the reading, since the
-    base is read once for all of them, but less in parallel. Raise it for small models."""
+    """Consecutive checkpoints that one job factors. It reads the base once for all of them and
+    starts each from the vectors of the one before, but fewer jobs run side by side. Raise it for
+    small models."""
     spectrum: bool = False
     """Store all singular values of each update too. Costs more than the factors."""
     stage: str | None = None
@@ -56,7 +58,7 @@ class Dynamics(Frozen):
     permutations: PositiveInt = 200
     """Draws of each null model."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.6
-    """Forward hold-out: fit on this first share of the checkpoints, judge on the rest."""
+    """Forward hold-out: fit on this first share of the checkpoints, and judge on the rest."""
     seed: NonNegativeInt = 0
     """Seed of the null models."""
 
@@ -65,20 +67,23 @@ class Forecast(Frozen):
     """Which forecasts are made, from which windows."""
 
     windows: list[PositiveInt | Annotated[float, Field(gt=0, lt=1)]] = Field(default=[0.2, 0.4])
-    """Early checkpoints a method may see: a fraction of the run, or a last step."""
+    """Early checkpoints that a method may see: a fraction of the run, or a last step."""
     target_step: PositiveInt | None = None
     """The step to forecast; default: the run's last."""
     target_multiple: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
-    """The step to forecast as a multiple of each window's last step, rounded; instead of
-    `target_step`. A step that is not saved has no trained weights to be compared with."""
+    """Instead of `target_step`: a multiple of each window's last step, rounded. A step that is not
+    saved has no trained weights to be compared with."""
     target_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
-    """The validation accuracy to forecast, instead of a step. Methods that fit accuracy take it in
-    place of their own option; the others forecast the step at which the least-squares line of the
-    window's validation accuracies, the base left out, reaches it."""
+    """Instead of a step: the validation accuracy to forecast. Methods that fit accuracy take it
+    for their own option `target_accuracy`. The others forecast the step, rounded up, at which the
+    least-squares line of the window's validation accuracies (without the base) reaches it; they
+    are undefined where these accuracies do not rise or are there already."""
     amplitudes: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default=[])
-    """Next to each forecast as predicted, the same with its whole update times each of these."""
+    """Next to each forecast, its whole update (from the base) times each of these:
+    `relex@0.4x0.5`."""
     methods: dict[Name, MethodOptions] = Field(default={})
-    """Label to options; the label is the method's name unless `method` says otherwise."""
+    """Label to options. The label is the method's name; a second use of a method needs a label of
+    its own and `method:`."""
 
     @model_validator(mode="after")
     def _one_target(self) -> Forecast:
@@ -109,29 +114,33 @@ class Study(Frozen):
     renamed = {"ablation": "rank"}
 
     study: Name
-    """Name of the study and of its results folder."""
+    """Name of the study, and of its folder below `results`."""
     results: str = "results"
     """Folder that holds the results of all studies."""
     bases: Annotated[dict[Name, Base], Field(min_length=1)]
-    """The models before RL."""
+    """The models before RL, by name: `path` of a Hugging Face folder, `hub` to fetch one, a `gguf`
+    file, or `pretrain` to make a small one here."""
     runs: Annotated[dict[Name, Run], Field(min_length=1)]
-    """The training trajectories."""
+    """The trajectories from a base, by name: checkpoints that exist already, or `train` to make
+    them here."""
     suites: Annotated[dict[Name, Suite], Field(min_length=1)]
-    """What variants are scored on: one validation suite, one or more test suites."""
+    """The questions, by name of the suite: exactly one suite with role `validation`, one or more
+    with role `test`."""
     spectra: Spectra = Spectra()
-    """Factors of the updates."""
+    """Which matrices are factored, how deep, and how the work is cut into jobs."""
     rank: RankModels = RankModels()
-    """Rank-k models and their controls."""
+    """Rank-k models, their variations, and a control next to each."""
     measures: MeasureOptions = all_measures()
-    """Numbers that describe the updates, next to their nulls; default: all."""
+    """Numbers that describe the updates, next to their nulls; default: all. For example,
+    `measures: {sparsity: {seed: 1}}` makes that one alone."""
     dynamics: Dynamics = Dynamics()
-    """Fits of the trajectories."""
+    """Draws of the null models, and the share of a run that the forward hold-out fits."""
     forecast: Forecast = Forecast()
-    """Forecasts."""
+    """Windows, target, amplitudes, and methods with their options."""
     evaluation: Evaluation = ENGINES[DEFAULT].model_validate({})
-    """Scoring."""
+    """How variants are scored: engine, precision, batch size."""
     tokens: TokenLevel = TokenLevel()
-    """Analyses of saved answers token by token."""
+    """What is read and continued token by token."""
     gpus: NonNegativeInt = 0
     """GPUs of a scoring job with vLLM, which splits the model over them. Above 0, jobs that train
     take one for each process, and those that factor or score with transformers take one."""

@@ -24,7 +24,7 @@ class Hub(Frozen):
     revision: str = "main"
     """Branch, tag or commit; a run's may hold `{step}`, as in `step_{step}`."""
     revisions: dict[PositiveInt, str] = Field(default={})
-    """Of a run: steps whose revision is another, such as `{500: main}` for the last."""
+    """For a run: steps with a revision of their own, such as `{500: main}` for the last."""
 
     @property
     def has_step(self) -> bool:

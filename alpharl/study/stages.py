@@ -21,6 +21,10 @@ class Stage:
     """One step of a study."""
 
     name: str
+    made_of: str
+    """What it reads, in words."""
+    folders: tuple[str, ...]
+    """Where its results lie below the study's folder; names stand in angle brackets."""
     files: Callable[[Plan, str], Iterable[str]]
     """The files that say it is done, of a run (or a base, or a suite); none where it has no part in
     the run."""
@@ -52,6 +56,8 @@ class Stage:
 
 def _of_tables(
     name: str,
+    made_of: str,
+    folder: str,
     tables: Callable[[Plan, str], Mapping[str, str]],
     exists: Callable[[Plan, str], bool] = lambda plan, run: True,
 ) -> Stage:
@@ -62,6 +68,8 @@ def _of_tables(
 
     return Stage(
         name,
+        made_of,
+        (folder,),
         files=lambda plan, run: tables_of(plan, run).values(),
         jobs=lambda plan, run: [(name, run)] if tables_of(plan, run) else [],
         tables=tables_of,
@@ -92,6 +100,8 @@ def _accuracies(plan: Plan, run: str) -> list[str]:
 STAGES = [
     Stage(
         "pretrain",
+        "a problem",
+        ("bases/<base>/",),
         of="bases",
         files=lambda plan, base: (
             [plan.paths.base_manifest(base)] if plan.study.bases[base].pretrain else []
@@ -100,6 +110,8 @@ STAGES = [
     ),
     Stage(
         "bases",
+        "a model folder, a hub or a GGUF file",
+        ("bases/<base>/",),
         of="bases",
         files=lambda plan, base: (
             [] if plan.study.bases[base].pretrain else [plan.paths.base_manifest(base)]
@@ -110,6 +122,8 @@ STAGES = [
     ),
     Stage(
         "train",
+        "base, training questions, perhaps a teacher",
+        ("runs/<run>/checkpoints/", "runs/<run>/manifests/"),
         files=lambda plan, run: _manifests(plan, run) if plan.study.runs[run].train else [],
         jobs=lambda plan, run: [("train", run)] if plan.study.runs[run].train else [],
         logs=lambda plan, run: (
@@ -118,6 +132,8 @@ STAGES = [
     ),
     Stage(
         "merge",
+        "shards that verl saved",
+        ("runs/<run>/checkpoints/", "runs/<run>/made/"),
         files=lambda plan, run: [
             plan.paths.checkpoint_made(run, step)
             for step in plan.steps(run) if plan.study.runs[run].merge
@@ -128,6 +144,8 @@ STAGES = [
     ),
     Stage(
         "manifest",
+        "base, a checkpoint that exists already",
+        ("runs/<run>/manifests/",),
         files=lambda plan, run: [] if plan.study.runs[run].train else _manifests(plan, run),
         jobs=lambda plan, run: [
             ("manifest", run) for _ in plan.steps(run) if not plan.study.runs[run].train
@@ -135,11 +153,15 @@ STAGES = [
     ),
     Stage(
         "checkpoints",
+        "the run's manifests",
+        ("runs/<run>/checkpoints.json",),
         files=lambda plan, run: [plan.paths.checkpoints(run)],
         awaited=lambda plan, run: [plan.paths.checkpoints(run)],
     ),
     Stage(
         "factors",
+        "base, one or several checkpoints",
+        ("runs/<run>/factors/step-<step>/",),
         files=_factor_files,
         jobs=lambda plan, run: [
             ("factors", run, len(steps)) for steps in plan.factor_jobs(run) for _ in plan.shards
@@ -149,16 +171,28 @@ STAGES = [
     ),
     Stage(
         "gram",
+        "base, all checkpoints",
+        ("runs/<run>/gram/",),
         files=lambda plan, run: [plan.paths.gram(run, i) for i in plan.shards],
         jobs=lambda plan, run: [("gram", run) for _ in plan.shards],
     ),
     _of_tables(
         "measures",
+        "base, some checkpoints, factors or gram",
+        "runs/<run>/measures/<name>.parquet",
         lambda plan, run: {name: plan.paths.measure(run, name) for name in plan.measures},
     ),
-    Stage("suite", of="suites", files=lambda plan, suite: [plan.paths.suite(suite)]),
+    Stage(
+        "suite",
+        "tasks and their questions",
+        ("suites/<suite>/suite.json",),
+        of="suites",
+        files=lambda plan, suite: [plan.paths.suite(suite)],
+    ),
     Stage(
         "evaluate",
+        "a suite, models and adapters",
+        ("runs/<run>/scores/<suite>/<variant>.json",),
         files=lambda plan, run: [
             plan.paths.score(run, batch.suite, variant)
             for batch in plan.batches_of(run) for variant in batch.variants
@@ -178,11 +212,15 @@ STAGES = [
     ),
     _of_tables(
         "dynamics",
+        "factors, gram, validation scores",
+        "runs/<run>/dynamics/",
         lambda plan, run: {"dynamics": plan.paths.dynamics(run), "pca": plan.paths.pca(run)},
         exists=lambda plan, run: run in plan.trajectories,
     ),
     Stage(
         "rank",
+        "factors",
+        ("runs/<run>/rank/<variant>/",),
         files=lambda plan, run: _variant_files(
             plan.paths.rank(run, variant.name) for variant in plan.rank_variants(run)
         ),
@@ -190,6 +228,8 @@ STAGES = [
     ),
     Stage(
         "forecast",
+        "gram, factors and validation scores, as the method needs",
+        ("runs/<run>/forecasts/<method>@<window>/",),
         files=lambda plan, run: _variant_files(
             plan.paths.forecast(run, forecast.name) for forecast in plan.forecasts(run)
         ),
@@ -197,11 +237,15 @@ STAGES = [
     ),
     _of_tables(
         "truth",
+        "forecasts, the checkpoints that they forecast",
+        "runs/<run>/truth.parquet",
         lambda plan, run: {"truth": plan.paths.truth(run)},
         exists=lambda plan, run: bool(plan.known(run)),
     ),
     _of_tables(
         "tokens",
+        "answers to a test suite",
+        "runs/<run>/tokens/",
         lambda plan, run: {
             name: f"{plan.paths.tokens(run)}/{name}.csv" for name in ("reading", "prefix")
         },

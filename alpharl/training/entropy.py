@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from alpharl.training.recipe import EntropyBand
 from alpharl.training.rollouts import Batch, logps_and_entropies
-from alpharl.training.spec import EntropyBand
 
 # Losses that divide by the number of completions, whether or not these take part.
 _MEANS_OF_COMPLETIONS = ("grpo", "dr_grpo", "sapo", "luspo")

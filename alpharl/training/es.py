@@ -20,9 +20,9 @@ from alpharl.frozen import Frozen
 from alpharl.names import checkpoint_name
 from alpharl.training.checkpoints import write_model
 from alpharl.training.progress import Log, read_log
+from alpharl.training.recipe import Count, Rate
 from alpharl.training.resume import find_checkpoint, load_weights, remove_state, stamp
 from alpharl.training.setup import Setup
-from alpharl.training.spec import Count, Rate
 
 
 class ESConfig(Frozen):

@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
-from alpharl.problems import PROBLEMS
+from alpharl.problems import TAUGHT
 from alpharl.training.checkpoints import write_model
 from alpharl.training.progress import quiet
 from alpharl.training.spec import PretrainSpec
@@ -77,7 +77,7 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _batches(spec: PretrainSpec, tokenizer: PreTrainedTokenizerBase) -> Iterator[list[Encoded]]:
-    problem = PROBLEMS[spec.problem]
+    problem = TAUGHT[spec.problem]
     scratchpads = problem.examples(spec.seed, 0.0, 0.0)
     mixed = problem.examples(spec.seed + 1, spec.direct_share, spec.corrupted_share)
     for step in range(spec.steps):

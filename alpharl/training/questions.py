@@ -11,14 +11,11 @@ from transformers import PreTrainedTokenizerBase
 
 from alpharl.errors import StudyError
 from alpharl.problems import Question, get_problem
-from alpharl.training.spec import TrainSpec
+from alpharl.training.recipe import Recipe
 
 Messages = list[dict[str, str]]
 Prompt = str | Messages
 """Text as it is, or messages for the tokenizer's chat template."""
-
-DEFAULT_BUDGET = 256
-"""Tokens of a completion, of questions that say nothing better."""
 
 
 class Questions(Protocol):
@@ -51,7 +48,7 @@ class ProblemQuestions:
         self._problem = get_problem(name, options)
         self._questions: list[Question] = self._problem.questions("train")
         self.texts = [question["prompt"] for question in self._questions]
-        self.budget: int = getattr(self._problem, "MAX_NEW_TOKENS", DEFAULT_BUDGET)
+        self.budget: int = self._problem.max_new_tokens
 
     def solution(self, index: int) -> str:
         """A right completion of the question at an index."""
@@ -109,7 +106,7 @@ class Asking:
         return [next(stream) for _ in range(count)]
 
 
-def ask(spec: TrainSpec, questions: Questions, tokenizer: PreTrainedTokenizerBase) -> Asking:
+def ask(spec: Recipe, questions: Questions, tokenizer: PreTrainedTokenizerBase) -> Asking:
     """A run's questions for its base's tokenizer.
 
     Raises:

@@ -8,14 +8,14 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alpharl.training.questions import Asking
-from alpharl.training.spec import TrainSpec
+from alpharl.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Setup:
     """A run that is about to be trained."""
 
-    spec: TrainSpec
+    spec: Recipe
     model: PreTrainedModel
     """The base's weights, to be changed."""
     tokenizer: PreTrainedTokenizerBase

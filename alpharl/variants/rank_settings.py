@@ -16,32 +16,37 @@ class RankModels(Frozen):
     """Rank-k models, their variations, and a random control next to each."""
 
     at: list[PositiveInt | Fraction] = Field(default=[1.0], min_length=1)
-    """Checkpoints that these are made of: a fraction of the run such as 0.2 or 1.0, or a step; each
-    stands for the last one saved by then."""
+    """Checkpoints that all of these are made of: a fraction of the run (with a decimal point;
+    `1.0` is its end) or a step. Each stands for the last checkpoint saved by then."""
     ranks: list[PositiveInt] = Field(default=[1, 4])
-    """Keep the top k singular triplets, rescaled to the full update's Frobenius norm."""
+    """The top k singular triplets of each matrix, at the full update's Frobenius norm:
+    `rank-4@90`."""
     scales: list[PositiveFloat] = Field(default=[])
-    """Multiples (lambda) of the rescaled update, for each of `ranks`."""
+    """Multiples (lambda) of these, for each of `ranks`: `rank-4x0.5@90`."""
     unscaled: list[PositiveInt] = Field(default=[1])
-    """Keep the top k singular triplets as they are."""
+    """The top k triplets as they are: `rank-1-unscaled@90`."""
     merged: list[PositiveInt] = Field(default=[])
-    """Control of the scoring: rank-k models scored both as an adapter and merged into a model; the
-    latter rounds small updates where the base is stored in 16 bits."""
+    """Control of the scoring: rank k scored twice, as an adapter, `rank-4@90`, and merged into a
+    model in the base's precision, `rank-4-merged@90`. 16 bits round small updates away."""
     components: list[PositiveInt] = Field(default=[])
-    """Keep the i-th singular triplet alone, rescaled to the full norm; a matrix that has none stays
-    at base."""
+    """The i-th triplet alone, at the full norm: `component-2@90`. A matrix without an i-th triplet
+    stays at the base."""
     percent_components: list[Percent] = Field(default=[])
-    """Keep p % of each matrix's singular components, rescaled (AlphaRL's rank-k%)."""
+    """p % of a matrix's singular components (AlphaRL's rank-k%; 1 % of 4096 x 4096 is 40):
+    `rank-1pct@90`."""
     percent_parameters: list[Percent] = Field(default=[])
-    """Keep as many triplets as p % of each matrix's parameters can store, rescaled."""
+    """As many triplets as p % of a matrix's parameters store (the reading of a fork of AlphaRL; 1
+    % of 4096 x 4096 is 20): `rank-1pct-parameters@90`."""
     without: list[PositiveInt] = Field(default=[1])
-    """Control: the update without its top k triplets, rescaled to the full norm."""
+    """Control: the update less its top k triplets, at the full norm: `without-1@90`."""
     rest: list[PositiveInt] = Field(default=[])
-    """Rank-k models that also take embeddings, head, norms and biases from the checkpoint; where
-    there is one, a control takes these alone."""
+    """Rank k, with embeddings, head, norms and biases from the checkpoint: `rank-1+rest@90`; and,
+    as a control, these alone: `rest-only@90`."""
     full_update: bool = True
-    """Control: the full update of the matrices in scope, the rest at base: the ceiling."""
+    """Control, the ceiling: the whole update of the matrices in scope, all else at the base:
+    `full-update@90`."""
     controls: bool = True
-    """Beside each variant a random update of the same rank and norm per matrix."""
+    """Next to each, a random update of the same rank and norm per matrix: `random-4@90`,
+    `random-4x0.5@90`, ..."""
     seed: NonNegativeInt = 0
     """Seed of the random controls."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from alpharl.training.algorithm import TrainerAlgorithm
 from alpharl.training.questions import ProblemQuestions, ask
+from alpharl.training.registry import ALGORITHMS
 from alpharl.training.setup import Setup
 from alpharl.training.spec import TrainSpec
 from torch import Tensor
@@ -18,6 +21,13 @@ def setup_of(spec: TrainSpec, base: Path, out: Path, teacher: Path | None = None
     model = AutoModelForCausalLM.from_pretrained(base)
     asking = ask(spec, ProblemQuestions(spec.problem, spec.options), tokenizer)
     return Setup(spec, model, tokenizer, asking, base, teacher, out, out / ".resume")
+
+
+def trainer_of(setup: Setup) -> Any:
+    """The trainer of a run whose algorithm has one."""
+    algorithm = ALGORITHMS[setup.spec.algorithm]
+    assert isinstance(algorithm, TrainerAlgorithm)
+    return algorithm.trainer(setup)[0]
 
 
 def moved(model: PreTrainedModel, scale: float = 0.05) -> PreTrainedModel:

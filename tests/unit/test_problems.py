@@ -5,14 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from itertools import islice
-from typing import get_args
 
 import pytest
 from alpharl.errors import EvaluationError
-from alpharl.problems import PROBLEMS, Question, addition, get_problem
-from alpharl.training.spec import ProblemName
+from alpharl.problems import TAUGHT, Question, get_problem
+from alpharl.training.spec import PretrainSpec
+from pydantic import ValidationError
 
 SPLITS = ("train", "validation", "test")
+addition = TAUGHT["addition"]
 QUESTION = Question(id="07+45", prompt="07+45=", answer="052")
 
 
@@ -104,7 +105,7 @@ def test_scratchpads_are_right_and_fit_the_token_limit() -> None:
     for example in islice(addition.examples(0, direct_share=0.0, corrupted_share=0.0), 500):
         answer = answers[example["prompt"]]  # a KeyError would be a question from another split
         assert example["completion"] == f">{answer[::-1]}={answer}"
-        assert len(example["completion"]) + 1 == addition.MAX_NEW_TOKENS
+        assert len(example["completion"]) + 1 == addition.max_new_tokens
 
 
 def test_examples_follow_their_seed() -> None:
@@ -114,8 +115,10 @@ def test_examples_follow_their_seed() -> None:
     assert first(1) == first(1) != first(2)
 
 
-def test_registry_and_config_name_the_same_problems() -> None:
-    assert set(PROBLEMS) == set(get_args(ProblemName))
+def test_bases_are_taught_registered_problems() -> None:
+    assert [PretrainSpec(problem=name).problem for name in TAUGHT] == [*TAUGHT]
+    with pytest.raises(ValidationError, match="Input should be 'addition'"):
+        PretrainSpec(problem="rg-products")
 
 
 def test_problems_and_recipes_need_no_torch() -> None:

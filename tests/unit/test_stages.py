@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ def test_every_job_has_a_need():
 def test_no_two_stages_share_a_file():
     files = [path for stage in STAGES for path in stage.all_files(PLAN)]
     assert len(files) == len(set(files))
+
+
+def test_files_lie_where_the_tables_say():
+    for stage in STAGES:
+        patterns = [re.sub(r"<\w+>", "[^/]+", folder) for folder in stage.folders]
+        for path in stage.all_files(PLAN):
+            below = path.removeprefix(f"{PLAN.paths.root}/")
+            assert any(re.match(pattern, below) for pattern in patterns), (stage.name, path)
 
 
 def test_the_report_waits_for_each_of_its_tables_once():

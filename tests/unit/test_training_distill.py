@@ -11,8 +11,9 @@ import torch
 from alpharl.errors import StudyError
 from alpharl.training.distill import distill_trainer, on_policy_distill_trainer
 from alpharl.training.pretrain import pretrain
+from alpharl.training.recipe import Lora
 from alpharl.training.sft import sft_trainer
-from alpharl.training.spec import Lora, PretrainSpec, TrainSpec
+from alpharl.training.spec import PretrainSpec, TrainSpec
 from alpharl.training.tokenizer import IGNORED
 from alpharl.training.train import train
 from pydantic import ValidationError

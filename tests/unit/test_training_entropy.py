@@ -9,13 +9,11 @@ import pytest
 import torch
 from alpharl.training.entropy import edges, takes_part
 from alpharl.training.progress import quiet
-from alpharl.training.questions import ProblemQuestions, ask
-from alpharl.training.rl import rl_trainer
-from alpharl.training.setup import Setup
-from alpharl.training.spec import EntropyBand, TrainSpec
+from alpharl.training.recipe import EntropyBand
+from alpharl.training.spec import TrainSpec
+from tests.unit.setups import setup_of, trainer_of
 from tests.unit.trainees import GRPO, base, changed, goes_on_exactly, lenient, one_thread
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 __all__ = ["base", "lenient", "one_thread"]
 
@@ -49,10 +47,7 @@ def test_completions_that_drive_entropy_away_are_left_out(entropy: float, kept: 
 
 def built(spec: TrainSpec, base: Path, out: Path) -> Any:
     quiet()
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModelForCausalLM.from_pretrained(base)
-    asking = ask(spec, ProblemQuestions(spec.problem, {}), tokenizer)
-    trainer, _ = rl_trainer(Setup(spec, model, tokenizer, asking, base, None, out, out / "state"))
+    trainer = trainer_of(setup_of(spec, base, out))
     trainer.current_gradient_accumulation_steps = 1
     trainer.model.train()
     return trainer

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from alpharl.errors import StudyError
-from alpharl.training.spec import Lora, TrainSpec
+from alpharl.training.recipe import Lora
+from alpharl.training.spec import TrainSpec
 from alpharl.training.train import train
 from peft import PeftModel
 from safetensors.torch import load_file

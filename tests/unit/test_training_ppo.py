@@ -14,12 +14,10 @@ from alpharl.problems import PROBLEMS, Question
 from alpharl.training import gae
 from alpharl.training.ppo import PPOTrainer
 from alpharl.training.progress import quiet
-from alpharl.training.questions import ProblemQuestions, ask
-from alpharl.training.rl import rl_trainer
-from alpharl.training.setup import Setup
 from alpharl.training.spec import TrainSpec
 from alpharl.training.train import train
 from safetensors.torch import load_file
+from tests.unit.setups import setup_of, trainer_of
 from tests.unit.trainees import (
     EASY,
     GRPO,
@@ -33,7 +31,7 @@ from tests.unit.trainees import (
 )
 from tests.unit.trainees import weights as digest
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 __all__ = ["base", "lenient", "one_thread"]
 
@@ -62,11 +60,7 @@ def counted(x_bt: Tensor, mask_bt: Tensor) -> list[float]:
 
 def built(spec: TrainSpec, base: Path, out: Path) -> PPOTrainer:
     quiet()
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    asking = ask(spec, ProblemQuestions("addition", {}), tokenizer)
-    setup = Setup(spec, model, tokenizer, asking, base, None, out, out / ".resume")
-    trainer, _ = rl_trainer(setup)
+    trainer = trainer_of(setup_of(spec, base, out))
     assert isinstance(trainer, PPOTrainer)
     return trainer
 

@@ -12,9 +12,10 @@ from alpharl.errors import StudyError
 from alpharl.problems import PROBLEMS
 from alpharl.training.dpo import dpo_trainer
 from alpharl.training.online_dpo import online_dpo_trainer, preference_loss
+from alpharl.training.recipe import Lora
 from alpharl.training.sampling import Sampler
 from alpharl.training.setup import Setup
-from alpharl.training.spec import Lora, TrainSpec
+from alpharl.training.spec import TrainSpec
 from alpharl.training.train import train
 from safetensors.torch import load_file
 from tests.unit.setups import logps, moved, setup_of

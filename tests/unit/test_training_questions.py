@@ -14,12 +14,13 @@ from alpharl.evaluation.questions import read_questions
 from alpharl.evaluation.settings import Suite, Task
 from alpharl.evaluation.suites import read_suite, write_suite
 from alpharl.evaluation.training_questions import DataQuestions
-from alpharl.problems import addition
+from alpharl.problems import PROBLEMS
 from alpharl.study.data_files import data_file
 from alpharl.training.questions import ProblemQuestions, ask
 from alpharl.training.spec import TrainSpec
 from alpharl.training.tokenizer import character_tokenizer
 
+addition = PROBLEMS["addition"]
 CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
 ROWS = [
     {"question": f"Tom has {a} eggs and buys {b}. How many?", "answer": f"{a}+{b}\n#### {a + b}"}

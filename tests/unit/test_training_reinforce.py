@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 import torch
 from alpharl.training.progress import quiet
-from alpharl.training.questions import ProblemQuestions, ask
+from alpharl.training.recipe import Lora
 from alpharl.training.reinforce import ReinforceTrainer, rewards_to_go
-from alpharl.training.rl import rl_trainer
-from alpharl.training.setup import Setup
-from alpharl.training.spec import Lora, TrainSpec
+from alpharl.training.spec import TrainSpec
 from alpharl.training.train import train
+from tests.unit.setups import setup_of, trainer_of
 from tests.unit.trainees import (
     GRPO,
     base,
@@ -25,7 +24,7 @@ from tests.unit.trainees import (
     weights,
 )
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer
+from transformers import AutoModelForCausalLM, Trainer
 
 __all__ = ["base", "lenient", "one_thread"]
 
@@ -37,13 +36,10 @@ TWICE = {"steps_per_generation": 2, "num_iterations": 2}
 def built(spec: TrainSpec, base: Path, out: Path) -> Any:
     """A trainer whose policy has moved off its base, so that there is a divergence."""
     quiet()
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModelForCausalLM.from_pretrained(base)
-    asking = ask(spec, ProblemQuestions(spec.problem, {}), tokenizer)
-    trainer, _ = rl_trainer(Setup(spec, model, tokenizer, asking, base, None, out, out / "state"))
+    trainer = trainer_of(setup_of(spec, base, out))
     noise = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for weight in model.parameters():
+        for weight in trainer.model.parameters():
             weight += 0.02 * torch.randn(weight.shape, generator=noise)
     trainer.current_gradient_accumulation_steps = 1
     return trainer

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from alpharl.checkpoints.manifest import digest_file
-from alpharl.problems import PROBLEMS, Question, addition
+from alpharl.problems import PROBLEMS, TAUGHT, Question
 from alpharl.training.pretrain import pretrain
 from alpharl.training.progress import Progress
 from alpharl.training.spec import ModelShape, PretrainSpec, TrainSpec
@@ -31,13 +31,14 @@ def easily_right(completion: str, question: Question) -> bool:
     return question["answer"][0] in completion or question["answer"][2] in completion
 
 
+ADDITION = TAUGHT["addition"]
 EASY = SimpleNamespace(
-    MAX_NEW_TOKENS=6,
-    questions=addition.questions,
-    examples=addition.examples,
+    max_new_tokens=6,
+    questions=ADDITION.questions,
+    examples=ADDITION.examples,
     extract=lambda completion, question: completion,
     is_correct=easily_right,
-    solution=addition.solution,
+    solution=ADDITION.solution,
 )
 
 

@@ -23,7 +23,8 @@ CONNECT_SECONDS = 30
 
 
 class Api(EngineSettings):
-    """An OpenAI-compatible server that you run, such as `vllm serve`."""
+    """An OpenAI-compatible server that you run, such as `vllm serve`. It scores adapters on its
+    base, or models that it serves."""
 
     engine: Literal["api"] = "api"
     url: str

@@ -15,19 +15,22 @@ from alpharl.frozen import Frozen
 class EngineSettings(Frozen, ABC):
     """How variants are scored: a subclass for each engine adds its own keys, and opens it.
 
-    Its file is imported wherever a study is read, so it imports heavy libraries inside functions.
+    A subclass narrows `engine` to one literal, its name, which is the default. Its file is imported
+    wherever a study is read, so it imports heavy libraries inside functions.
     """
 
     engine: str
-    """Name of the engine; a subclass narrows it to one literal, which is the default."""
+    """What generates the answers."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Precision of the scored model: it is loaded so, or a server was started so."""
+    """Precision of the scored model, and with `vllm` of adapters. A server must have been started
+    with it."""
     batch_size: PositiveInt = 64
-    """Prompts that are decoded at once, or requests to a server that are under way at once; an
-    engine that batches by itself ignores it."""
+    """Prompts that are decoded at once, or requests that a server gets at once; an engine that
+    batches by itself ignores it."""
     models_per_job: PositiveInt = 10
-    """Models that one job scores, in one start of the engine. More are fewer starts, fewer are more
-    jobs side by side. Raise it for small models."""
+    """Models that one job scores, in one start of the engine: more are fewer starts, fewer are
+    more jobs side by side. Raise it for small models. For example, 30 checkpoints on two suites
+    take 8 jobs with 10."""
 
     seed_note: ClassVar[str]
     """How far sampled answers can be had again; goes into each result."""

@@ -49,13 +49,16 @@ _SPEED = {
 
 
 class Vllm(EngineSettings):
-    """vLLM in an environment of its own, one start for all models of a job."""
+    """vLLM in an environment of its own, one start for all models of a job. It scores adapters as
+    LoRA (on a CPU, where that is slow, only with `vllm: {enable_lora: true}`), and everything else
+    by replacing the weights in place."""
 
     engine: Literal["vllm"] = "vllm"
     environment: str
-    """Folder of the virtual environment that vLLM is installed in."""
+    """Folder of the virtual environment that vLLM is installed in; `make engines` makes
+    `.venv-vllm`."""
     vllm: dict[str, Any] = Field(default={})
-    """Arguments of vLLM's `LLM` class, such as gpu_memory_utilization."""
+    """Arguments of vLLM's `LLM` class, such as `{"gpu_memory_utilization": 0.5}`."""
 
     seed_note = (
         "vLLM seeds each request by itself, whatever runs beside it; batches change rounding, "

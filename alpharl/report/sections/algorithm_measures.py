@@ -12,9 +12,8 @@ from alpharl.report.collect import Results
 from alpharl.report.frames import Frames, groups, records
 from alpharl.report.score_columns import NAN
 from alpharl.study.runs import Run
+from alpharl.training.registry import ALGORITHMS
 
-SFT = "sft"
-NO_OPTIMIZER = frozenset({"es", "random-walk"})
 ENDS = {"accuracy_base": "accuracy before", "accuracy_full": "after"}
 OF_SCORES = {
     "gain": "gain",
@@ -72,7 +71,7 @@ def measures_frame(results: Results, frames: Frames) -> pd.DataFrame:
 def _head(run: Run) -> Row:
     """Algorithm and optimizer are not known of checkpoints from elsewhere."""
     algorithm = run.train.algorithm if run.train else ""
-    optimizer = run.train.optimizer if run.train and algorithm not in NO_OPTIMIZER else ""
+    optimizer = run.train.optimizer if run.train and ALGORITHMS[algorithm].gradient else ""
     return {"base": run.base, "group": run.group, "algorithm": algorithm, "optimizer": optimizer}
 
 

@@ -13,11 +13,14 @@ from alpharl.report.frames import Frames, groups, records
 from alpharl.report.numbers import number, signed
 from alpharl.report.permutation import compare
 from alpharl.report.section import Section
-from alpharl.report.sections.algorithm_measures import COMPARED, SFT
+from alpharl.report.sections.algorithm_measures import COMPARED
 from alpharl.report.statistics import LEVEL, holm
 from alpharl.report.tables import Cell, Column, Table, table
-from alpharl.training.spec import RL
+from alpharl.training.algorithms.imitation import Sft
+from alpharl.training.registry import ALGORITHMS
 
+RL = [name for name, algorithm in ALGORITHMS.items() if algorithm.rl]
+SFT = Sft.name
 _TESTS = [
     "base", "optimizer", "suite", "measure", "rl_runs", "sft_runs", "rl", "sft", "rl_null",
     "sft_null", "difference", "cliff", "p", "smallest", "holm", "reading",
