@@ -1,36 +1,76 @@
-"""Every command of the README is run, in the README's order; `make` targets are run by CI."""
+"""The commands and code of README.md and of the pages under docs/ run, page by page, in one folder.
+
+Blocks marked `sh` and `python` run, so a page indents or leaves unmarked what cannot: Slurm, the
+Hub, vLLM. CI runs the `make` targets.
+"""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from alpharl.study.config import parse_study
+from alpharl.study.config import load_study, parse_study
 
 from tests.workflow.mini import REPO, Workflow, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.sample]
 
-README = (REPO / "README.md").read_text()
+PAGES = [
+    "README.md",
+    "docs/own-run.md",
+    "docs/without-the-workflow.md",
+    "docs/scoring.md",
+    "docs/verdict.md",
+    "docs/python.md",
+]
+"""In the order in which they run: a page may take what an earlier one has made, to save time."""
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S)
+def blocks(page: str, language: str) -> list[str]:
+    """The texts of a page's fenced blocks in a language."""
+    text = (REPO / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
 
 
-STUDY, TRAINED, SCORING = blocks("yaml")
-COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+@dataclass(frozen=True)
+class Script:
+    """What is run at once: a block of commands, or all the Python of a page."""
+
+    page: str
+    name: str
+    command: list[str]
+    first: bool
+    """Whether it begins its page."""
+
+
+def scripts_of(page: str) -> list[Script]:
+    """A page's scripts in their order, Python last."""
+    shell = [text for text in blocks(page, "sh") if not text.startswith("make ")]
+    commands = [["bash", "-exc", text] for text in shell]
+    if python := blocks(page, "python"):
+        commands.append([sys.executable, "-c", "\n".join(python)])
+    return [
+        Script(page, f"{page}-{number}", command, number == 1)
+        for number, command in enumerate(commands, start=1)
+    ]
+
+
+SCRIPTS = [script for page in PAGES for script in scripts_of(page)]
+(SCORES,) = blocks("docs/without-the-workflow.md", "csv")
+OWN_RUN, OWN_LANGUAGE_MODEL = blocks("docs/own-run.md", "yaml")
 
 
 @pytest.fixture(scope="module")
 def place(mini: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the README assumes it: a clone, a base model, three checkpoints, a study."""
+    """A folder as the pages assume it: a clone, a base model, three checkpoints, scores."""
     folder = tmp_path_factory.mktemp("readme")
     workflow = Workflow(tmp_path_factory.mktemp("trained"))
     config = mini()
@@ -44,45 +84,59 @@ def place(mini: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) ->
         shutil.copytree(source, folder / f"runs/foo/checkpoint-{readme}")
     for name in ("workflow", "profiles"):
         (folder / name).symlink_to(REPO / name)
-    (scores,) = blocks("csv")
-    (folder / "my-study.yaml").write_text(STUDY)
-    (folder / "scores.csv").write_text(scores)
+    (folder / "scores.csv").write_text(SCORES)
     return folder
 
 
 def test_the_make_targets_are_run_by_ci():
-    targets = {command for command in COMMANDS if command.startswith("make")}
+    lines = [line for block in blocks("README.md", "sh") for line in block.splitlines()]
+    targets = {line for line in lines if line.startswith("make")}
     assert targets == {"make demo", "make test"}
     assert targets <= set((REPO / ".ci/run").read_text().splitlines())
 
 
-def test_the_settings_of_scoring_are_valid():
-    study = parse_study({**yaml.safe_load(STUDY), **yaml.safe_load(SCORING)})
+def test_the_readme_shows_the_same_scores():
+    assert blocks("README.md", "csv") == [SCORES]
+
+
+@pytest.mark.parametrize("page", ["docs/own-run.md", "docs/scoring.md", "docs/training.md"])
+def test_settings_are_valid(page: str):
+    """Each block of a page is a study, or replaces sections of the study of `own-run.md`."""
+    study = yaml.safe_load(OWN_RUN)
+    for block in blocks(page, "yaml"):
+        parse_study({**study, **yaml.safe_load(block)}, page)
+
+
+def test_the_language_model_is_scored_on_a_gpu():
+    study = parse_study({**yaml.safe_load(OWN_RUN), **yaml.safe_load(OWN_LANGUAGE_MODEL)})
     assert study.evaluation.engine == "vllm"
-    assert study.suites["test"].samples == 4
-
-
-def test_the_trained_runs_are_valid():
-    study = parse_study({**yaml.safe_load(STUDY), **yaml.safe_load(TRAINED)})
-    assert list(study.runs) == ["grpo-seed0", "grpo-seed1", "grpo-seed2"]
+    assert study.gpus == 1
 
 
 def test_every_study_that_ships_is_named():
+    page = (REPO / "docs/studies.md").read_text()
     for path in (REPO / "config/studies").glob("*.yaml"):
-        assert f"`{path.name}`" in README or path.stem.startswith("calibration")
+        assert f"`{path.name}`" in page
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("make")])
-def test_command(place: Path, command: str):
+@pytest.mark.parametrize("script", SCRIPTS, ids=[script.name for script in SCRIPTS])
+def test_script(place: Path, script: Script):
+    if script.first:
+        # `alpharl init` writes over no study; the pages that need one have it written.
+        (place / "my-study.yaml").unlink(missing_ok=True)
     done = subprocess.run(
-        ["bash", "-c", command], cwd=place, env=environment(), text=True,
+        script.command, cwd=place, env=environment(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
+    if script.page == "docs/own-run.md" and script.first:
+        assert load_study(place / "my-study.yaml") == parse_study(yaml.safe_load(OWN_RUN))
 
 
 def test_what_the_commands_made(place: Path):
-    assert (place / "results/mine/report/index.html").is_file()
+    assert list(place.glob("results/*/report/index.html"))
     assert (place / "forecast-model/model.safetensors").is_file()
     assert (place / "rank-1/adapter/adapter_config.json").is_file()
     assert (place / "dynamics.csv").is_file()
+    assert (place / "scores/rank-4.json").is_file()
+    assert (place / "watch/gram.safetensors").is_file()
