@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="paper: q, k, v, o, gate, up and down; all: every matrix (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--spectrum", action="store_true", help="also store all singular values of each update"
+        "--spectrum", action="store_true", help="store all singular values of each update too"
     )
     shared.shard(parser)
     shared.stage(parser)

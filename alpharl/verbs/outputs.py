@@ -41,4 +41,5 @@ def write_csv(table: pd.DataFrame, out: Path) -> None:
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table by column, as plain values; None where a number is not defined."""
     plain = table.astype(object)
-    return plain.where(plain.notna(), None).to_dict("records")
+    rows: list[Any] = plain.where(plain.notna(), None).to_dict("records")
+    return rows
