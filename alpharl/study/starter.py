@@ -9,12 +9,17 @@ from itertools import pairwise
 
 import yaml
 
-from alpharl.errors import StudyError
+from alpharl.errors import StudyError, nearest
+from alpharl.evaluation.datasets import DATASETS
+from alpharl.problems import PROBLEMS, get_problem, is_generated
 from alpharl.study.config import parse_study
 from alpharl.study.plan import Plan
 from alpharl.study.windows import window_end
 
 _WINDOWS = (0.2, 0.4, 0.6, 0.8)
+_QUESTIONS = {"validation": 200, "test": 500}
+_TOKENS = 1024
+"""Budget of an answer to a public data set's question."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,11 @@ class StarterRun:
 
 
 def study_text(
-    name: str, bases: Mapping[str, Mapping[str, object]], runs: Mapping[str, StarterRun], chat: bool
+    name: str,
+    bases: Mapping[str, Mapping[str, object]],
+    runs: Mapping[str, StarterRun],
+    chat: bool,
+    task: str = "gsm8k",
 ) -> str:
     """A commented study file that `alpharl check` accepts.
 
@@ -40,9 +49,11 @@ def study_text(
         bases: by name, the keys of each: `path`, or `hub`.
         runs: by name.
         chat: whether the base's tokenizer has a chat template.
+        task: what both suites ask.
 
     Raises:
         StudyError: what was found makes no valid study.
+        EvaluationError: reasoning-gym has no such generator.
     """
     windows = _windows([run.steps for run in runs.values()])
     text = "\n".join(
@@ -53,7 +64,7 @@ def study_text(
             *[f"  {_word(base)}: {_inline(keys)}" for base, keys in bases.items()],
             *["", "runs:"],
             *[line for run, starter in runs.items() for line in _run_lines(run, starter)],
-            *["", *_suite_lines(chat)],
+            *["", *_suite_lines(chat, task)],
             *["", *_forecast_lines(windows)],
             "",
         ]
@@ -79,23 +90,44 @@ def _steps(steps: list[int]) -> str:
     return str(steps)
 
 
-def _suite_lines(chat: bool) -> list[str]:
+def _suite_lines(chat: bool, task: str) -> list[str]:
     template = ["    chat_template: true"] if chat else []
-    return [
+    tokens = _budget(task)
+    lines = [
         "# Forecasts may be fitted on scores of the validation suite, never on those of a test.",
         "# Put in what the runs were trained for: `alpharl tasks` lists what there is.",
         "suites:",
-        "  validation:",
-        "    role: validation",
-        "    tasks: [{task: gsm8k, split: validation, limit: 200}]",
-        "    max_new_tokens: 1024",
-        *template,
-        "  test:",
-        "    role: test",
-        "    tasks: [{task: gsm8k, split: test, limit: 500}]",
-        "    max_new_tokens: 1024",
-        *template,
     ]
+    for role, limit in _QUESTIONS.items():
+        lines += [
+            f"  {role}:",
+            f"    role: {role}",
+            f"    tasks: [{{task: {_word(task)}, split: {role}, limit: {limit}}}]",
+            f"    max_new_tokens: {tokens}",
+            *template,
+        ]
+    return lines
+
+
+def _budget(task: str) -> int:
+    """Tokens that an answer to the task's questions may have.
+
+    Raises:
+        StudyError: no such task, or it has no questions for a validation suite.
+        EvaluationError: reasoning-gym has no such generator.
+    """
+    if is_generated(task):
+        return get_problem(task).max_new_tokens
+    if task not in DATASETS:
+        hint = nearest(task, [*PROBLEMS, *DATASETS])
+        raise StudyError(f"found no task '{task}', {hint}; see `alpharl tasks`")
+    if "validation" not in DATASETS[task].splits:
+        able = [name for name, data in DATASETS.items() if "validation" in data.splits]
+        raise StudyError(
+            f"task '{task}' has test questions alone, expected one that a validation suite can "
+            f"ask, such as {', '.join(able)}; put '{task}' into the test suite afterwards"
+        )
+    return _TOKENS
 
 
 def _forecast_lines(windows: list[float]) -> list[str]:

@@ -51,7 +51,7 @@ class Started(Result):
         for run in self.runs:
             yield f"found {run.note} in {run.checkpoints}, base {run.base or 'not told'}"
         if self.site is None:
-            yield f"wrote {self.written}; next: put your suites in, then"
+            yield f"wrote {self.written}; next: see what its suites ask, then"
             yield f"  alpharl check {self.written}"
             return
         yield from _site_lines(self.site)
@@ -68,6 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base", metavar="MODEL",
         help="model before RL, a folder or a Hub repository (default: what the checkpoints tell)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--task", default="gsm8k", metavar="NAME",
+        help="what the study file's suites ask, see `alpharl tasks` (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="PATH",
@@ -106,6 +110,7 @@ def _add_slurm(group: argparse._ArgumentGroup) -> None:
 def run(
     folder: Path | None,
     base: str | None,
+    task: str,
     out: Path | None,
     slurm: bool,
     account: str | None,
@@ -127,10 +132,10 @@ def run(
         return Started(written=str(written), runs=[], site=site)
     if folder is None:
         raise StudyError("found no folder, expected that of a trainer's output, or --slurm")
-    return _write_study(folder, base, out)
+    return _write_study(folder, base, task, out)
 
 
-def _write_study(folder: Path, base: str | None, out: Path | None) -> Started:
+def _write_study(folder: Path, base: str | None, task: str, out: Path | None) -> Started:
     from alpharl.checkpoints.discover import find_runs
     from alpharl.checkpoints.files import write_text
     from alpharl.study.starter import study_text
@@ -143,7 +148,7 @@ def _write_study(folder: Path, base: str | None, out: Path | None) -> Started:
     discovered = find_runs(folder)
     bases = bases_of(discovered, base)
     chat = any(has_chat_template(keys.get("path")) for keys in bases.values())
-    write_text(out, study_text(name, bases, starters(discovered, bases, name), chat))
+    write_text(out, study_text(name, bases, starters(discovered, bases, name), chat, task))
     return Started(written=str(out), runs=[_described(run) for run in discovered], site=None)
 
 

@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.scores(parser)
     shared.files(parser)
     shared.trials(parser)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the verdict there too, as JSON")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the verdict there too, as JSON"
+    )
     parser.add_argument(
         "--exit-code", action="store_true",
         help=f"end with status {NOT_SUPPORTED} if no forecast is supported, for scripts",

@@ -188,3 +188,28 @@ def test_init_is_fast_to_start():
     code = "import sys; from alpharl.cli import main; main(['init', '/nowhere']); "
     code += "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_the_suites_ask_the_named_task(cli, tmp_path, run):
+    base = run("out/step-{step}")
+    study = started(cli, tmp_path, tmp_path / "out", "--base", base, "--task", "addition")
+    asked = {role: suite["tasks"][0] for role, suite in study["suites"].items()}
+    assert asked["validation"] == {"task": "addition", "split": "validation", "limit": 200}
+    assert asked["test"]["split"] == "test"
+    assert {suite["max_new_tokens"] for suite in study["suites"].values()} == {9}
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("additon", "did you mean 'addition'?"),
+        ("math500", "has test questions alone, expected one that a validation suite can ask"),
+        ("rg-nothing", "rg-nothing"),
+    ],
+)
+def test_a_task_that_cannot_be_asked_is_refused(cli, tmp_path, run, task, message):
+    base, out = run("out/step-{step}"), tmp_path / "study.yaml"
+    done = cli("init", tmp_path / "out", "--base", base, "--task", task, "--out", out)
+    assert done.status == 1
+    assert message in done.error
+    assert not out.exists()
