@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from alpharl.errors import EvaluationError
-from alpharl.verbs.inputs import files_at
+from alpharl.verbs.inputs import paths_at
 
 EXAMPLE = ""
 
@@ -30,7 +30,7 @@ def run(scores: list[str], out: Path) -> None:
     from alpharl.checkpoints.files import write_text
     from alpharl.names import checkpoint_name, checkpoint_step
 
-    results = [json.loads(path.read_text()) for path in files_at(scores)]
+    results = [json.loads(path.read_text()) for path in paths_at(scores, files=True)]
     by_step = {checkpoint_step(result["variant"]): result for result in results}
     if None in by_step:
         raise EvaluationError(

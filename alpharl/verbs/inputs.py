@@ -9,22 +9,11 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from alpharl.checkpoints.sources import find_steps, given_steps
+from alpharl.checkpoints.sources import find_steps
 from alpharl.errors import MethodError, StudyError
 from alpharl.frozen import describe_error
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-def run_folders(checkpoints: list[str], steps: list[int] | None) -> dict[int, Path]:
-    """Model folders of a run's steps, increasing, as `--checkpoints` and `--steps` name them.
-
-    Raises:
-        CheckpointError: nothing matches, or a step has no folder.
-    """
-    folders = given_steps(checkpoints, steps)
-    # Step 0 is the base, not an observation, also where it was saved with the run.
-    return {step: folders[step] for step in sorted(folders) if step > 0}
 
 
 def option_pair(pair: str, form: str = "KEY=VALUE") -> tuple[str, Any]:
@@ -98,13 +87,13 @@ def named_paths(entries: list[str], files: bool = False) -> dict[str, Path]:
     return named
 
 
-def files_at(entries: list[str]) -> list[Path]:
-    """The files that entries name, each a path or a pattern with `{step}`.
+def paths_at(entries: list[str], files: bool = False) -> list[Path]:
+    """The folders that entries name, or the files, each a path or a pattern with `{step}`.
 
     Raises:
         CheckpointError: nothing matches a pattern.
     """
-    files: list[Path] = []
+    paths: list[Path] = []
     for entry in entries:
-        files += find_steps(entry, files=True).values() if "{step}" in entry else [Path(entry)]
-    return files
+        paths += find_steps(entry, files).values() if "{step}" in entry else [Path(entry)]
+    return paths

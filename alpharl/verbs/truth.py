@@ -14,6 +14,7 @@ from pathlib import Path
 from alpharl.checkpoints.sources import at_steps, find_steps
 from alpharl.errors import StudyError
 from alpharl.frozen import Frozen
+from alpharl.verbs.inputs import paths_at
 from alpharl.verbs.outputs import records, write_table
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Result, Table
@@ -91,21 +92,12 @@ def run(
     from alpharl.spectra.gram import read_gram
     from alpharl.variants.truth import OVERALL, truth_table
 
-    folders, targets = _folders(variant), _targets(target, step)
+    folders, targets = paths_at(variant), _targets(target, step)
     with shown() as progress:
         table = truth_table(folders, targets, read_gram(gram), progress)
     overall = table[table["tensor"] == OVERALL].drop(columns=["tensor", "layer", "module"])
     rows = [Comparison.model_validate(row) for row in records(overall)]
     return Truth(comparisons=rows, written=write_table(table, out))
-
-
-def _folders(entries: list[str]) -> list[Path]:
-    """Folders of forecasts; a pattern stands for all that it finds."""
-    return [
-        path
-        for entry in entries
-        for path in (find_steps(entry).values() if "{step}" in entry else [Path(entry)])
-    ]
 
 
 def _targets(folders: list[str], steps: list[int]) -> dict[int, Path]:
