@@ -1,7 +1,8 @@
 """Explicit registries: one line names a class and the file that it stands in.
 
-A registry of methods, measures, engines or sections is a list of entries such as "expo:Expo". A
-line is all that a new file needs, and the file is imported only when its registry is read.
+A registry of methods, measures, engines, problems, algorithms or sections is a list of entries such
+as "expo:Expo". A line is all that a new file needs, and the file is imported only when its registry
+is read.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import torch
 from alpharl.errors import StudyError
 from alpharl.frozen import nearest
 from alpharl.training.processes import launched
-from alpharl.training.recipe import Recipe
+from alpharl.training.recipe import TrainRecipe
 from alpharl.training.setup import Setup
 
 # Settings of the runs that the package was tuned on; `args` overrides them.
@@ -60,7 +60,7 @@ def trainer_config(config_class: Any, setup: Setup, defaults: dict[str, Any]) ->
         raise StudyError(f"args: {config_class.__name__} refuses them: {line}") from error
 
 
-def refuse(spec: Recipe, why: dict[str, str]) -> None:
+def refuse(spec: TrainRecipe, why: dict[str, str]) -> None:
     """Refuse options that a trainer's config has, but that would do nothing in this run.
 
     Raises:
@@ -71,7 +71,7 @@ def refuse(spec: Recipe, why: dict[str, str]) -> None:
             raise StudyError(f"args: found '{name}', {why[name]}")
 
 
-def _owned(spec: Recipe, folder: Path) -> dict[str, Any]:
+def _owned(spec: TrainRecipe, folder: Path) -> dict[str, Any]:
     """Options that follow from the recipe, or that saving and resuming rest on."""
     return {
         "output_dir": str(folder),
@@ -103,7 +103,9 @@ def _check_names(config_class: Any, args: dict[str, Any], owned: dict[str, Any])
     for name in args:
         if name in owned:
             said_by = _SAID_BY.get(name, name)
-            use = f"use '{said_by}' of the run" if said_by in Recipe.model_fields else "leave it"
+            use = (
+                f"use '{said_by}' of the run" if said_by in TrainRecipe.model_fields else "leave it"
+            )
             raise StudyError(f"args: found '{name}', which the run sets itself; {use}")
         if name not in valid:
             raise StudyError(

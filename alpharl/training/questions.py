@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from alpharl.errors import StudyError
 from alpharl.problems import Question, get_problem
-from alpharl.training.recipe import Recipe
+from alpharl.training.recipe import TrainRecipe
 
 Messages = list[dict[str, str]]
 Prompt = str | Messages
@@ -106,7 +106,7 @@ class Asking:
         return [next(stream) for _ in range(count)]
 
 
-def ask(spec: Recipe, questions: Questions, tokenizer: PreTrainedTokenizerBase) -> Asking:
+def ask(spec: TrainRecipe, questions: Questions, tokenizer: PreTrainedTokenizerBase) -> Asking:
     """A run's questions for its base's tokenizer.
 
     Raises:

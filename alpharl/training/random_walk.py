@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from alpharl.names import checkpoint_name
 from alpharl.training.checkpoints import write_model
 from alpharl.training.progress import Log
-from alpharl.training.recipe import Recipe
+from alpharl.training.recipe import TrainRecipe
 from alpharl.training.resume import clear
 from alpharl.training.setup import Setup
 
@@ -31,7 +31,7 @@ def random_walk(setup: Setup) -> None:
         log.add({"step": step, "learning_rate": spec.learning_rate})
 
 
-def _step(model: PreTrainedModel, spec: Recipe, step: int) -> None:
+def _step(model: PreTrainedModel, spec: TrainRecipe, step: int) -> None:
     """Add the noise of one step in place; tensors that the model ties are one parameter.
 
     NumPy draws it, on the processor: torch keeps only 32 bits of a seed, and its noise on a GPU

@@ -45,7 +45,7 @@ class EntropyBand(Frozen):
         return self
 
 
-class Recipe(Frozen):
+class TrainRecipe(Frozen):
     """What a run is trained with, and which of its checkpoints are saved."""
 
     algorithm: str = "grpo"

@@ -8,14 +8,14 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alpharl.training.questions import Asking
-from alpharl.training.recipe import Recipe
+from alpharl.training.recipe import TrainRecipe
 
 
 @dataclass(frozen=True)
 class Setup:
     """A run that is about to be trained."""
 
-    spec: Recipe
+    spec: TrainRecipe
     model: PreTrainedModel
     """The base's weights, to be changed."""
     tokenizer: PreTrainedTokenizerBase

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from alpharl.frozen import Frozen
 from alpharl.problems import TAUGHT
-from alpharl.training.recipe import Count, Rate, Recipe, Share
+from alpharl.training.recipe import Count, Rate, Share, TrainRecipe
 from alpharl.training.registry import ALGORITHMS
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class PretrainSpec(Frozen):
     """Share of the direct answers that are made wrong."""
 
 
-class TrainSpec(Recipe):
+class TrainSpec(TrainRecipe):
     """One run: an algorithm on a problem, from a base, with checkpoints on the way."""
 
     algorithm: AlgorithmName = "grpo"

@@ -1,6 +1,7 @@
-"""A method, a measure, an engine and a section of the report: one file and one line each.
+"""A forecaster, a measure, an engine, a task, an algorithm, a section: one file and one line each.
 
-Each is added to a scratch copy of the repository, which then runs a small study with them.
+Each is added to a scratch copy of the repository as CONTRIBUTING.md says, and the copy then runs a
+small study with them.
 """
 
 from __future__ import annotations
@@ -21,23 +22,45 @@ import yaml
 
 REPO = Path(__file__).resolve().parents[2]
 ADDED = Path(__file__).parent / "added"
-HOMES = {
-    "window_mean": ("alpharl/forecasting", "WindowMean"),
-    "kurtosis": ("alpharl/measures", "Kurtosis"),
-    "plain": ("alpharl/evaluation/engines", "Plain"),
-    "steps_seen": ("alpharl/report/sections", "StepsSeen"),
-}
-"""Folder that each file goes to, and the class in it."""
-REGISTRIES = {
-    "window_mean": "alpharl/forecasting/registry.py",
-    "kurtosis": "alpharl/measures/registry.py",
-    "plain": "alpharl/evaluation/engines/registry.py",
-    "steps_seen": "alpharl/report/registry.py",
-}
-STUDY = yaml.safe_load((REPO / "tests/workflow/mini.yaml").read_text()) | {
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What CONTRIBUTING.md says to do for one kind of contribution."""
+
+    example: str
+    """File below `tests/contribute/added/`."""
+    file: str
+    """Where it goes."""
+    line: str
+    registry: str
+
+
+RECIPES = [
+    Recipe(*found)
+    for found in re.findall(
+        r"Copy `tests/contribute/added/(\S+)` to `(\S+)`.*?Add the line `(.+?)` to `(\S+)`\.",
+        (REPO / "CONTRIBUTING.md").read_text(),
+        re.DOTALL,
+    )
+]
+MINI = yaml.safe_load((REPO / "tests/workflow/mini.yaml").read_text())
+DIGITS = {"task": "digit_sum", "limit": 40}
+STUDY = MINI | {
     "study": "scratch",
-    "runs": {"sft": {"base": "tiny", "train": {"algorithm": "sft", "steps": 6, "save_every": 2,
-                                               "learning_rate": 3.0e-4}}},
+    "bases": {"tiny": {"pretrain": MINI["bases"]["tiny"]["pretrain"] | {"problem": "digit_sum",
+                                                                       "steps": 100}}},
+    "runs": {"own": {"base": "tiny", "train": {"algorithm": "own-answers", "problem": "digit_sum",
+                                               "steps": 6, "save_every": 2,
+                                               "learning_rate": 3.0e-4,
+                                               "args": {"temperature": 0.8}}}},
+    "suites": {
+        "validation": {"role": "validation", "tasks": [DIGITS | {"split": "validation"}],
+                       "max_new_tokens": 3},
+        "test": {"role": "test", "tasks": [DIGITS | {"split": "test"},
+                                           {"task": "word_sums", "data": "rows.jsonl"}],
+                 "max_new_tokens": 3},
+    },
     "rank": {"ranks": [1], "unscaled": [], "without": [], "full_update": False},
     "measures": {"kurtosis": {"bessel": True}, "sparsity": {}},
     "forecast": {"windows": [0.7], "methods": {"last": {}, "expo": {}, "relex": {},
@@ -45,6 +68,7 @@ STUDY = yaml.safe_load((REPO / "tests/workflow/mini.yaml").read_text()) | {
     "evaluation": {"engine": "plain", "thoroughness": 0.9, "models_per_job": 100},
     "tokens": {},
 }  # fmt: skip
+ROWS = [{"question": f"what is 2 plus {i}?", "answer": str(2 + i)} for i in range(3)]
 
 
 @dataclass(frozen=True)
@@ -53,7 +77,7 @@ class Copy:
 
     folder: Path
 
-    def run(self, *command: str | Path) -> str:
+    def run(self, *command: str | Path, status: int = 0) -> str:
         """What a command prints; its code is the copy's."""
         done = subprocess.run(
             list(map(str, command)), cwd=self.folder, text=True, check=False,
@@ -63,12 +87,12 @@ class Copy:
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             },
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == status, done.stdout
         return done.stdout
 
-    def alpharl(self, *arguments: str | Path) -> str:
+    def alpharl(self, *arguments: str | Path, status: int = 0) -> str:
         """What a verb prints."""
-        return self.run(sys.executable, "-m", "alpharl.cli", *arguments)
+        return self.run(sys.executable, "-m", "alpharl.cli", *arguments, status=status)
 
     def snakemake(self, *arguments: str) -> str:
         """What the workflow prints."""
@@ -81,15 +105,15 @@ class Copy:
 
 
 def add_line(registry: Path, line: str) -> None:
-    """Put a line behind the last place that the registry names."""
+    """Put a line at the end of a registry, the first list or mapping of its file."""
     lines = registry.read_text().splitlines(keepends=True)
-    last = max(i for i, text in enumerate(lines) if re.fullmatch(r'    "\w+:\w+",\n', text))
-    registry.write_text("".join([*lines[: last + 1], f"    {line}\n", *lines[last + 1 :]]))
+    end = next(i for i, text in enumerate(lines) if text[0] in "]}")
+    registry.write_text("".join([*lines[:end], f"    {line}\n", *lines[end:]]))
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    """The repository with the four files and lines, and nothing else changed."""
+    """The repository with the files and lines, and nothing else changed."""
     folder = tmp_path_factory.mktemp("scratch") / "alpharl"
     for part in ("alpharl", "workflow", "profiles", "config"):
         ignored = shutil.ignore_patterns("__pycache__")
@@ -98,10 +122,12 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "before"]):
         scratch.run(*git, *arguments)
-    for name, (home, cls) in HOMES.items():
-        shutil.copy(ADDED / f"{name}.py", folder / home)
-        add_line(folder / REGISTRIES[name], f'"{name}:{cls}",')
+    for recipe in RECIPES:
+        (folder / recipe.file).parent.mkdir(exist_ok=True)  # a data set has a folder of its own
+        shutil.copy(ADDED / recipe.example, folder / recipe.file)
+        add_line(folder / recipe.registry, recipe.line)
     (folder / "study.yaml").write_text(yaml.safe_dump(STUDY, sort_keys=False))
+    (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in ROWS))
     return scratch
 
 
@@ -114,17 +140,25 @@ def finished(copy: Copy) -> Copy:
 
 def scores(copy: Copy, variant: str) -> dict[str, Any]:
     """A result of the study on its test suite."""
-    path = copy.folder / f"results/scratch/runs/sft/scores/test/{variant}.json"
+    path = copy.folder / f"results/scratch/runs/own/scores/test/{variant}.json"
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
 
+def test_contributing_has_a_recipe_for_each_example():
+    assert sorted(recipe.example for recipe in RECIPES) == sorted(
+        path.name for path in ADDED.iterdir() if path.is_file()
+    )
+    assert len({recipe.registry for recipe in RECIPES}) == len(RECIPES) == 7
+
+
 def test_the_edits_are_one_new_file_and_one_line_each(copy):
     changed = copy.run("git", "diff", "--numstat").split()
-    assert changed == [word for path in sorted(REGISTRIES.values()) for word in ("1", "0", path)]
+    registries = sorted(recipe.registry for recipe in RECIPES)
+    assert changed == [word for path in registries for word in ("1", "0", path)]
     new = copy.run("git", "ls-files", "--others", "--exclude=__pycache__").split()
-    files = [f"{home}/{name}.py" for name, (home, _) in HOMES.items()]
-    assert sorted(new) == sorted([*files, "study.yaml"])
+    files = [recipe.file for recipe in RECIPES]
+    assert sorted(new) == sorted([*files, "study.yaml", "rows.jsonl"])
 
 
 def test_they_are_in_the_schema_with_their_options(copy):
@@ -137,6 +171,22 @@ def test_they_are_in_the_schema_with_their_options(copy):
     assert "bessel" in definitions["Kurtosis"]["properties"]
     assert "kurtosis" in definitions["Measures"]["properties"]
     assert "thoroughness" in definitions["Plain"]["properties"]
+    assert "own-answers" in definitions["TrainSpec"]["properties"]["algorithm"]["enum"]
+    assert "digit_sum" in definitions["PretrainSpec"]["properties"]["problem"]["enum"]
+
+
+def test_they_are_in_the_tables_of_the_page(copy):
+    page = copy.folder / "page.md"
+    shutil.copy(copy.folder / "config/README.md", page)
+    copy.run(sys.executable, "-m", "alpharl.study.tables", page)
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| ")]
+    page.unlink()
+    assert "| `window-mean` | `factor` | `1.0` | Multiplies the mean. |" in rows
+    assert "| `kurtosis` | `bessel` | `false` | An option without effect. |" in rows
+    assert "| `plain` | Greedy decoding in a loop. |" in rows
+    assert "| `thoroughness` | `0.5` | `plain` | An option without effect. |" in rows
+    learns = "Imitation of the base's own right answers."
+    assert any(row.startswith(f"| `own-answers` | {learns} | `trl.SFTConfig`") for row in rows)
 
 
 def test_they_are_in_verbs_and_help(copy):
@@ -146,6 +196,20 @@ def test_they_are_in_verbs_and_help(copy):
     assert "kurtosis" in copy.alpharl("measure", "--help")
     evaluate = copy.alpharl("evaluate", "--help")
     assert "plain" in evaluate and "--thoroughness" in evaluate
+    tasks = copy.alpharl("tasks")
+    assert "digit_sum\n  source: made here" in tasks
+    assert "word_sums\n  source: someone/word-sums on the Hub\n  splits: test" in tasks
+
+
+def test_they_are_in_what_a_refusal_names(copy):
+    wrong = json.loads(json.dumps(STUDY))
+    wrong["runs"]["own"]["train"]["algorithm"] = "own-answer"
+    wrong["bases"]["tiny"]["pretrain"]["problem"] = "digit_sums"
+    (copy.folder / "wrong.yaml").write_text(yaml.safe_dump(wrong))
+    refused = copy.alpharl("check", "wrong.yaml", status=1)
+    (copy.folder / "wrong.yaml").unlink()
+    assert re.search(r"train.algorithm: Input should be 'grpo'.* or 'own-answers'", refused)
+    assert "pretrain.problem: Input should be 'addition' or 'digit_sum'" in refused
 
 
 def test_they_are_in_rules(copy):
@@ -153,15 +217,32 @@ def test_they_are_in_rules(copy):
     assert "measures/kurtosis.parquet" in planned and "--option=kurtosis.bessel=True" in planned
     assert "window-mean@0.7/variant.json" in planned
     assert "--engine=plain" in planned and "--thoroughness=0.9" in planned
+    assert '"algorithm":"own-answers","problem":"digit_sum"' in planned
+    assert "alpharl fetch --task word_sums" in planned
+
+
+def test_the_algorithm_trains_on_the_task(finished):
+    run = finished.folder / "results/scratch/runs/own"
+    training = pd.read_csv(run / "checkpoints/training.csv")
+    assert training.step.tolist() == [1, 2, 3, 4, 5, 6] and training.loss.notna().all()
+    page = (finished.folder / "results/scratch/report/index.html").read_text()
+    assert "trained here, own-answers" in page
+    for variant in ("step-0", "step-6"):
+        assert 0 < scores(finished, variant)["tasks"]["digit_sum"]["accuracy"] < 1
+
+
+def test_both_tasks_are_asked(finished):
+    tasks = scores(finished, "step-0")["tasks"]
+    assert {name: task["n"] for name, task in tasks.items()} == {"digit_sum": 40, "word_sums": 3}
 
 
 def test_the_engine_scores_as_transformers_do(finished):
     """Every outcome of every model, greedy and in float32."""
     root = finished.folder / "results/scratch"
     names = ["step-0", "step-6", "rank-1@6", "window-mean@0.7"]
-    folders = {"step-0": root / "bases/tiny/model", "step-6": root / "runs/sft/checkpoints/step-6",
-               "rank-1@6": root / "runs/sft/rank/rank-1@6",
-               "window-mean@0.7": root / "runs/sft/forecasts/window-mean@0.7"}  # fmt: skip
+    folders = {"step-0": root / "bases/tiny/model", "step-6": root / "runs/own/checkpoints/step-6",
+               "rank-1@6": root / "runs/own/rank/rank-1@6",
+               "window-mean@0.7": root / "runs/own/forecasts/window-mean@0.7"}  # fmt: skip
     finished.alpharl(
         "evaluate", "--suite", root / "suites/test/suite.json", "--base", folders["step-0"],
         *(f"--variant={name}={folders[name]}" for name in names), "--out", "by-hf",
@@ -187,7 +268,7 @@ def test_the_forecaster_is_compared_with_the_others(finished):
 
 
 def test_the_measure_is_in_table_and_report_next_to_its_null(finished):
-    run = finished.folder / "results/scratch/runs/sft/measures"
+    run = finished.folder / "results/scratch/runs/own/measures"
     whole = pd.read_parquet(run / "kurtosis.parquet")
     assert set(whole.step) == {6} and len(whole) > 10
     assert sorted(path.stem for path in run.glob("*.csv")) == ["kurtosis", "sparsity"]
