@@ -90,7 +90,8 @@ class RunGram:
             with self._run.show() as progress:
                 progress.line(f"gram of {len(folders)} checkpoints")
                 self._gram = extend_gram(self._gram, self._run.base, folders, progress=progress)
-        return self._gram.upto(list(steps))
+        whole = list(steps) == self._gram.steps
+        return self._gram if whole else self._gram.upto(list(steps))
 
     def save(self, out: Path) -> None:
         """Write the gram of all steps, making what is lacking."""

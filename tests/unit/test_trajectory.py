@@ -500,6 +500,8 @@ MISTAKES = {
     "floor: option unknown key 'sed', did you mean 'seed'?": lambda run: run.measure(
         options={"floor": {"sed": 1}}
     ),
+    "dynamics: found 0 permutations, ": lambda run: run.dynamics(permutations=0),
+    "holdout 1 and seed 0, expected at least 1, a share": lambda run: run.dynamics(holdout=1),
     "dynamics: found 2 checkpoints": lambda run: opened_as(run, steps=[10, 20]).dynamics(),
     "found checkpoints [10], expected at least 2": lambda run: opened_as(run, steps=[10]).plot(),
     "found no folder of step 30": lambda run: Trajectory.open(
