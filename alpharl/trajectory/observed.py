@@ -180,10 +180,11 @@ class Observed:
             return measure_run(base, folders, measures, factors, gram, progress)
 
     def save(self, folder: str | Path) -> None:
-        """Write the gram and the factors, so that `open` and the verbs take them.
+        """Write the gram and the factors that were made, so that `open` and the verbs take them.
 
-        The files are those of `alpharl.callback.Watch`: `gram.safetensors`, of all steps, made now
-        if it was not; and `factors/step-<step>.safetensors` of the steps whose factors are known.
+        The files are laid out like those of `alpharl.callback.Watch`: `gram.safetensors`, of all
+        steps, made now if it was not; and `factors/step-<step>.safetensors`. What was handed in is
+        not written again.
         """
         self._gram.save(Path(folder) / "gram.safetensors")
         self._factors.save(Path(folder) / "factors")

@@ -342,6 +342,8 @@ def test_saved_files_are_taken_by_open_and_by_the_verbs(trajectory, tmp_path, cl
         np.testing.assert_array_equal(again.factors(1, [50])[50][name].low.dense(), one.low.dense())
     again.forecast("alpharl-paper", TARGET, THROUGH).save(tmp_path / "library")
     assert told.items == {}
+    again.save(tmp_path / "again")
+    assert not (tmp_path / "again").exists(), "what was handed in"
     stores = ["--gram", gram, "--factors", factors]
     cli(*forecast_args(trajectory, "alpharl-paper", tmp_path / "verb", *stores))
     assert files_of(tmp_path / "library") == files_of(tmp_path / "verb")
