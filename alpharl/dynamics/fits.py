@@ -27,6 +27,7 @@ from alpharl.dynamics.nulls import (
     walk_grams,
 )
 from alpharl.dynamics.pls import has_fit, pls_holdout, pls_left_out_r2, pls_r2
+from alpharl.errors import MethodError
 
 Draws = dict[str, np.ndarray]
 """Draws (B,) of each measure under one null model."""
@@ -41,6 +42,13 @@ class Settings:
     permutations: int = 200
     holdout: float = 0.6
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.permutations < 1 or not 0 < self.holdout < 1 or self.seed < 0:
+            raise MethodError(
+                f"dynamics: found {self.permutations} permutations, holdout {self.holdout:g} and "
+                f"seed {self.seed}, expected at least 1, a share between 0 and 1, and 0 or more"
+            )
 
     @property
     def walks(self) -> int:

@@ -72,8 +72,9 @@ class Trials:
 
         self._suite = suite if isinstance(suite, SuiteFiles) else read_suite(Path(suite))
         if self._suite.role != "validation":
+            where = self._suite.name if suite is self._suite else suite
             raise EvaluationError(
-                f"{suite}: found a {self._suite.role} suite, expected a validation suite; nothing "
+                f"{where}: found a {self._suite.role} suite, expected a validation suite; nothing "
                 "may be fitted on test questions"
             )
         self._base, self._checkpoints = Path(base), run_folders(checkpoints)

@@ -36,13 +36,17 @@ def target_after(
         raise MethodError(f"found {' and '.join(given)}, expected one target; drop the others")
     if accuracy is not None and not 0 < accuracy <= 1:
         raise MethodError(f"found target accuracy {accuracy:g}, expected one above 0, at most 1")
-    target = round(multiple * last) if multiple is not None else step
-    if target is not None and target <= last:
+    if multiple is not None and not 1 < multiple < math.inf:
+        raise MethodError(f"found target multiple {multiple:g}, expected a number above 1")
+    target = step if multiple is None else round(multiple * last)
+    if target is None:
+        return None
+    if target <= last:
         raise MethodError(
             f"found target step {target}, expected one after the window's last step {last}; raise "
             "the target, or narrow the window"
         )
-    return target
+    return int(target)
 
 
 def step_reaching(target: float, steps: Sequence[int], accuracy_t: np.ndarray) -> int:

@@ -43,7 +43,7 @@ def some_depth(depth: int | Depth) -> Depth:
     Raises:
         MethodError: it is none.
     """
-    depth = depth if isinstance(depth, Depth) else Depth(depth)
+    depth = depth if isinstance(depth, Depth) else Depth(int(depth))
     rank, *percents = astuple(depth)
     if min(rank, *percents) < 0 or not any((rank, *percents)):
         raise MethodError(f"found rank {rank} and percentages {percents}, expected one above 0")

@@ -90,12 +90,14 @@ class RunGram:
             with self._run.show() as progress:
                 progress.line(f"gram of {len(folders)} checkpoints")
                 self._gram = extend_gram(self._gram, self._run.base, folders, progress=progress)
-        return self._gram.upto(list(steps))
+        whole = list(steps) == self._gram.steps
+        return self._gram if whole else self._gram.upto(list(steps))
 
     def save(self, out: Path) -> None:
-        """Write the gram of all steps, making what is lacking."""
-        gram = self.upto(list(self._run.checkpoints))
-        write_gram(gram, out, self._run.made_from | {"version": GRAM_VERSION})
+        """Write the gram of all steps, making what is lacking; nothing if it was handed in."""
+        if not self._is_given:
+            gram = self.upto(list(self._run.checkpoints))
+            write_gram(gram, out, self._run.made_from | {"version": GRAM_VERSION})
 
 
 @dataclass
@@ -109,7 +111,7 @@ class RunFactors:
     """Number of files of each step."""
     _known: dict[int, dict[str, Factors]] = field(default_factory=dict, init=False)
     _depths: dict[int, Depth] = field(default_factory=dict, init=False)
-    """Of the steps whose factors were made here."""
+    """Of each step whose factors were made here."""
 
     def at(self, step: int, depth: Depth) -> dict[str, Factors]:
         """Factors of one step: at least so deep where they are made here, else as they are stored.
@@ -117,21 +119,21 @@ class RunFactors:
         Raises:
             CheckpointError: a folder or file is missing, of another model, or not finite.
         """
-        if self.given is not None and step not in self._known:
-            self._known[step] = self._read(step)
-        if step not in self._known or (step in self._depths and not self._holds(step, depth)):
+        if self.given is not None:
+            if step not in self._known:
+                self._known[step] = self._read(step)
+        elif step not in self._known or not self._holds(step, depth):
             self._known[step], self._depths[step] = self._make(step, depth), depth
         return self._known[step]
 
     def save(self, folder: Path) -> None:
-        """Write `step-<step>.safetensors` of every step whose factors are known."""
-        for step, factors in self._known.items():
+        """Write `step-<step>.safetensors` of each step whose factors were made here."""
+        for step, depth in self._depths.items():
             how = self.run.made_from | {
-                "version": FACTORS_VERSION, "scope": "paper",
+                "version": FACTORS_VERSION, "depth": asdict(depth), "scope": "paper",
                 "checkpoint": str(self.run.checkpoints[step]),
             }  # fmt: skip
-            how |= {"depth": asdict(self._depths[step])} if step in self._depths else {}
-            save_factors(factors, folder / f"{checkpoint_name(step)}.safetensors", how)
+            save_factors(self._known[step], folder / f"{checkpoint_name(step)}.safetensors", how)
 
     def _holds(self, step: int, depth: Depth) -> bool:
         lows = [factors.low for factors in self._known[step].values()]

@@ -276,7 +276,7 @@ def load_study(path: str | Path) -> Study:
     """
     try:
         data = yaml.safe_load(Path(path).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise StudyError(f"{path}: no such study file; give the path of a YAML file") from None
     except yaml.YAMLError as error:
         line = re.sub(r"\s+", " ", str(error))

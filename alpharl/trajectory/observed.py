@@ -118,10 +118,10 @@ class Observed:
             CheckpointError: a step has no folder.
             MethodError: the depth is not positive.
         """
-        chosen = some_depth(depth)
-        for step in steps or ():
+        chosen, wanted = some_depth(depth), self.steps if steps is None else steps
+        for step in wanted:
             self._folder(step)
-        return {step: self._factors.at(step, chosen) for step in steps or self.steps}
+        return {step: self._factors.at(step, chosen) for step in wanted}
 
     def dynamics(
         self, permutations: int = 200, holdout: float = 0.6, seed: int = 0
@@ -136,16 +136,16 @@ class Observed:
             seed: of the null models.
 
         Raises:
-            MethodError: fewer than three checkpoints, or one without an accuracy.
+            MethodError: fewer than three checkpoints, one without an accuracy, or no such setting.
         """
         from alpharl.dynamics.blocks import sample_blocks
         from alpharl.dynamics.fits import Settings
         from alpharl.dynamics.table import dynamics_table, require_scored
 
+        settings = Settings(permutations, holdout, seed)
         require_scored(self.steps, self.accuracy)
         factors, gram = self.factors(1), self.gram
         blocks = sample_blocks(self.base, factors[self.steps[0]], seed)
-        settings = Settings(permutations, holdout, seed)
         with self._run.show() as progress:
             return dynamics_table(factors, gram, self.accuracy, blocks, settings, progress)
 
@@ -180,10 +180,11 @@ class Observed:
             return measure_run(base, folders, measures, factors, gram, progress)
 
     def save(self, folder: str | Path) -> None:
-        """Write the gram and the factors, so that `open` and the verbs take them.
+        """Write the gram and the factors that were made, so that `open` and the verbs take them.
 
-        The files are those of `alpharl.callback.Watch`: `gram.safetensors`, of all steps, made now
-        if it was not; and `factors/step-<step>.safetensors` of the steps whose factors are known.
+        The files are laid out like those of `alpharl.callback.Watch`: `gram.safetensors`, of all
+        steps, made now if it was not; and `factors/step-<step>.safetensors`. What was handed in is
+        not written again.
         """
         self._gram.save(Path(folder) / "gram.safetensors")
         self._factors.save(Path(folder) / "factors")

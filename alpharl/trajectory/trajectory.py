@@ -6,6 +6,7 @@ method reads.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +130,7 @@ class Trajectory(Observed):
                 "found no target, expected target_step, target_multiple or target_accuracy; give "
                 "one of them"
             )
-        if not amplitude > 0:
+        if not 0 < amplitude < math.inf:
             raise MethodError(f"found amplitude {amplitude:g}, expected a number above 0")
         window = self.window(
             chosen, through, target_step=target_step, target_multiple=target_multiple,
@@ -197,7 +198,7 @@ class Trajectory(Observed):
             MethodError: no such kind, or a rank below 1.
             CheckpointError: the step has no folder.
         """
-        step = self.steps[-1] if step is None else step
+        step = self.steps[-1] if step is None else int(step)
         folder, how = self._folder(step), recipe(kind, rank, scale, rest, merged)
         # Nothing in scope is kept of `rest-only`: factors are not needed, and dear to make.
         factors = {} if kind == "rest-only" else self._factors.at(step, how.reads)

@@ -122,7 +122,7 @@ def forecast_model(
         "window_steps": window.steps,
         "target_step": _target_step(window),
         "target_accuracy": window.target_accuracy,
-        "amplitude": amplitude,
+        "amplitude": float(amplitude),
         "norm_ratio": None if undefined else norm_ratio(window, prediction),
         "undefined": undefined,
         "logits": asdict(prediction.logits) if prediction.logits else None,

@@ -77,7 +77,7 @@ def recipe(
     if kind not in KINDS:
         raise MethodError(f"unknown kind '{kind}', {nearest(kind, list(KINDS))}")
     kept = Depth() if kind in ("full-update", "rest-only") else some_depth(depth)
-    return Recipe(kind, kept, scale, rest or kind == "rest-only", merged)
+    return Recipe(kind, kept, float(scale), rest or kind == "rest-only", merged)
 
 
 @dataclass(frozen=True)

@@ -214,3 +214,42 @@ def test_package_imports_scikit_learn_for_tsne_alone():
         if re.search(r"^\s*(?:import|from) sklearn", path.read_text(), re.MULTILINE)
     ]
     assert users == ["dynamics/tsne.py"]
+
+
+def test_the_package_imports_nothing_before_it_is_used():
+    code = (
+        "import sys, alpharl\n"
+        "heavy = {'numpy', 'pandas', 'torch', 'pydantic', 'yaml', 'matplotlib'}\n"
+        "print(dir(alpharl), heavy & sys.modules.keys(),"
+        " [name for name in sys.modules if name.startswith('alpharl')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names = "['Trajectory', '__version__', 'load_study', 'write_report']"
+    assert done.stdout == f"{names} set() ['alpharl']\n"
+
+
+def test_the_package_s_names_are_those_of_their_homes():
+    from alpharl.report.write import write_report
+    from alpharl.study.config import load_study
+    from alpharl.trajectory import Trajectory
+
+    assert alpharl.Trajectory is Trajectory
+    assert alpharl.load_study is load_study and alpharl.write_report is write_report
+    with pytest.raises(AttributeError, match="module 'alpharl' has no attribute 'Trajektorie'"):
+        _ = alpharl.Trajektorie
+
+
+def test_the_front_door_leaves_heavy_libraries_alone():
+    """Until it computes: verbs open it for whatever they do."""
+    code = "import alpharl\nalpharl.Trajectory\nimport alpharl.evaluation.trials"
+    assert loaded_after(code) == set()
+
+
+def test_a_plot_needs_no_pyplot(trajectory):
+    code = (
+        "import sys, alpharl\n"
+        f"run = alpharl.Trajectory.open({str(trajectory.base)!r}, {trajectory.pattern!r})\n"
+        "run.plot()\nprint('matplotlib.figure' in sys.modules, 'matplotlib.pyplot' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True False\n"

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from alpharl.errors import EvaluationError
+from alpharl.errors import EvaluationError, StudyError
 from alpharl.report import tables, write_report
 from alpharl.report.sections.rank import rank_tables, variant_label
 from alpharl.report.statistics import difference, gain_recovery, retention
 from alpharl.spectra.depth import Depth
-from alpharl.study.config import parse_study
+from alpharl.study.config import load_study, parse_study
 from alpharl.study.plan import Plan
 from alpharl.variants.recipes import Recipe
 from tests.unit.reports import CONFIG, LAST, QUESTIONS, REASON, Tree, row_of, tree
@@ -41,6 +41,17 @@ def test_recovery_follows_the_definitions(tree: Tree) -> None:
     assert row.difference == pytest.approx(delta.mean(), rel=1e-5)
     assert row.difference_se == pytest.approx(delta.std(ddof=1) / np.sqrt(QUESTIONS), rel=1e-5)
     assert row.difference_high == pytest.approx(row.difference + 1.96 * row.difference_se, rel=1e-4)
+
+
+def test_a_study_may_be_given_as_its_file(tree: Tree) -> None:
+    page = write_report(tree.study)
+    before = page.read_bytes()
+    assert write_report(str(tree.root / "study.yaml")) == page
+    assert page.read_bytes() == before
+    with pytest.raises(StudyError, match=r"nowhere\.yaml: no such study file"):
+        write_report(Path("nowhere.yaml"))
+    with pytest.raises(StudyError, match="report: no such study file; give the path of a YAML"):
+        load_study(str(tree.root / "report"))
 
 
 def test_variants_stand_beside_their_random_controls(tree: Tree) -> None:
