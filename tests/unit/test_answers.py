@@ -13,6 +13,7 @@ from alpharl.evaluation.engines.hf import Hf, HfEngine
 from alpharl.evaluation.runner import Scorer, score_variants
 from alpharl.evaluation.settings import Suite
 from alpharl.evaluation.suites import read_suite, write_suite
+from alpharl.progress import Progress
 
 HEAD = {"model": "m", "engine": "hf"}
 
@@ -77,8 +78,13 @@ def test_answers_of_two_versions_name_both(tmp_path):
 def test_time_left_is_right_for_batches_too(monkeypatch, size):
     """Answers that take 3 s each, and come one by one or four at once."""
     clock, shown = [0.0], []
+
+    class Told(Progress):
+        def step(self, task, done, total, item):
+            shown.append((clock[0], f"{done}/{total} {item}"))
+
     monkeypatch.setattr("alpharl.evaluation.answering.time.monotonic", lambda: clock[0])
-    meter = Meter(20, lambda line: shown.append((clock[0], line)))
+    meter = Meter(20, Told())
     for answer in range(20):
         clock[0] = 3.0 * size * (answer // size + 1) + 1e-4 * (answer % size)
         meter.tick()

@@ -64,9 +64,10 @@ def test_status_says_that_all_is_made(finished, mini):
     finished.planned(mini())  # writes the study file
     command = [sys.executable, "-m", "alpharl.cli", "status", "study.yaml"]
     done = subprocess.run(command, cwd=finished.folder, capture_output=True, text=True, check=True)
-    first, *stages = done.stdout.splitlines()
-    assert first == "results/mini: no snakemake works on it; made:"
-    assert len(stages) == 14 and all(line.split()[-3] == line.split()[-1] for line in stages)
+    first, header, *stages = done.stdout.splitlines()
+    assert first == f"{finished.folder}/results/mini: no snakemake works on it; made:"
+    assert header.split() == ["stage", "files", "of"]
+    assert len(stages) == 14 and all(line.split()[-2] == line.split()[-1] for line in stages)
 
 
 def test_a_new_rank_plans_only_its_variant_its_score_and_the_report(finished, mini):
