@@ -34,9 +34,9 @@ by 2.7 standard errors (about 15 of them are compared). `expo-validation` is `ex
 trial models included, on a busy machine.
 
 The rules were made on the runs of `calibration-design` and examined on those of `calibration-exam`.
-Of the exam's second base most runs learn next to nothing, and saying no to them is easy; ten runs
-of the first base were therefore added when nine of the exam's runs had been looked at. No rule was
-changed after that look but one that decides none of these cases: a falling accuracy counts against.
+Most runs of the exam's second base learn next to nothing, and saying no to them is easy. So ten
+runs of the first base were added when nine of the exam's runs had been looked at. After that look,
+one rule was changed, which decides none of these cases: a falling accuracy counts against.
 `next` was measured from 40 % only, on the exam's runs that gain, since each of its forecasts takes
 a minute.
 """

@@ -37,7 +37,7 @@ class Measured:
     work: float
     """Seconds of all commands, by Snakemake's benchmark files."""
     beside: float
-    """Seconds of those that run beside Snakemake, whatever the executor."""
+    """Seconds of those that run next to Snakemake, whatever the executor."""
 
 
 def measured(folder: Path, wall: float) -> Measured:
@@ -103,7 +103,7 @@ def text(local: Measured, slurm: Measured, queued: list[float], held: list[float
             "| --- | --- | --- | --- | --- |",
             *rows,
             "",
-            f"SLURM ran {submitted} of the jobs, the others ran beside Snakemake. A job waited",
+            f"SLURM ran {submitted} of the jobs, the others ran next to Snakemake. A job waited",
             f"{statistics.median(queued):.0f} s in the queue (median; most {max(queued):.0f}). The",
             f"executor starts Snakemake twice in each, which took {inside:.1f} s of every job.",
             "",
