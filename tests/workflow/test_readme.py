@@ -135,7 +135,7 @@ def test_script(place: Path, script: Script):
 
 def test_what_the_commands_made(place: Path):
     assert list(place.glob("results/*/report/index.html"))
-    assert (place / "forecast-model/model.safetensors").is_file()
+    assert (place / "relex-150-model/model.safetensors").is_file()
     assert (place / "rank-1/adapter/adapter_config.json").is_file()
     assert (place / "dynamics.csv").is_file()
     assert (place / "scores/rank-4.json").is_file()
