@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from alpharl.checkpoints.header import TensorInfo, read_header
 from alpharl.checkpoints.index import (
     ADAPTER,
     ADAPTER_CONFIG,
@@ -21,8 +22,6 @@ from alpharl.checkpoints.index import (
     INDEX,
     SINGLE,
     ModelIndex,
-    TensorInfo,
-    read_header,
     read_index,
 )
 from alpharl.errors import CheckpointError

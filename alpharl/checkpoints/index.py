@@ -1,18 +1,13 @@
-"""Where each tensor of a model folder lies, from the safetensors headers alone.
-
-The header of a safetensors file is a little-endian 64-bit length and so many bytes of JSON
-(https://huggingface.co/docs/safetensors). Nothing here reads a weight or imports torch.
-"""
+"""Where each tensor of a model folder lies, from the headers of its files alone. Torch-free."""
 
 from __future__ import annotations
 
 import json
-import math
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alpharl.checkpoints.header import TensorInfo, read_header
 from alpharl.checkpoints.verl import backend_of, merge_command, shards_at
 from alpharl.errors import CheckpointError
 
@@ -20,29 +15,6 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
-_HEADER_LIMIT = 100 << 20
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """One tensor as its file's header declares it."""
-
-    name: str
-    file: str
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    stop: int
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes on disk."""
-        return self.stop - self.start
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -139,41 +111,6 @@ def _weight_map(folder: Path) -> dict[str, str]:
             f"{folder / INDEX}: found no 'weight_map' object in it, expected tensor names and "
             "files; copy it again"
         ) from None
-
-
-def read_header(path: Path) -> list[TensorInfo]:
-    """Declared tensors of one file, in file order.
-
-    Raises:
-        CheckpointError: the file is missing, cut short, or not safetensors.
-    """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > min(size, _HEADER_LIMIT):
-                raise ValueError("header longer than the file")
-            header = json.loads(file.read(length))
-        if not isinstance(header, dict):
-            raise ValueError("header is no object")
-        header.pop("__metadata__", None)
-        infos = [
-            TensorInfo(
-                name, path.name, entry["dtype"], tuple(entry["shape"]),
-                8 + length + entry["data_offsets"][0], 8 + length + entry["data_offsets"][1],
-            )
-            for name, entry in header.items()
-        ]  # fmt: skip
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: named in {INDEX} but missing; copy it again") from None
-    except (struct.error, ValueError, KeyError, TypeError, IndexError) as error:
-        raise CheckpointError(f"{path}: not a safetensors file ({error}); copy it again") from None
-    infos.sort(key=lambda info: info.start)
-    if infos and infos[-1].stop != size:
-        raise CheckpointError(
-            f"{path}: found {size} bytes, expected {infos[-1].stop}; it is cut short, copy it again"
-        )
-    return infos
 
 
 def require_same_tensors(base: ModelIndex, other: ModelIndex) -> None:

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from alpharl.checkpoints.adapter import LowRankUpdate, MergedIndex, read_model
-from alpharl.checkpoints.index import ModelIndex, TensorInfo
+from alpharl.checkpoints.header import TensorInfo
+from alpharl.checkpoints.index import ModelIndex
 from alpharl.errors import CheckpointError
 
 DTYPES = {
