@@ -24,6 +24,7 @@ from alpharl.checkpoints.index import (
     ModelIndex,
     read_index,
 )
+from alpharl.checkpoints.plain import require_plain
 from alpharl.errors import CheckpointError
 
 _PREFIX = "base_model.model."
@@ -92,6 +93,7 @@ def read_model(folder: Path, base: Path | None) -> ModelIndex:
         name: replace(info, file=str(absolute / info.file)) for name, info in origin.tensors.items()
     }
     infos = {info.name: info for info in read_header(folder / ADAPTER)}
+    require_plain(folder, infos, {})
     pairs, transposed = _take(folder, infos, tensors, base)
     updates = {
         name: _update(folder, tensors[name], *pair, config, name in transposed)

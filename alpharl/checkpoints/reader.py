@@ -73,18 +73,8 @@ class ModelReader:
             file.close()
 
     def info(self, name: str) -> TensorInfo:
-        """Where a tensor lies.
-
-        Raises:
-            CheckpointError: its dtype is none that can be read.
-        """
-        info = self.index.tensors[name]
-        if info.dtype not in DTYPES:
-            raise CheckpointError(
-                f"{self.index.folder}: {name} has dtype {info.dtype}, expected one of "
-                f"{', '.join(DTYPES)}; convert the model"
-            )
-        return info
+        """Where a tensor lies."""
+        return self.index.tensors[name]
 
     def read(self, info: TensorInfo, start: int, buffer: Tensor) -> Tensor:
         """Elements from `start` on, as many as the uint8 buffer holds, in their stored dtype.
@@ -120,11 +110,6 @@ class ModelReader:
         return (a.T.contiguous(), b.T.contiguous()) if update.transposed else (b, a)
 
     def _small(self, file: BinaryIO, info: TensorInfo) -> Tensor:
-        if info.dtype not in DTYPES:
-            raise CheckpointError(
-                f"{self.index.folder}: {info.name} has dtype {info.dtype}, expected one of "
-                f"{', '.join(DTYPES)}; convert the adapter"
-            )
         file.seek(info.start)
         data = torch.frombuffer(bytearray(file.read(info.nbytes)), dtype=DTYPES[info.dtype])
         return data.view(info.shape).to(torch.float32)
