@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alpharl.checkpoints.foreign import foreign_at
 from alpharl.checkpoints.header import TensorInfo, read_header, unique_json
 from alpharl.checkpoints.plain import require_plain
-from alpharl.checkpoints.verl import backend_of, merge_command, shards_at
 from alpharl.errors import CheckpointError
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+_WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".npz"}
+"""Files that may hold weights, by their suffix."""
 
 
 @dataclass(frozen=True)
@@ -84,15 +86,12 @@ def _without_weights(folder: Path) -> CheckpointError:
             f"{folder}: found a LoRA adapter alone, expected {SINGLE} or {INDEX}; name its "
             "base beside it, or merge it and save the whole model"
         )
-    shards = shards_at(folder)
-    if shards:
-        command = " ".join(merge_command("python", shards, shards / "huggingface"))
+    foreign = foreign_at(folder)
+    if foreign:
         return CheckpointError(
-            f"{folder}: found verl's unmerged {backend_of(shards)} shards, expected {SINGLE} or "
-            f"{INDEX}; run `{command}` where verl is installed and name that folder, or set the "
-            "run's 'merge'"
+            f"{folder}: found {foreign.what}, expected {SINGLE} or {INDEX}; {foreign.advice}"
         )
-    others = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth"})
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in _WEIGHTS)
     finding = f"found {others[0]}" if others else "found no weights"
     return CheckpointError(
         f"{folder}: {finding}, expected {SINGLE} or {INDEX}; save the model as safetensors"
