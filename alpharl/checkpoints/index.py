@@ -127,10 +127,10 @@ def _sharded(folder: Path) -> dict[str, TensorInfo]:
 def _shard(folder: Path, file: str) -> Path:
     """A file that an index names, which lies in the same folder."""
     path = folder / file
-    if Path(file).name != file:
+    if Path(file).name != file or path.suffix != ".safetensors":
         raise CheckpointError(
-            f"{folder / INDEX}: names the file {file!r}, expected the name of one next to it; do "
-            "not use this model, or copy it again"
+            f"{folder / INDEX}: names the file {file!r}, expected the name of a safetensors file "
+            "next to it; do not use this model, or copy it again"
         )
     if not path.is_file():
         raise CheckpointError(f"{path}: named in {INDEX} but missing; copy it again")
