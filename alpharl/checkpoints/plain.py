@@ -23,8 +23,10 @@ FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 _CODES = ("F8_E4M3", "F8_E5M2", "I8")
 _COUNTS = ("I64", "I32", "I16", "I8", "U8", "BOOL")
 """Dtypes that a buffer may have: a counter, positions, a mask."""
-_MASK = re.compile(r"(?:^|\.)(?:(?:attn|attention)\.(?:masked_)?bias|position_ids)$")
-"""Buffers of several dimensions, as GPT-2, GPT-NeoX and CLIP saved them."""
+_MASK = re.compile(
+    r"(?:^|\.)(?:(?:attn|attention)\.(?:masked_)?bias|causal_mask|position_ids|token_type_ids)$"
+)
+"""Buffers of several dimensions, as GPT-2, GPT-NeoX, CodeGen, CLIP and BERT saved them."""
 BY_BLOCK, _BY_ROW = "_scale_inv", "_scale"
 """Ends of a tensor's name where each block of codes has a scale, and where each row has one."""
 
