@@ -151,8 +151,26 @@ def at_terminal(command: list[str], **variables: str) -> str:
     return shown.decode()
 
 
-def test_colour_at_a_terminal_and_none_under_no_color():
-    command = [sys.executable, "-m", "alpharl", "tasks"]
-    plain = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "\x1b" not in plain
-    assert "\x1b" not in at_terminal(command, NO_COLOR="1")
+@pytest.fixture
+def measuring(trajectory, tmp_path) -> list[str]:
+    """A command that takes a moment, and ends with tables."""
+    return [sys.executable, "-m", "alpharl", "measure", "sparsity", "--base", str(trajectory.base),
+            "--checkpoints", trajectory.pattern, "--out", str(tmp_path / "out")]  # fmt: skip
+
+
+def test_a_terminal_gets_bars_and_coloured_tables(measuring):
+    shown = at_terminal(measuring)
+    assert "\x1b[1m" in shown, "bold"
+    assert "\u2501" in shown, "a bar, or a table's frame"
+    assert "20/20 model.norm.weight" not in shown
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_a_plain_terminal_gets_what_a_pipe_gets(measuring, variables):
+    done = subprocess.run(measuring, capture_output=True, text=True, check=True)
+    shown = at_terminal(measuring, **variables)
+    assert "\x1b" not in shown
+    assert sorted(shown.replace("\r\n", "\n").splitlines()) == sorted(
+        (done.stderr + done.stdout).splitlines()
+    )
+    assert "20/20 model.norm.weight" in done.stderr

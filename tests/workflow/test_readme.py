@@ -133,6 +133,26 @@ def test_script(place: Path, script: Script):
         assert load_study(place / "my-study.yaml") == parse_study(yaml.safe_load(OWN_RUN))
 
 
+def test_python_says_what_the_commands_say(place: Path):
+    """README: "to the last bit". Both have run above; the verdict is asked again, to be compared."""
+    trust, *_ = (line for line in blocks("README.md", "sh")[2].splitlines())
+    (python,) = blocks("README.md", "python")
+    commands = [["bash", "-ec", trust], [sys.executable, "-c", python]]
+    said = [
+        subprocess.run(
+            command, cwd=place, env=environment(), text=True, capture_output=True, check=True
+        ).stdout
+        for command in commands
+    ]
+    assert said[0] == said[1]
+    for ours, theirs in (("forecast", "forecast-in-python"),
+                         ("forecast-model", "forecast-model-in-python")):  # fmt: skip
+        files = sorted(path.name for path in (place / ours).iterdir())
+        assert files == sorted(path.name for path in (place / theirs).iterdir())
+        for name in files:
+            assert (place / ours / name).read_bytes() == (place / theirs / name).read_bytes()
+
+
 def test_what_the_commands_made(place: Path):
     assert list(place.glob("results/*/report/index.html"))
     assert (place / "relex-150-model/model.safetensors").is_file()
