@@ -11,13 +11,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from alpharl.verbs import VERBS, WORKFLOW, module_of
+from alpharl.verbs import GROUPS, VERBS, module_of
 from alpharl.verbs.reference import result_of
 
 from tests.workflow.mini import REPO
 from tests.workflow.tiny_gguf import write_gguf
 
-PUBLIC = [verb for verb in VERBS if verb not in WORKFLOW]
+PUBLIC = [verb for verb in VERBS if verb not in GROUPS["Used by the workflow"]]
 SCHEMAS = json.loads((REPO / "docs/output.schema.json").read_text())
 FIRST = ["init", "factors", "gram", "rank", "forecast", "suite", "evaluate"]
 """Verbs whose files the examples of others read."""
