@@ -32,8 +32,13 @@ from alpharl.errors import CheckpointError
 _BLOCK = (128, 128)
 
 
-def dequantise(folder: Path, out: Path) -> None:
+def dequantise(folder: Path, out: Path, replace: bool = False) -> None:
     """Write a quantised model as a folder of plain weights, the dequantised ones in float32.
+
+    Args:
+        folder: of the quantised model.
+        out: the model folder.
+        replace: put it in place of a model folder that stands there, once it is whole.
 
     Raises:
         CheckpointError: `out` exists; or the model is in another layout, not quantised at all, or
@@ -58,7 +63,9 @@ def dequantise(folder: Path, out: Path) -> None:
             tensor: Tensor = opened(stored.tensors[name].file).get_tensor(name)
             return tensor
 
-        writer = ModelWriter(out, ModelIndex(folder, plain), without="quantization_config")
+        writer = ModelWriter(
+            out, ModelIndex(folder, plain), without="quantization_config", replace=replace
+        )
         try:
             for name in plain:
                 tensor = read(name)

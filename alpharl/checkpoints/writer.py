@@ -20,7 +20,12 @@ class ModelWriter:
     """Collects tensors into shards under a temporary folder, then renames it into place."""
 
     def __init__(
-        self, out: Path, like: ModelIndex, shard_bytes: int = SHARD_BYTES, without: str = ""
+        self,
+        out: Path,
+        like: ModelIndex,
+        shard_bytes: int = SHARD_BYTES,
+        without: str = "",
+        replace: bool = False,
     ) -> None:
         """Start a model folder at `out` with the config and tokenizer of `like`.
 
@@ -29,12 +34,12 @@ class ModelWriter:
             like: of the model whose config and tokenizer it gets.
             shard_bytes: of a file, at most.
             without: key that is left out of the config.
+            replace: put it in place of a model folder that stands there, once it is whole.
 
         Raises:
-            CheckpointError: `out` exists already.
+            CheckpointError: `out` exists already, or is no model folder to replace.
         """
-        if out.exists():
-            raise CheckpointError(f"{out}: exists already; remove it or name another folder")
+        require_free(out, replace)
         self._out, self._limit = out, shard_bytes
         self._temporary = out.with_name(f".{out.name}.partial")
         shutil.rmtree(self._temporary, ignore_errors=True)
@@ -69,6 +74,8 @@ class ModelWriter:
             weights = {t: n for n, shard in zip(names, self._shards, strict=True) for t in shard}
             index = {"metadata": {"total_size": self._total}, "weight_map": weights}
             (self._temporary / INDEX).write_text(json.dumps(index, indent=1))
+        if self._out.exists():
+            shutil.rmtree(self._out)
         self._temporary.rename(self._out)
 
     def discard(self) -> None:
@@ -82,6 +89,18 @@ class ModelWriter:
             part.chmod(0o644)
             self._shards.append(list(self._buffer))
             self._buffer = {}
+
+
+def require_free(out: Path, replace: bool) -> None:
+    """Refuse to write a model folder where something else stands.
+
+    Raises:
+        CheckpointError: `out` exists, and is not to be replaced or no model folder.
+    """
+    if out.exists() and not replace:
+        raise CheckpointError(f"{out}: exists already; remove it or name another folder")
+    if out.exists() and not (out / "config.json").is_file():
+        raise CheckpointError(f"{out}: found no config.json, expected a model folder to replace")
 
 
 def _copy_companions(source: Path, target: Path) -> None:

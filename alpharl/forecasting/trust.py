@@ -48,6 +48,9 @@ class Verdict:
         head = headline(self.supported, self.method, self.step)
         return [head, *(f"{'+' if e.speaks_for else '-'} {e.text}" for e in self.evidence)]
 
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
     def as_json(self) -> dict[str, Any]:
         """What it says and why, JSON-ready."""
         return {

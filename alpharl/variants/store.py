@@ -115,7 +115,10 @@ def write_variant(
         CheckpointError: `out` is a folder that holds something else, or a number of the update is
             not finite in float32; an old variant stays then.
     """
-    _require_finite(blend or {}, adapter or {})
+    require_variant_folder(out)
+    paths = {str(step): _relative(path, out) for step, path in checkpoints.items()}
+    head = {"version": VERSION, "base": _relative(base, out), "checkpoints": paths}
+    _require_finite(out, meta, blend or {}, adapter or {})
     made = _peft_adapter(base, adapter) if adapter else None
     _clear(out)
     if blend:
@@ -123,13 +126,21 @@ def write_variant(
     if made:
         write_arrays(out / "adapter" / "adapter_model.safetensors", made.tensors)
         write_json(out / "adapter" / "adapter_config.json", made.config)
-    paths = {str(step): _relative(path, out) for step, path in checkpoints.items()}
-    head = {"version": VERSION, "base": _relative(base, out), "checkpoints": paths}
     head |= {"peft": made.loads if made else True}
     write_json(out / "variant.json", head | dict(meta))
 
 
-def _require_finite(blend: Blend, adapter: Mapping[str, LowRank]) -> None:
+def _require_finite(
+    out: Path, meta: Mapping[str, Any], blend: Blend, adapter: Mapping[str, LowRank]
+) -> None:
+    """Refuse what cannot be written before the old variant is gone."""
+    try:
+        json.dumps(dict(meta), allow_nan=False)
+    except ValueError:
+        raise CheckpointError(
+            f"{out}: found a number in the variant that is not finite, expected finite ones; check "
+            "the scores and options that it was made from"
+        ) from None
     largest = {name: max(map(abs, row.values()), default=0.0) for name, row in blend.items()}
     largest |= {name: np.abs(low.s).max(initial=0) for name, low in adapter.items()}
     limit = float(np.finfo(np.float32).max)
@@ -142,8 +153,14 @@ def _require_finite(blend: Blend, adapter: Mapping[str, LowRank]) -> None:
         )
 
 
-def _clear(out: Path) -> None:
-    """Remove an old variant, its `variant.json` first: without it, the rest counts for nothing."""
+def require_variant_folder(out: Path) -> None:
+    """Refuse to write a variant where something else is.
+
+    Raises:
+        CheckpointError: `out` is a file, or a folder that holds something else.
+    """
+    if out.exists() and not out.is_dir():
+        raise CheckpointError(f"{out}: found a file, expected a folder for a variant; name another")
     known = {
         "variant.json",
         "blend.json",
@@ -158,6 +175,10 @@ def _clear(out: Path) -> None:
         raise CheckpointError(
             f"{out}: holds {strange[0]}, which is no part of a variant; name a new folder"
         )
+
+
+def _clear(out: Path) -> None:
+    """Remove an old variant, its `variant.json` first: without it, the rest counts for nothing."""
     (out / "variant.json").unlink(missing_ok=True)
     (out / "blend.json").unlink(missing_ok=True)
     if (out / "adapter").exists():
@@ -171,6 +192,8 @@ def read_variant(folder: Path) -> Variant:
         CheckpointError: there is no complete variant.
     """
     path = folder / "variant.json"
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder, expected an adapter or a blend")
     if not path.is_file():
         raise CheckpointError(f"{folder}: found no variant.json, expected an adapter or a blend")
     meta = json.loads(path.read_text())

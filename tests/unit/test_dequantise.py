@@ -82,6 +82,14 @@ def test_the_line_names_the_command_and_its_numbers_are_those_meant(tmp_path, cl
     assert norm == pytest.approx(np.linalg.norm(meant["step-1"] - meant["base"]), rel=1e-6)
 
 
+def test_a_model_is_replaced_only_when_asked(tmp_path, cli):
+    tensors, meant = by_row(weights(0))
+    folder = quantised(tmp_path / "base", tensors)
+    assert "exists already" in cli("unpack", folder, "--out", folder).error
+    assert cli("unpack", folder, "--out", folder, "--replace").status == 0
+    np.testing.assert_allclose(load_file(folder / "model.safetensors")[UP].double(), meant, 1e-7)
+
+
 def spoiled(tensors: Tensors, change: str) -> Tensors:
     scales = next(name for name in tensors if "_scale" in name)
     if change == "too few scales":
