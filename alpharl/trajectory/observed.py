@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from alpharl.checkpoints.sources import Given, run_folders
+from alpharl.checkpoints.sources import Given, known_steps, run_folders
 from alpharl.checkpoints.stage import staged
 from alpharl.dynamics.accuracy import Scores, accuracy_of
 from alpharl.errors import CheckpointError
@@ -61,7 +61,9 @@ class Observed:
             base: model folder of step 0.
             checkpoints: a pattern such as `runs/foo/checkpoint-{step}`, `STEP=FOLDER` for each
                 checkpoint, or folders by step. A step 0 among them is left out.
-            scores: validation accuracy per step: a mapping, or a CSV with columns step,accuracy.
+            scores: validation accuracy per step: a mapping, or a CSV with columns step,accuracy,
+                see `alpharl.dynamics.accuracy.read_accuracy`. A step that is neither 0 nor that of
+                a checkpoint is refused; checkpoints that `steps` leaves out may have a score.
             steps: only these; default: all.
             gram: made before, or its file; with `{shard}` in its name where there are several.
             factors: made before, by step; or a pattern of their files with `{step}` in it.
@@ -74,12 +76,13 @@ class Observed:
         Raises:
             CheckpointError: no base, no checkpoint, a step without a folder, or a file of the gram
                 that is missing or lacks a tensor.
-            MethodError: the scores are no such table.
+            TableError: the scores are no such table or mapping; the line names the row.
         """
         folders = MappingProxyType(run_folders(checkpoints, steps))
+        accuracy = accuracy_of(scores, known_steps(checkpoints, steps))
         run = RunFolders(Path(base), folders, partial(display, progress))
         return cls(
-            run.base, folders, MappingProxyType(accuracy_of(scores)), run,
+            run.base, folders, MappingProxyType(accuracy), run,
             RunGram(run, gram, shards), RunFactors(run, factors, shards), trials,
         )  # fmt: skip
 
