@@ -7,10 +7,10 @@ from decimal import Decimal
 from numbers import Real
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-MOST_STEP = 10**12
-"""The largest step. Beyond it, products of steps leave what numbers can hold."""
+from alpharl.bounds import MOST_STEP
+
 _WHOLE = re.compile(r"[0-9]{1,15}([.,]0*)?|[0-9]{1,15}(\.[0-9]*)?[eE][-+]?[0-9]{1,2}")
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}([.,]000)+")
 _DIGITS = re.compile(r"[1-9][0-9]{0,15}")
@@ -62,5 +62,22 @@ def _settings_step(value: Any) -> int:
     raise ValueError(f"found {value!r}, expected a step in plain digits, such as 120")
 
 
-Step = Annotated[int, BeforeValidator(_settings_step), Field(gt=0, le=MOST_STEP)]
+Step = Annotated[int, Field(gt=0, le=MOST_STEP), BeforeValidator(_settings_step)]
 """A step after the base in a study file: digits alone, without zeros before them."""
+
+
+def _step_or_share(value: Any) -> str:
+    return "[share]" if isinstance(value, float) else "[step]"
+
+
+# Tags in brackets: `describe_error` leaves them out of the key.
+StepOrEarly = Annotated[
+    Annotated[Step, Tag("[step]")] | Annotated[float, Field(gt=0, lt=1), Tag("[share]")],
+    Discriminator(_step_or_share),
+]
+"""A step, or a share of a run short of its end."""
+StepOrShare = Annotated[
+    Annotated[Step, Tag("[step]")] | Annotated[float, Field(gt=0, le=1), Tag("[share]")],
+    Discriminator(_step_or_share),
+]
+"""A step, or a share of a run, of which 1.0 is the end."""

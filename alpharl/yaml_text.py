@@ -35,26 +35,38 @@ def read_yaml(text: str, where: str) -> Any:
         StudyError: it is not YAML; a key stands twice in a mapping; a number is written in a way
             that YAML reads otherwise; or it nests, or repeats aliases, without end.
     """
+    require_plain(text, where)
+    try:
+        return yaml.load(text, Loader=_LOADER)
+    except (yaml.YAMLError, AttributeError, ValueError) as error:  # ValueError: no such date
+        raise StudyError(f"{where}: not valid YAML: {_one_line(error)}") from None
+
+
+def require_plain(text: str, where: str) -> None:
+    """Refuse what `read_yaml` refuses, without reading what tags of other programs stand for.
+
+    Args:
+        text: one document.
+        where: file or option that it comes from, for the error.
+
+    Raises:
+        StudyError: as `read_yaml`.
+    """
     try:
         _require_shallow(text, where)
         node = yaml.compose(text, Loader=_LOADER)
         if node is not None:
             _Values(where).count(node)
-        return _loaded(text)
     except yaml.YAMLError as error:
-        line = re.sub(r"\s+", " ", str(error))
-        raise StudyError(f"{where}: not valid YAML: {line}") from None
+        raise StudyError(f"{where}: not valid YAML: {_one_line(error)}") from None
     except RecursionError:
         raise StudyError(
             f"{where}: found aliases inside aliases without end; write out what is needed"
         ) from None
 
 
-def _loaded(text: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_LOADER)
-    except (AttributeError, ValueError) as error:  # of a date that there is not, for example
-        raise yaml.YAMLError(str(error)) from None
+def _one_line(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error))
 
 
 def _require_shallow(text: str, where: str) -> None:

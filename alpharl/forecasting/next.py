@@ -29,7 +29,7 @@ from alpharl.dynamics.align import align_backwards
 from alpharl.errors import MethodError
 from alpharl.forecasting.alpharl_step import recompress
 from alpharl.forecasting.contract import Prediction, Window
-from alpharl.forecasting.method import Method
+from alpharl.forecasting.method import Method, Multiple
 from alpharl.forecasting.next_net import predict_ahead
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.lowrank import LowRank
@@ -51,7 +51,7 @@ class Next(Method):
     method: Literal["next"] = "next"
     horizon: PositiveInt | None = None
     """How many checkpoints ahead a jump leads; default: half of the window's."""
-    coefficient: float | None = None
+    coefficient: Multiple | None = None
     """Factor of the jump; default: steps to the target / steps of the horizon. Published: the best
     of 0.5, 1, ..., 4 by evaluation."""
     rank: PositiveInt = 8

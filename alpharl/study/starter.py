@@ -14,7 +14,8 @@ from alpharl.evaluation.datasets import DATASETS
 from alpharl.problems import PROBLEMS, get_problem, is_generated
 from alpharl.study.config import parse_study
 from alpharl.study.plan import Plan
-from alpharl.study.windows import window_end
+from alpharl.study.windows import window_ends
+from alpharl.yaml_text import read_yaml
 
 _WINDOWS = (0.2, 0.4, 0.6, 0.8)
 _QUESTIONS = {"validation": 200, "test": 500}
@@ -69,7 +70,7 @@ def study_text(
             "",
         ]
     )
-    Plan(parse_study(yaml.safe_load(text), "init"))
+    Plan(parse_study(read_yaml(text, "init"), "init"))
     return text
 
 
@@ -147,13 +148,17 @@ def _forecast_lines(windows: list[float]) -> list[str]:
 
 
 def _windows(runs: Sequence[list[int]]) -> list[float]:
-    """The first two windows that hold two checkpoints of every run, and not all."""
-    return [window for window in _WINDOWS if all(_fits(steps, window) for steps in runs)][:2]
+    """The first two windows that hold two checkpoints of every run, not all, and not the same."""
+    windows: list[float] = []
+    for window in _WINDOWS:
+        if all(_fit(steps, [*windows, window]) for steps in runs):
+            windows.append(window)
+    return windows[:2]
 
 
-def _fits(steps: list[int], window: float) -> bool:
+def _fit(steps: list[int], windows: list[float]) -> bool:
     try:
-        return window_end(steps, window) < steps[-1]
+        return max(window_ends(steps, windows).values()) < steps[-1]
     except StudyError:
         return False
 

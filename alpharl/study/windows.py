@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from alpharl.errors import StudyError
 
 
@@ -27,6 +29,26 @@ def window_end(steps: list[int], window: float) -> int:
             f"checkpoints {steps[0]}..{steps[-1]}; expected at least 2, widen the window"
         )
     return inside[-1]
+
+
+def window_ends(steps: list[int], windows: Sequence[float]) -> dict[str, int]:
+    """Last saved step of each window, by its label.
+
+    Raises:
+        StudyError: as `window_end`, or two windows end at the same step: they are one window, and
+            all that is made of it would stand there twice.
+    """
+    ends: dict[str, int] = {}
+    for window in windows:
+        label, end = window_label(window), window_end(steps, window)
+        twin = next((other for other, step in ends.items() if step == end), None)
+        if twin is not None:
+            raise StudyError(
+                f"windows {twin} and {label} both end at step {end}, expected windows that differ; "
+                "leave one out"
+            )
+        ends[label] = end
+    return ends
 
 
 def checkpoint_at(steps: list[int], where: float) -> int:

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from alpharl.checkpoints.sources import find_steps
 from alpharl.errors import MethodError, StudyError
 from alpharl.frozen import describe_error
+from alpharl.yaml_text import read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -26,23 +26,31 @@ def option_pair(pair: str, form: str = "KEY=VALUE") -> tuple[str, Any]:
     if not equals:
         raise MethodError(f"option '{pair}': found no '=', expected {form}")
     try:
-        return key, yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise MethodError(
-            f"option '{pair}': found '{text}', expected a value as a study file has it"
-        ) from None
+        return key, read_yaml(text, f"option '{pair}'")
+    except StudyError as error:
+        raise MethodError(str(error)) from None
 
 
 def json_value(text: str, option: str) -> Any:
     """What an option says as JSON.
 
     Raises:
-        StudyError: it is not JSON.
+        StudyError: it is not JSON, or a key stands twice in a mapping.
     """
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return json.loads(text, object_pairs_hook=_distinct)
+    except (ValueError, RecursionError) as error:
         raise StudyError(f"found '{text}' as {option}, expected JSON ({error})") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of pairs whose keys differ."""
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key '{twice}' stands there twice")
+    return mapping
 
 
 def validated(model: type[Model], values: Any) -> Model:
