@@ -158,7 +158,8 @@ def _windows(runs: Sequence[list[int]]) -> list[float]:
 
 def _fit(steps: list[int], windows: list[float]) -> bool:
     try:
-        return max(window_ends(steps, windows).values()) < steps[-1]
+        ends = window_ends(steps, windows).values()
+        return max(ends) < steps[-1] and len(set(ends)) == len(ends)
     except StudyError:
         return False
 

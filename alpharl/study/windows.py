@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 from alpharl.errors import StudyError
 
@@ -35,20 +36,34 @@ def window_ends(steps: list[int], windows: Sequence[float]) -> dict[str, int]:
     """Last saved step of each window, by its label.
 
     Raises:
-        StudyError: as `window_end`, or two windows end at the same step: they are one window, and
-            all that is made of it would stand there twice.
+        StudyError: as `window_end`, or a window stands there twice.
     """
     ends: dict[str, int] = {}
     for window in windows:
-        label, end = window_label(window), window_end(steps, window)
-        twin = next((other for other, step in ends.items() if step == end), None)
-        if twin is not None:
-            raise StudyError(
-                f"windows {twin} and {label} both end at step {end}, expected windows that differ; "
-                "leave one out"
-            )
-        ends[label] = end
+        label = window_label(window)
+        if label in ends:
+            raise StudyError(f"found window {label} twice, expected each once; leave one out")
+        ends[label] = window_end(steps, window)
     return ends
+
+
+def require_different(runs: Mapping[str, Mapping[str, int]]) -> None:
+    """Refuse two windows that no run tells apart: all that is made of one would be made twice.
+
+    Args:
+        runs: by run, the last step of each window by its label.
+
+    Raises:
+        StudyError: names the two.
+    """
+    labels = next(iter(runs.values()), {})
+    for one, other in combinations(labels, 2):
+        if all(ends[one] == ends[other] for ends in runs.values()):
+            run, ends = next(iter(runs.items()))
+            raise StudyError(
+                f"windows {one} and {other} both end at step {ends[one]} of run '{run}', expected "
+                "windows that differ; leave one out"
+            )
 
 
 def checkpoint_at(steps: list[int], where: float) -> int:
