@@ -65,8 +65,7 @@ def _run(verb: str, arguments: list[str]) -> int:
                 show(result, as_json)
                 return int(result.exit_status)
     except AlpharlError as error:
-        print(f"alpharl {verb}: error: {error}", file=sys.stderr)
-        return 1
+        return _refuse(str(error), 1, verb)
     return 0
 
 
@@ -86,8 +85,10 @@ def _help() -> str:
     return "\n".join(lines)
 
 
-def _refuse(message: str, status: int) -> int:
-    print(f"alpharl: error: {message}", file=sys.stderr)
+def _refuse(message: str, status: int, verb: str = "") -> int:
+    """Print the one line of an error; names from files may hold what would break or move it."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    print(f"alpharl{f' {verb}' if verb else ''}: error: {line}", file=sys.stderr)
     return status
 
 

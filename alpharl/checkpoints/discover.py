@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alpharl.checkpoints.foreign import foreign_at
 from alpharl.checkpoints.index import ADAPTER, ADAPTER_CONFIG, INDEX, SINGLE, read_config
-from alpharl.checkpoints.verl import backend_of, merge_command, shards_at
 from alpharl.errors import CheckpointError
 
 _STEP = re.compile(r"(?:.*[-_])?(?:checkpoint|ckpt|step|iter)[-_]?(\d+)|(\d+)")
@@ -57,7 +57,7 @@ def find_runs(folder: Path) -> list[FoundRun]:
     """The runs in a folder: its own checkpoints, or those of the folders in it.
 
     Raises:
-        CheckpointError: no such folder, no checkpoint, or only such as verl has not merged.
+        CheckpointError: no such folder, no checkpoint, or only such as are in another layout.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; name one that holds checkpoints")
@@ -65,7 +65,7 @@ def find_runs(folder: Path) -> list[FoundRun]:
     runs = list(_search(folder, folder, _DEEP, looked_at))
     if runs:
         return runs
-    _refuse_shards(looked_at)
+    _refuse_foreign([*looked_at, folder])
     raise CheckpointError(
         f"{folder}: found no checkpoints, expected folders such as checkpoint-100, step-100 or "
         f"global_step_100 that hold {SINGLE}, {INDEX} or {ADAPTER}; name their parent folder"
@@ -147,12 +147,12 @@ def is_repository(name: str) -> bool:
     return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", name)) and not Path(name).exists()
 
 
-def _refuse_shards(steps: list[Path]) -> None:
-    for path in steps:
-        if shards := shards_at(path):
-            command = " ".join(merge_command("python", shards, shards / "huggingface"))
+def _refuse_foreign(folders: list[Path]) -> None:
+    """Say of the first checkpoint in a layout that is not read here what to do with all of them."""
+    for path in folders:
+        foreign = foreign_at(path)
+        if foreign:
             raise CheckpointError(
-                f"{path}: found verl's unmerged {backend_of(shards)} shards, expected safetensors; "
-                f"run `{command}` for each step where verl is installed, or write the run by hand "
-                "with 'merge'"
+                f"{path}: found {foreign.what}, expected safetensors; for each step, "
+                f"{foreign.advice}"
             )

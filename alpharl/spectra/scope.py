@@ -13,7 +13,8 @@ from itertools import accumulate
 from math import prod
 from typing import Any, Literal
 
-from alpharl.checkpoints.index import ModelIndex, TensorInfo, read_config
+from alpharl.checkpoints.header import TensorInfo
+from alpharl.checkpoints.index import ModelIndex, read_config
 from alpharl.errors import CheckpointError
 
 Scope = Literal["paper", "all"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from pydantic import TypeAdapter
@@ -72,10 +73,12 @@ def recipe(
     """A recipe as a person asks for it: kinds that keep no triplets ignore the depth.
 
     Raises:
-        MethodError: no such kind, or no triplet.
+        MethodError: no such kind, no triplet, or a scale that is not finite.
     """
     if kind not in KINDS:
         raise MethodError(f"unknown kind '{kind}', {nearest(kind, list(KINDS))}")
+    if not isfinite(scale):
+        raise MethodError(f"found scale {scale}, expected a finite number")
     kept = Depth() if kind in ("full-update", "rest-only") else some_depth(depth)
     return Recipe(kind, kept, float(scale), rest or kind == "rest-only", merged)
 
