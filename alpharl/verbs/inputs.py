@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from alpharl.checkpoints.header import unique_json
 from alpharl.checkpoints.sources import find_steps
 from alpharl.errors import MethodError, StudyError
 from alpharl.frozen import describe_error
@@ -38,19 +38,9 @@ def json_value(text: str, option: str) -> Any:
         StudyError: it is not JSON, or a key stands twice in a mapping.
     """
     try:
-        return json.loads(text, object_pairs_hook=_distinct)
+        return unique_json(text)
     except (ValueError, RecursionError) as error:
         raise StudyError(f"found '{text}' as {option}, expected JSON ({error})") from None
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A mapping of pairs whose keys differ."""
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"key '{twice}' stands there twice")
-    return mapping
 
 
 def validated(model: type[Model], values: Any) -> Model:
