@@ -19,6 +19,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.sources import at_steps, find_steps
+from alpharl.dynamics.accuracy import accuracy_of
 from alpharl.errors import AlpharlError, CheckpointError, MethodError
 from alpharl.forecasting.contract import Window
 from alpharl.forecasting.trust import Verdict, assess
@@ -156,11 +157,13 @@ class Watch(TrainerCallback):
         target = self._target or state.max_steps
         if target <= state.global_step:
             return None
-        accuracy = {
+        logged = {
             int(entry["step"]): entry[self._metric]
             for entry in state.log_history
             if self._metric in entry
         }
+        # Refused where it is no accuracy, as a reward above 1.
+        accuracy = accuracy_of(logged)
         return assess(
             Window(
                 steps=self._gram.steps,

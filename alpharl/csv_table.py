@@ -115,7 +115,12 @@ def _fitted(path: Path, row: Row, header: Sequence[str]) -> Row:
         TableError: it has fewer, or more. Nothing is guessed, because a decimal comma makes two
             fields of one number.
     """
-    if len(row.cells) < len(header) or any(row.cells[len(header) :]):
+    if len(row.cells) < len(header):
+        raise TableError(
+            f"{path}: row {row.number}: found {len(row.cells)} of the header's {len(header)} "
+            "fields, expected all; fill the row in, or remove it"
+        )
+    if any(row.cells[len(header) :]):
         raise TableError(
             f"{path}: row {row.number}: found {len(row.cells)} fields, expected {len(header)} as "
             "the header has; write decimals with a point, or put a field with a separator in it "

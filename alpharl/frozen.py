@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, ClassVar, get_args
@@ -11,11 +12,13 @@ from pydantic_core import PydanticCustomError
 
 from alpharl.errors import nearest as nearest
 
+_INTERNAL = re.compile(r"\[|^constrained-")
+
 
 def describe_error(error: Any) -> str:
     """One line for one pydantic error: dotted key, message, and the value found."""
-    # Parts in brackets are pydantic's: the key of a mapping, or a member of a union.
-    key = ".".join(part for part in map(str, error["loc"]) if "[" not in part)
+    # Parts like these are pydantic's: the key of a mapping, or a member of a union.
+    key = ".".join(part for part in map(str, error["loc"]) if not _INTERNAL.search(part))
     message = error["msg"].removeprefix("Value error, ")
     value = error["input"]
     plain = isinstance(value, str | int | float | bool)

@@ -23,8 +23,9 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 
+from alpharl.bounds import Seed
 from alpharl.dynamics.align import align_backwards
 from alpharl.errors import MethodError
 from alpharl.forecasting.alpharl_step import recompress
@@ -58,7 +59,7 @@ class Next(Method):
     """Triplets read of each update; differences of checkpoints are made from them."""
     epochs: PositiveInt = 1000
     """Training steps of each network, each on all pairs of checkpoints."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Of the networks' initial weights."""
 
     @property

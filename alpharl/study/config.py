@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from alpharl.bounds import MOST_JOBS, MOST_SCALE
+from alpharl.bounds import MOST_JOBS, MOST_SCALE, Seed
 from alpharl.errors import StudyError
 from alpharl.evaluation.engines.registry import DEFAULT, ENGINES, Evaluation
 from alpharl.evaluation.settings import Suite, TokenLevel
@@ -62,7 +62,7 @@ class Dynamics(Frozen):
     """Draws of each null model."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.6
     """Forward hold-out: fit on this first share of the checkpoints, and judge on the rest."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the null models."""
 
 

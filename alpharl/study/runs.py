@@ -11,13 +11,12 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
-    NonNegativeInt,
     StringConstraints,
     Tag,
     model_validator,
 )
 
-from alpharl.bounds import MOST_JOBS
+from alpharl.bounds import MOST_JOBS, Seed
 from alpharl.evaluation.settings import Sha256
 from alpharl.frozen import Frozen
 from alpharl.steps import Step
@@ -171,9 +170,7 @@ class Run(Frozen):
     steps and of such ranges."""
     merge: Merge | None = None
     """The checkpoints are verl's unmerged shards: have verl merge them."""
-    seeds: (
-        Annotated[list[NonNegativeInt], Field(min_length=1), AfterValidator(_distinct)] | None
-    ) = None
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)] | None = None
     """Train the run once with each of these seeds: runs `<name>-seed0`, `<name>-seed1`, ..."""
     group: Group | None = None
     """Runs of one group share a row where the report compares algorithms. Default: the name before

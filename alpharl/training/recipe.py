@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from alpharl.bounds import MOST_JOBS
+from alpharl.bounds import MOST_JOBS, Seed
 from alpharl.frozen import Frozen
 from alpharl.steps import Step
 
@@ -69,7 +69,7 @@ class TrainRecipe(Frozen):
     """Optimizer steps between saved checkpoints."""
     save_at: list[Step] = Field(default=[])
     """Further optimizer steps that are saved, such as the early ones `[1, 2, 4, 8]`."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Seed of the order of the questions and of the sampled completions, or of the random walk."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """The optimizer. `sgd` has momentum 0.9."""

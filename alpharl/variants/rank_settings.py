@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
-from alpharl.bounds import MOST_SCALE
+from alpharl.bounds import MOST_SCALE, Seed
 from alpharl.frozen import Frozen
 from alpharl.names import require_own_names
 from alpharl.steps import StepOrShare
@@ -54,5 +54,5 @@ class RankModels(Frozen):
     controls: bool = True
     """Next to each, a random update of the same rank and norm per matrix: `random-4@90`,
     `random-4x0.5@90`, ..."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the random controls."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from alpharl.checkpoints.sources import find_steps
 from alpharl.errors import StudyError
 from alpharl.verbs import shared
+from alpharl.verbs.numbers import number, whole
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Written
 
@@ -35,10 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "{step}",
     )  # fmt: skip
     parser.add_argument(
-        "--rank", type=int, default=8, metavar="K",
+        "--rank", type=whole(1), default=8, metavar="K",
         help="triplets per matrix, at least (default: %(default)s)",
     )  # fmt: skip
-    shared.percents(parser)
+    # The workflow gives 0 where a study asks for none.
+    shared.percents(parser, number(least=0, most=100))
     parser.add_argument(
         "--scope", choices=["paper", "all"], default="paper",
         help="paper: q, k, v, o, gate, up and down; all: every matrix (default: %(default)s)",
@@ -75,7 +77,9 @@ def run(
     from alpharl.gpu import cards
     from alpharl.progress import shown
     from alpharl.spectra.depth import Depth
+    from alpharl.spectra.scope import require_part
 
+    part = require_part(shard, shards)
     folders, files = _pairs(checkpoint, out)
     depth = Depth(rank, percent_components, percent_parameters)
     # The order stands for the steps.
@@ -84,7 +88,7 @@ def run(
         from alpharl.spectra import FACTORS_VERSION
         from alpharl.spectra.factors import Settings, write_factors
 
-        settings = Settings(depth, scope, (shard, shards), spectrum)
+        settings = Settings(depth, scope, part, spectrum)
         how = {"version": FACTORS_VERSION, "base": str(base), "depth": asdict(depth),
                "scope": scope, "shard": settings.part}  # fmt: skip
         metadata = {i: how | {"checkpoint": str(path)} for i, path in paths.items()}
