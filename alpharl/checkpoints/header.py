@@ -18,6 +18,8 @@ from safetensors import SafetensorError, safe_open
 
 from alpharl.errors import CheckpointError
 
+_LIMIT = 100_000_000
+"""Bytes of a header that the library reads, at most."""
 _PREAMBLE = "Error while deserializing header: "
 _MALFORMED = (SafetensorError, struct.error, ValueError, KeyError, TypeError, RecursionError)
 
@@ -73,8 +75,8 @@ def _declared(path: Path) -> list[TensorInfo]:
     """The tensors of a header that is valid, but for names that stand twice."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        if length > path.stat().st_size:
-            raise ValueError("its header is longer than the file")
+        if length > min(_LIMIT, path.stat().st_size):
+            raise ValueError("its header is too long")
         header: dict[str, Any] = unique_json(file.read(length).decode())
     header.pop("__metadata__", None)
     infos = [_info(name, path.name, entry, 8 + length) for name, entry in header.items()]

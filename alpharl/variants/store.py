@@ -132,7 +132,8 @@ def write_variant(
 def _require_finite(blend: Blend, adapter: Mapping[str, LowRank]) -> None:
     largest = {name: max(map(abs, row.values()), default=0.0) for name, row in blend.items()}
     largest |= {name: np.abs(low.s).max(initial=0) for name, low in adapter.items()}
-    bad = [name for name, size in largest.items() if not size <= np.finfo(np.float32).max]
+    limit = float(np.finfo(np.float32).max)
+    bad = [name for name, size in largest.items() if not size <= limit]
     bad += [n for n, low in adapter.items() if not np.isfinite(low.u.sum() + low.v.sum())]
     if bad:
         raise CheckpointError(
