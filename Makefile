@@ -62,7 +62,7 @@ demo: setup
 	@echo "report: $(CURDIR)/results/demo/report/index.html"
 
 # The longest first: tests/conftest.py hands them out in this order.
-TESTS := tests/workflow tests/contribute tests/unit -m 'not slow'
+TESTS := tests/workflow tests/contribute tests/unit tests/bad_inputs -m 'not slow'
 test: develop
 	$(PYTEST) $(TESTS)
 

@@ -58,8 +58,7 @@ def _run(verb: str, arguments: list[str]) -> int:
         with _ending_in_order():
             result = module.run(**values)
     except AlpharlError as error:
-        print(f"alpharl {verb}: error: {error}", file=sys.stderr)
-        return 1
+        return _refuse(str(error), 1, verb)
     except KeyboardInterrupt:
         print(f"alpharl {verb}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
@@ -98,8 +97,10 @@ def _help() -> str:
     return "\n".join(lines)
 
 
-def _refuse(message: str, status: int) -> int:
-    print(f"alpharl: error: {message}", file=sys.stderr)
+def _refuse(message: str, status: int, verb: str = "") -> int:
+    """Print the one line of an error; names from files may hold what would break or move it."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    print(f"alpharl{f' {verb}' if verb else ''}: error: {line}", file=sys.stderr)
     return status
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from alpharl.checkpoints.header import TensorInfo, read_header
 from alpharl.checkpoints.index import (
     ADAPTER,
     ADAPTER_CONFIG,
@@ -21,10 +22,9 @@ from alpharl.checkpoints.index import (
     INDEX,
     SINGLE,
     ModelIndex,
-    TensorInfo,
-    read_header,
     read_index,
 )
+from alpharl.checkpoints.plain import require_plain
 from alpharl.errors import CheckpointError
 
 _PREFIX = "base_model.model."
@@ -93,6 +93,7 @@ def read_model(folder: Path, base: Path | None) -> ModelIndex:
         name: replace(info, file=str(absolute / info.file)) for name, info in origin.tensors.items()
     }
     infos = {info.name: info for info in read_header(folder / ADAPTER)}
+    require_plain(folder, infos, {})
     pairs, transposed = _take(folder, infos, tensors, base)
     updates = {
         name: _update(folder, tensors[name], *pair, config, name in transposed)

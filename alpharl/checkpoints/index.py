@@ -1,48 +1,23 @@
-"""Where each tensor of a model folder lies, from the safetensors headers alone.
-
-The header of a safetensors file is a little-endian 64-bit length and so many bytes of JSON
-(https://huggingface.co/docs/safetensors). Nothing here reads a weight or imports torch.
-"""
+"""Where each tensor of a model folder lies, from the headers of its files alone. Torch-free."""
 
 from __future__ import annotations
 
 import json
-import math
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alpharl.checkpoints.verl import backend_of, merge_command, shards_at
+from alpharl.checkpoints.foreign import foreign_at
+from alpharl.checkpoints.header import TensorInfo, read_header, unique_json
+from alpharl.checkpoints.plain import require_plain
 from alpharl.errors import CheckpointError
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
-_HEADER_LIMIT = 100 << 20
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """One tensor as its file's header declares it."""
-
-    name: str
-    file: str
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    stop: int
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes on disk."""
-        return self.stop - self.start
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
+_WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".npz"}
+"""Files that may hold weights, by their suffix."""
 
 
 @dataclass(frozen=True)
@@ -62,20 +37,22 @@ def read_index(folder: Path) -> ModelIndex:
     """Index a Hugging Face model folder, single-file or sharded.
 
     Raises:
-        CheckpointError: no folder, no safetensors weights, or a broken header.
+        CheckpointError: no folder, no safetensors weights, a broken header, files that are not as
+            the folder's own index says, or tensors that are no plain weights.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such checkpoint folder; check the path and the step")
-    tensors = {}
-    for name in _weight_files(folder):
-        tensors.update({info.name: info for info in read_header(folder / name)})
-    promised = set() if (folder / SINGLE).is_file() else set(_weight_map(folder))
-    if promised - set(tensors):
-        raise CheckpointError(
-            f"{folder}: {INDEX} names {sorted(promised - set(tensors))[0]}, which is in none of "
-            "its files; copy the model again"
-        )
-    return ModelIndex(folder, _without_tied_head(folder, tensors))
+    if (folder / SINGLE).is_file():
+        tensors = {info.name: info for info in read_header(folder / SINGLE)}
+    elif (folder / INDEX).is_file():
+        tensors = _sharded(folder)
+    else:
+        raise _without_weights(folder)
+    if not tensors:
+        raise CheckpointError(f"{folder}: found no tensor in its files; copy the model again")
+    config = read_config(folder)
+    require_plain(folder, tensors, config)
+    return ModelIndex(folder, _without_tied_head(tensors, config))
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -93,36 +70,78 @@ def read_config(folder: Path) -> dict[str, Any]:
     return {**(nested if isinstance(nested, dict) else {}), **config}
 
 
-def _without_tied_head(folder: Path, tensors: dict[str, TensorInfo]) -> dict[str, TensorInfo]:
+def _without_tied_head(
+    tensors: dict[str, TensorInfo], config: dict[str, Any]
+) -> dict[str, TensorInfo]:
     """Some trainers save a tied head beside the embedding that it is; loaders ignore it."""
-    if HEAD in tensors and EMBEDDING in tensors and read_config(folder).get("tie_word_embeddings"):
+    if HEAD in tensors and EMBEDDING in tensors and config.get("tie_word_embeddings"):
         return {name: info for name, info in tensors.items() if name != HEAD}
     return tensors
 
 
-def _weight_files(folder: Path) -> list[str]:
-    if (folder / SINGLE).is_file():
-        return [SINGLE]
-    if (folder / INDEX).is_file():
-        return sorted(set(_weight_map(folder).values()))
+def _without_weights(folder: Path) -> CheckpointError:
+    """What a folder holds that has no safetensors model."""
     if (folder / ADAPTER).is_file():
-        raise CheckpointError(
+        return CheckpointError(
             f"{folder}: found a LoRA adapter alone, expected {SINGLE} or {INDEX}; name its "
             "base beside it, or merge it and save the whole model"
         )
-    shards = shards_at(folder)
-    if shards:
-        command = " ".join(merge_command("python", shards, shards / "huggingface"))
-        raise CheckpointError(
-            f"{folder}: found verl's unmerged {backend_of(shards)} shards, expected {SINGLE} or "
-            f"{INDEX}; run `{command}` where verl is installed and name that folder, or set the "
-            "run's 'merge'"
+    foreign = foreign_at(folder)
+    if foreign:
+        return CheckpointError(
+            f"{folder}: found {foreign.what}, expected {SINGLE} or {INDEX}; {foreign.advice}"
         )
-    others = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth"})
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in _WEIGHTS)
     finding = f"found {others[0]}" if others else "found no weights"
-    raise CheckpointError(
+    return CheckpointError(
         f"{folder}: {finding}, expected {SINGLE} or {INDEX}; save the model as safetensors"
     )
+
+
+def _sharded(folder: Path) -> dict[str, TensorInfo]:
+    """The tensors of a model in several files, each of them in the file that the index names.
+
+    transformers would load what a file holds beyond its index, and of a tensor in two files the
+    last one: such a model is not what its index says.
+    """
+    weight_map, tensors = _weight_map(folder), dict[str, TensorInfo]()
+    for file in sorted(set(weight_map.values())):
+        for info in read_header(_shard(folder, file)):
+            named = weight_map.get(info.name)
+            if named != file:
+                where = f"places in {named}" if named else "does not name"
+                raise CheckpointError(
+                    f"{folder}: {file} holds {info.name}, which {INDEX} {where}; expected each "
+                    "tensor once, in the file that the index names: copy or save the model again"
+                )
+            tensors[info.name] = info
+    lacking = [name for name in weight_map if name not in tensors]
+    if lacking:
+        raise CheckpointError(
+            f"{folder}: {INDEX} names {lacking[0]}, which is not in {weight_map[lacking[0]]}; "
+            "copy the model again"
+        )
+    return tensors
+
+
+def _shard(folder: Path, file: str) -> Path:
+    """A file that an index names, which lies in the same folder."""
+    path = folder / file
+    if Path(file).name != file or path.suffix != ".safetensors":
+        raise CheckpointError(
+            f"{folder / INDEX}: names the file {file!r}, expected the name of a safetensors file "
+            "next to it; do not use this model, or copy it again"
+        )
+    if not path.is_file():
+        raise CheckpointError(f"{path}: named in {INDEX} but missing; copy it again")
+    home, target = folder.resolve(), path.resolve()
+    blobs = [parent.parent / "blobs" for parent in home.parents if parent.name == "snapshots"]
+    if target.parent not in (home, *blobs):  # the Hub's cache links its snapshots to its blobs
+        raise CheckpointError(
+            f"{path}: is a link to {target}, expected a file in its own folder; copy it there, or "
+            "name the folder that holds the model"
+        )
+    return path
 
 
 def _weight_map(folder: Path) -> dict[str, str]:
@@ -131,49 +150,21 @@ def _weight_map(folder: Path) -> dict[str, str]:
     Raises:
         CheckpointError: the index is not what it should be.
     """
+    path = folder / INDEX
     try:
-        weight_map = json.loads((folder / INDEX).read_text())["weight_map"]
-        return {str(name): str(file) for name, file in weight_map.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        weight_map = unique_json(path.read_text(encoding="utf-8"))["weight_map"]
+        if not all(isinstance(file, str) for file in weight_map.values()):
+            raise TypeError("a file's name is no text")
+        return dict(weight_map)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
-            f"{folder / INDEX}: found no 'weight_map' object in it, expected tensor names and "
-            "files; copy it again"
+            f"{path}: found no 'weight_map' of tensor names and files in it ({_brief(error)}); "
+            "copy it again"
         ) from None
 
 
-def read_header(path: Path) -> list[TensorInfo]:
-    """Declared tensors of one file, in file order.
-
-    Raises:
-        CheckpointError: the file is missing, cut short, or not safetensors.
-    """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > min(size, _HEADER_LIMIT):
-                raise ValueError("header longer than the file")
-            header = json.loads(file.read(length))
-        if not isinstance(header, dict):
-            raise ValueError("header is no object")
-        header.pop("__metadata__", None)
-        infos = [
-            TensorInfo(
-                name, path.name, entry["dtype"], tuple(entry["shape"]),
-                8 + length + entry["data_offsets"][0], 8 + length + entry["data_offsets"][1],
-            )
-            for name, entry in header.items()
-        ]  # fmt: skip
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: named in {INDEX} but missing; copy it again") from None
-    except (struct.error, ValueError, KeyError, TypeError, IndexError) as error:
-        raise CheckpointError(f"{path}: not a safetensors file ({error}); copy it again") from None
-    infos.sort(key=lambda info: info.start)
-    if infos and infos[-1].stop != size:
-        raise CheckpointError(
-            f"{path}: found {size} bytes, expected {infos[-1].stop}; it is cut short, copy it again"
-        )
-    return infos
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def require_same_tensors(base: ModelIndex, other: ModelIndex) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from alpharl.checkpoints.adapter import MergedIndex, read_model
 from alpharl.checkpoints.files import write_json
+from alpharl.checkpoints.finite import digest_weights
 from alpharl.checkpoints.index import ModelIndex, read_index, require_same_tensors
 
 VERSION = 1
@@ -24,6 +25,15 @@ def digest_file(path: Path) -> str:
     """SHA-256 of a file's content, as hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_part(path: Path) -> str:
+    """SHA-256 of a file of a model; of one of weights after a look at every number in it.
+
+    Raises:
+        CheckpointError: it holds weights, of which one is not finite.
+    """
+    return digest_weights(path) if path.suffix == ".safetensors" else digest_file(path)
 
 
 def digest_json(data: Any) -> str:
@@ -38,8 +48,11 @@ def describe_model(index: ModelIndex, step: int, base: str = "") -> dict[str, An
         index: of the folder.
         step: of the checkpoint; 0 for a base.
         base: of an adapter, the digest of the model that it is on.
+
+    Raises:
+        CheckpointError: a weight is not finite.
     """
-    files = {name: digest_file(index.folder / name) for name in index.files}
+    files = {name: digest_part(index.folder / name) for name in index.files}
     infos = index.tensors.values()
     return {
         "version": VERSION,
@@ -61,7 +74,8 @@ def write_manifest(
     The digest of an adapter covers its base, whose own is taken from the `known` manifests.
 
     Raises:
-        CheckpointError: no such folder, broken files, or other tensors than the base.
+        CheckpointError: no such folder, broken files, a weight that is not finite, or other
+            tensors than the base.
     """
     index = read_model(folder, base)
     if base is not None:

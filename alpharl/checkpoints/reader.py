@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, NoReturn, Self
 
 import torch
 from torch import Tensor
 
 from alpharl.checkpoints.adapter import LowRankUpdate, MergedIndex, read_model
-from alpharl.checkpoints.index import ModelIndex, TensorInfo
+from alpharl.checkpoints.finite import not_finite
+from alpharl.checkpoints.header import TensorInfo
+from alpharl.checkpoints.index import ModelIndex
 from alpharl.errors import CheckpointError
 
 DTYPES = {
@@ -72,18 +74,8 @@ class ModelReader:
             file.close()
 
     def info(self, name: str) -> TensorInfo:
-        """Where a tensor lies.
-
-        Raises:
-            CheckpointError: its dtype is none that can be read.
-        """
-        info = self.index.tensors[name]
-        if info.dtype not in DTYPES:
-            raise CheckpointError(
-                f"{self.index.folder}: {name} has dtype {info.dtype}, expected one of "
-                f"{', '.join(DTYPES)}; convert the model"
-            )
-        return info
+        """Where a tensor lies."""
+        return self.index.tensors[name]
 
     def read(self, info: TensorInfo, start: int, buffer: Tensor) -> Tensor:
         """Elements from `start` on, as many as the uint8 buffer holds, in their stored dtype.
@@ -119,11 +111,6 @@ class ModelReader:
         return (a.T.contiguous(), b.T.contiguous()) if update.transposed else (b, a)
 
     def _small(self, file: BinaryIO, info: TensorInfo) -> Tensor:
-        if info.dtype not in DTYPES:
-            raise CheckpointError(
-                f"{self.index.folder}: {info.name} has dtype {info.dtype}, expected one of "
-                f"{', '.join(DTYPES)}; convert the adapter"
-            )
         file.seek(info.start)
         data = torch.frombuffer(bytearray(file.read(info.nbytes)), dtype=DTYPES[info.dtype])
         return data.view(info.shape).to(torch.float32)
@@ -189,24 +176,32 @@ class ModelReader:
             CheckpointError: it holds a NaN or an infinity.
         """
         tensor = self.stored(name).to(torch.float32)
-        # The sum is finite only if every entry is, unless finite entries overflow it: then look.
-        if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
-            bad = int((~torch.isfinite(tensor)).sum())
-            raise CheckpointError(
-                f"{self.index.folder}: {name} holds {bad} values that are not finite (NaN or "
-                "infinity); the checkpoint is broken, leave it out or save it again"
-            )
+        bad = count_not_finite(tensor)
+        if bad:
+            raise not_finite(self.index.folder, name, bad)
         return tensor
 
 
-def refuse_not_finite(readers: Sequence[ModelReader], name: str) -> None:
+def count_not_finite(tensor: Tensor) -> int:
+    """Number of entries of a tensor that are NaN or infinity."""
+    wide = tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32)
+    # The sum is finite only if every entry is, unless finite entries overflow it: then look.
+    return 0 if torch.isfinite(wide.sum()) else int((~torch.isfinite(wide)).sum())
+
+
+def refuse_not_finite(readers: Sequence[ModelReader], name: str) -> NoReturn:
     """Name the model whose tensor is not finite; for use once a result turned out not to be.
 
     Raises:
-        CheckpointError: one of them holds a NaN or an infinity.
+        CheckpointError: one of them holds a NaN or an infinity; or their finite numbers are so
+            large that what is computed of them is not.
     """
-    for reader in readers:
-        reader.float32(name)
+    largest = max(float(reader.float32(name).abs().max()) for reader in readers)
+    folders = " and ".join(str(reader.index.folder) for reader in readers[:2])
+    raise CheckpointError(
+        f"{folders}: {name} holds values of up to {largest:.1e}, expected weights whose updates "
+        "and products float32 can hold; the checkpoint is broken, leave it out or save it again"
+    )
 
 
 def best_device() -> str:

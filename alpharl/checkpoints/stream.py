@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from alpharl.checkpoints.index import TensorInfo
+from alpharl.checkpoints.header import TensorInfo
 from alpharl.checkpoints.reader import DTYPES, ModelReader, refuse_not_finite
 
 CHUNK = 1 << 18

@@ -7,14 +7,9 @@ from dataclasses import dataclass
 
 from alpharl.checkpoints.adapter import MergedIndex
 from alpharl.checkpoints.index import HEAD, ModelIndex, require_same_tensors
-from alpharl.errors import CheckpointError
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.scope import Matrix, Scope, layer_of, matrices
 
-FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
-"""Dtypes whose stored values are the weights themselves, once converted to float32."""
-_SCALES = ("_scale_inv", "_scale")
-"""What a quantised tensor's companion is called: `x.weight_scale_inv` next to `x.weight`."""
 _WORKSPACE = 64 << 20
 _BASIS = 320
 """Columns of a Krylov basis on a hard matrix; easy ones end below 100."""
@@ -59,13 +54,10 @@ def estimate_run(
         depth: stored singular triplets per matrix.
 
     Raises:
-        CheckpointError: a checkpoint has other tensors than the base, or a tensor in scope has a
-            dtype that cannot be subtracted.
+        CheckpointError: a checkpoint has other tensors than the base.
     """
     scoped = list(matrices(base, scope).values())
     names = dict.fromkeys(matrix.tensor for matrix in scoped)
-    for index in (base, *checkpoints):
-        require_plain(index, names)
     for index in checkpoints:
         require_same_tensors(base, index)
     last = checkpoints[-1]
@@ -91,29 +83,6 @@ def estimate_run(
             if len(info.shape) >= 2 and layer_of(name) >= 0 and name not in names
         ),
     )
-
-
-def require_plain(index: ModelIndex, names: Iterable[str]) -> None:
-    """Refuse weights that are not plain floating point numbers.
-
-    Raises:
-        CheckpointError: names the first such tensor.
-    """
-    for name in names:
-        info = index.tensors.get(name)
-        if info is None:  # said better by the comparison with the base
-            continue
-        scales = [name + end for end in _SCALES if name + end in index.tensors]
-        if info.dtype.startswith("F8_") and scales:
-            raise CheckpointError(
-                f"{index.folder}: {name} is {info.dtype} with scales in {scales[0]}, expected "
-                "plain weights: its codes alone are not the weights; dequantise the model first"
-            )
-        if info.dtype not in FLOATS:
-            raise CheckpointError(
-                f"{index.folder}: {name} is {info.dtype}, expected one of {', '.join(FLOATS)}; "
-                "convert the model first"
-            )
 
 
 def _dtypes(base: ModelIndex, last: ModelIndex) -> str:

@@ -36,7 +36,8 @@ class LowRank:
 
     def scaled(self, factor: float) -> LowRank:
         """The matrix times a number."""
-        return LowRank(self.u, self.s * factor, self.v)
+        with np.errstate(over="ignore"):  # what overflows is refused where it would be written
+            return LowRank(self.u, self.s * factor, self.v)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
 from alpharl.errors import StudyError
 
 
@@ -27,6 +30,40 @@ def window_end(steps: list[int], window: float) -> int:
             f"checkpoints {steps[0]}..{steps[-1]}; expected at least 2, widen the window"
         )
     return inside[-1]
+
+
+def window_ends(steps: list[int], windows: Sequence[float]) -> dict[str, int]:
+    """Last saved step of each window, by its label.
+
+    Raises:
+        StudyError: as `window_end`, or a window stands there twice.
+    """
+    ends: dict[str, int] = {}
+    for window in windows:
+        label = window_label(window)
+        if label in ends:
+            raise StudyError(f"found window {label} twice, expected each once; leave one out")
+        ends[label] = window_end(steps, window)
+    return ends
+
+
+def require_different(runs: Mapping[str, Mapping[str, int]]) -> None:
+    """Refuse two windows that no run tells apart: all that is made of one would be made twice.
+
+    Args:
+        runs: by run, the last step of each window by its label.
+
+    Raises:
+        StudyError: names the two.
+    """
+    labels = next(iter(runs.values()), {})
+    for one, other in combinations(labels, 2):
+        if all(ends[one] == ends[other] for ends in runs.values()):
+            run, ends = next(iter(runs.items()))
+            raise StudyError(
+                f"windows {one} and {other} both end at step {ends[one]} of run '{run}', expected "
+                "windows that differ; leave one out"
+            )
 
 
 def checkpoint_at(steps: list[int], where: float) -> int:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 from trl import DistillationConfig, DistillationTrainer, SFTConfig, SFTTrainer
 
+from alpharl.checkpoints.loaded import load_model
 from alpharl.errors import StudyError
 from alpharl.training.lora import adapter_config
 from alpharl.training.options import refuse, trainer_config
@@ -102,11 +103,7 @@ def _teacher(setup: Setup) -> Path:
 
 
 def _load(setup: Setup, folder: Path) -> PreTrainedModel:
-    dtype = getattr(torch, setup.spec.dtype)
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True
-    )
-    return model
+    return load_model(folder, getattr(torch, setup.spec.dtype))
 
 
 def _check_width(setup: Setup, teacher: PreTrainedModel) -> None:

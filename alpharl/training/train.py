@@ -10,9 +10,10 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # which parts are experimental: docs
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from alpharl.checkpoints.index import read_index
+from alpharl.checkpoints.loaded import load_model
 from alpharl.training.progress import quiet
 from alpharl.training.questions import ProblemQuestions, Questions, ask
 from alpharl.training.registry import ALGORITHMS
@@ -48,13 +49,13 @@ def train(
     Raises:
         StudyError: `spec.args` holds what the trainer does not take, or this is not one of
             `spec.processes` processes.
-        CheckpointError: `base` is no model folder.
+        CheckpointError: `base` is no model folder, not complete or not finite.
     """
     read_index(base)
     quiet()
     tokenizer = AutoTokenizer.from_pretrained(base)
     dtype = getattr(torch, spec.dtype)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, use_safetensors=True)
+    model = load_model(base, dtype)
     asking = ask(spec, questions or ProblemQuestions(spec.problem, spec.options), tokenizer)
     setup = Setup(spec, model, tokenizer, asking, base, teacher, out, out / FOLDER)
     ALGORITHMS[spec.algorithm].train(setup)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alpharl.checkpoints.adapter import MergedIndex, is_adapter, read_model
-from alpharl.checkpoints.index import ADAPTER
+from alpharl.checkpoints.index import ADAPTER, read_index
 from alpharl.forecasting.contract import Blend
 from alpharl.variants.store import Variant, read_variant
 
@@ -55,10 +55,17 @@ def adapter_checkpoint(folder: Path, base: Path, merged: bool = False) -> Adapte
 
 
 def read_source(folder: Path, base: Path) -> Path | Variant:
-    """The model to score: a model folder, a variant, or an adapter checkpoint on the base."""
+    """The model to score: a model folder, a variant, or an adapter checkpoint on the base.
+
+    Raises:
+        CheckpointError: it is none of them, or broken; no weight is read.
+    """
     if (folder / "variant.json").is_file():
         return read_variant(folder)
-    return adapter_checkpoint(folder, base) if is_adapter(folder) else folder
+    if is_adapter(folder):
+        return adapter_checkpoint(folder, base)
+    read_index(folder)
+    return folder
 
 
 def source_digest(source: Path | Variant, known: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from alpharl.checkpoints.index import read_config, require_same_tensors
-from alpharl.checkpoints.reader import ModelReader, best_device
+from alpharl.checkpoints.reader import ModelReader, best_device, count_not_finite
 from alpharl.checkpoints.writer import ModelWriter
 from alpharl.errors import CheckpointError, MethodError
 from alpharl.progress import SILENT, Progress
@@ -27,7 +27,8 @@ def build_dense(variant: Variant, out: Path, progress: Progress = SILENT) -> Non
 
     Raises:
         MethodError: the variant is a forecast that is undefined on its window, or of logits.
-        CheckpointError: `out` exists, or a checkpoint is missing, does not fit or is not finite.
+        CheckpointError: `out` exists, a checkpoint is missing, does not fit or is not finite, or
+            the variant would not be finite.
     """
     if variant.meta.get("undefined"):
         raise MethodError(f"{variant.folder}: there is no model: {variant.meta['undefined']}")
@@ -52,12 +53,28 @@ def build_dense(variant: Variant, out: Path, progress: Progress = SILENT) -> Non
         writer = ModelWriter(out, base.index)
         try:
             for done, name in enumerate(base.index.tensors, start=1):
-                writer.add(name, _tensor(name, base, runs, blend, adapter))
+                tensor = _tensor(name, base, runs, blend, adapter)
+                if count_not_finite(tensor):
+                    raise _not_finite(out, name, tensor, [base, *runs.values()])
+                writer.add(name, tensor)
                 progress.step("model", done, len(base.index.tensors), name)
             writer.finish()
         except BaseException:
             writer.discard()
             raise
+
+
+def _not_finite(
+    out: Path, name: str, tensor: Tensor, parents: list[ModelReader]
+) -> CheckpointError:
+    """The error of a tensor that must not be written; raises at once that of a parent's tensor."""
+    for parent in parents:
+        parent.float32(name)
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return CheckpointError(
+        f"{out}: {name} would hold {count_not_finite(tensor)} values that are not finite in "
+        f"{dtype}, expected none; the update is too large: lower its scale"
+    )
 
 
 def _tensor(

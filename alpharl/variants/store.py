@@ -22,7 +22,7 @@ import numpy as np
 
 from alpharl.checkpoints.files import write_arrays, write_json
 from alpharl.checkpoints.index import ModelIndex, read_config, read_index
-from alpharl.checkpoints.manifest import digest_file, digest_json
+from alpharl.checkpoints.manifest import digest_json, digest_part
 from alpharl.errors import CheckpointError
 from alpharl.forecasting.contract import Blend, LogitsLine
 from alpharl.spectra.lowrank import LowRank, read_arrays
@@ -78,9 +78,12 @@ class Variant:
 
         Args:
             known: digests of model folders by absolute path, as manifests hold them.
+
+        Raises:
+            CheckpointError: a number of its adapter is not finite.
         """
         parts = [self.folder / "blend.json", *sorted(self.folder.glob("adapter/*"))]
-        files = {path.name: digest_file(path) for path in parts if path.is_file()}
+        files = {path.name: digest_part(path) for path in parts if path.is_file()}
         used = {step for row in self.blend.values() for step in row}
         line = self.logits
         if line:
@@ -109,28 +112,45 @@ def write_variant(
         adapter: low-rank updates per matrix name.
 
     Raises:
-        CheckpointError: `out` is a folder that holds something else.
+        CheckpointError: `out` is a folder that holds something else, or a number of the update is
+            not finite in float32; an old variant stays then.
     """
     require_variant_folder(out)
     paths = {str(step): _relative(path, out) for step, path in checkpoints.items()}
     head = {"version": VERSION, "base": _relative(base, out), "checkpoints": paths}
-    _require_finite(out, {"meta": meta, "blend": blend})
+    _require_finite(out, meta, blend or {}, adapter or {})
+    made = _peft_adapter(base, adapter) if adapter else None
     _clear(out)
     if blend:
         write_json(out / "blend.json", blend)
-    peft = write_adapter(out / "adapter", base, adapter) if adapter else True
-    write_json(out / "variant.json", head | {"peft": peft} | dict(meta))
+    if made:
+        write_arrays(out / "adapter" / "adapter_model.safetensors", made.tensors)
+        write_json(out / "adapter" / "adapter_config.json", made.config)
+    head |= {"peft": made.loads if made else True}
+    write_json(out / "variant.json", head | dict(meta))
 
 
-def _require_finite(out: Path, data: Mapping[str, Any]) -> None:
+def _require_finite(
+    out: Path, meta: Mapping[str, Any], blend: Blend, adapter: Mapping[str, LowRank]
+) -> None:
     """Refuse what cannot be written before the old variant is gone."""
     try:
-        json.dumps(data, allow_nan=False)
+        json.dumps(dict(meta), allow_nan=False)
     except ValueError:
         raise CheckpointError(
             f"{out}: found a number in the variant that is not finite, expected finite ones; check "
             "the scores and options that it was made from"
         ) from None
+    largest = {name: max(map(abs, row.values()), default=0.0) for name, row in blend.items()}
+    largest |= {name: np.abs(low.s).max(initial=0) for name, low in adapter.items()}
+    limit = float(np.finfo(np.float32).max)
+    bad = [name for name, size in largest.items() if not size <= limit]
+    bad += [n for n, low in adapter.items() if not np.isfinite(low.u.sum() + low.v.sum())]
+    if bad:
+        raise CheckpointError(
+            f"{bad[0]}: found an update with a factor of {largest[bad[0]]:g}, expected finite "
+            "numbers that float32 holds; lower the scale, or look at what it was made from"
+        )
 
 
 def require_variant_folder(out: Path) -> None:
@@ -181,15 +201,21 @@ def read_variant(folder: Path) -> Variant:
     return Variant(folder, _resolve(meta["base"], folder), checkpoints, meta)
 
 
-def write_adapter(out: Path, base: Path, adapter: Mapping[str, LowRank]) -> bool:
-    """Write low-rank updates as a PEFT LoRA adapter with scaling 1 and one rank for all.
+@dataclass(frozen=True)
+class _PeftAdapter:
+    """The content of an adapter's two files, and whether PEFT can load it."""
+
+    tensors: dict[str, np.ndarray]
+    config: dict[str, Any]
+    loads: bool
+
+
+def _peft_adapter(base: Path, adapter: Mapping[str, LowRank]) -> _PeftAdapter:
+    """Low-rank updates as a PEFT LoRA adapter with scaling 1 and one rank for all.
 
     W + B A with B = u sqrt|s| (signed), A = sqrt|s| v^T; matrices of lower rank are padded with
     zeros. Parts of a fused projection become one update of it, of their summed rank. An expert
     that is stacked with others is no `nn.Linear`: such an adapter can only be built into a model.
-
-    Returns:
-        Whether PEFT can load the adapter.
     """
     index = read_index(base)
     adapter = _join_parts(index, adapter)
@@ -202,15 +228,13 @@ def write_adapter(out: Path, base: Path, adapter: Mapping[str, LowRank]) -> bool
         b_mr = np.pad(low.u * (root * np.sign(low.s)), pad).astype(np.float32)
         tensors[f"{_PREFIX}{module}.lora_A.weight"] = a_rn
         tensors[f"{_PREFIX}{module}.lora_B.weight"] = b_mr
-    write_arrays(out / "adapter_model.safetensors", tensors)
     modules = sorted({name.removesuffix(".weight").rpartition(".")[2] for name in adapter})
     config = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "inference_mode": True,
         "base_model_name_or_path": str(base), "r": rank, "lora_alpha": rank, "lora_dropout": 0.0,
         "bias": "none", "target_modules": modules, "fan_in_fan_out": False,
     }  # fmt: skip
-    write_json(out / "adapter_config.json", config)
-    return all(name in index.tensors for name in adapter)
+    return _PeftAdapter(tensors, config, all(name in index.tensors for name in adapter))
 
 
 def adapter_rank(source: Path | Variant) -> int:
@@ -242,7 +266,7 @@ def _join_parts(index: ModelIndex, adapter: Mapping[str, LowRank]) -> dict[str, 
 
 
 def read_adapter(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Per matrix name, B (m, r) and A (r, n) of an adapter that `write_adapter` made."""
+    """Per matrix name, B (m, r) and A (r, n) of an adapter that `write_variant` wrote."""
     arrays = read_arrays(folder / "adapter_model.safetensors")
     names = [key.removesuffix(".lora_A.weight") for key in arrays if key.endswith("lora_A.weight")]
     return {

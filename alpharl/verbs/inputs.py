@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from alpharl.checkpoints.header import unique_json
 from alpharl.checkpoints.sources import find_steps
 from alpharl.errors import MethodError, StudyError
 from alpharl.frozen import describe_error
+from alpharl.yaml_text import read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 _NAME = re.compile(r"(?!\.)[\w.+@%-]*(\{step\})?[\w.+@%-]*(?<!^)")
@@ -29,22 +29,20 @@ def option_pair(pair: str, form: str = "KEY=VALUE") -> tuple[str, Any]:
     if not equals:
         raise MethodError(f"option '{pair}': found no '=', expected {form}")
     try:
-        return key, yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise MethodError(
-            f"option '{pair}': found '{text}', expected a value as a study file has it"
-        ) from None
+        return key, read_yaml(text, f"option '{pair}'")
+    except StudyError as error:
+        raise MethodError(str(error)) from None
 
 
 def json_value(text: str, option: str) -> Any:
     """What an option says as JSON.
 
     Raises:
-        StudyError: it is not JSON.
+        StudyError: it is not JSON, or a key stands twice in a mapping.
     """
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return unique_json(text)
+    except (ValueError, RecursionError) as error:
         raise StudyError(f"found '{text}' as {option}, expected JSON ({error})") from None
 
 

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--factors", required=True, metavar="PATTERN",
         help="files of `alpharl factors`, such as 'factors/step-{step}.safetensors'",
     )  # fmt: skip
-    parser.add_argument("--shards", type=int, default=1, metavar="N", help=shared.SHARDS)
+    shared.shards(parser)
     parser.add_argument(
         "--spec", required=True, metavar="JSON", help="list of RankVariant as JSON: what to make"
     )

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
-ITEM_SIZES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8}
+ITEM_BITS = {"F64": 64, "F32": 32, "BF16": 16, "F16": 16, "F8_E4M3": 8, "F8_E5M2": 8, "I64": 64,
+             "I8": 8, "F4": 4}  # fmt: skip
 Shapes = Mapping[str, tuple[int, ...]]
 HIDDEN, MLP, KV, LAYERS, VOCAB = 3584, 18944, 512, 28, 152064
 """Qwen2.5-7B: 28 query and 4 key/value heads of 128, head not tied."""
@@ -36,7 +37,7 @@ def header_file(path: Path, shapes: Shapes, dtype: Mapping[str, str] | str) -> N
     header, at = {}, 0
     for name, shape in shapes.items():
         kind = dtype if isinstance(dtype, str) else dtype.get(name, "F32")
-        size = prod(shape) * ITEM_SIZES.get(kind, 1)
+        size = prod(shape) * ITEM_BITS[kind] // 8
         header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [at, at + size]}
         at += size
     text = json.dumps(header).encode()

@@ -105,14 +105,18 @@ def test_step_0_is_the_base(cli, tmp_path, run):
 def test_a_folder_of_seeds_is_no_run(tmp_path, run):
     run("seeds/0/checkpoint-{step}")
     run("seeds/1/checkpoint-{step}")
-    assert [found.name for found in find_runs(tmp_path / "seeds")] == ["0", "1"]
+    runs, left_out = find_runs(tmp_path / "seeds")
+    assert [found.name for found in runs] == ["0", "1"]
+    assert left_out == []
 
 
 def test_steps_without_weights_are_told(cli, tmp_path, run):
     base = run("out/global_step_{step}/actor/huggingface")
     (tmp_path / "out" / "global_step_20" / "actor" / "huggingface" / "model.safetensors").unlink()
     done = cli("init", tmp_path / "out", "--base", base, "--out", tmp_path / "s.yaml")
-    assert "found 4 models, steps 10 to 50; 1 step folders hold none" in done.out
+    assert "found 4 models, steps 10 to 50 in" in done.out
+    assert "left out global_step_20: holds no weights\n" in done.out
+    assert "# 4 models, steps 10 to 50; 1 left out\n" in (tmp_path / "s.yaml").read_text()
     assert load_study(tmp_path / "s.yaml").runs["out"].saved_steps() == [10, 30, 40, 50]
     told = json.loads(
         cli("init", tmp_path / "out", "--base", base, "--out", tmp_path / "t.yaml", "--json").out
@@ -120,7 +124,11 @@ def test_steps_without_weights_are_told(cli, tmp_path, run):
     assert told["written"] == str(tmp_path / "t.yaml") and told["site"] is None
     (found,) = told["runs"]
     assert found["steps"] == [10, 30, 40, 50]
-    assert found["note"] == "4 models, steps 10 to 50; 1 step folders hold none"
+    assert found["note"] == "4 models, steps 10 to 50"
+    (left_out,) = told["left_out"]
+    assert left_out == {
+        "folders": [str(tmp_path / "out" / "global_step_20")], "reason": "holds no weights"
+    }  # fmt: skip
 
 
 def test_a_chat_template_is_used(cli, tmp_path, run):

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from alpharl.checkpoints.index import ModelIndex, TensorInfo, read_index
+from alpharl.checkpoints.header import TensorInfo
+from alpharl.checkpoints.index import ModelIndex, read_index
 from alpharl.errors import CheckpointError
 from alpharl.spectra.scope import (
     Matrix,

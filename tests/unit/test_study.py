@@ -53,7 +53,7 @@ def changed(path: str, value: object) -> dict:
         ("runs.r.stepz", [1], "runs.r: unknown key 'stepz', did you mean 'steps'?"),
         ("runs.r.base", "c", "run 'r' has unknown base 'c'"),
         ("runs.r.train", {}, "runs.r: expected exactly one of 'train', 'checkpoints'"),
-        ("runs.r.steps", [20, 10], "found steps that do not increase"),
+        ("runs.r.steps", [20, 10], "runs.r.steps: found step 10 after 20"),
         ("runs.r.checkpoints", "r/x", "runs.r: checkpoints 'r/x' lacks '{step}'"),
         ("suites.test.role", "validation", "expected one 'validation' and one or more 'test'"),
         ("suites.test.tasks", [{"task": "addition", "split": "validation"}], "overlap"),

@@ -116,17 +116,16 @@ class HfEngine:
             return self._load(Path(folder) / "model")
 
     def _load(self, folder: Path) -> PreTrainedModel:
-        from transformers import AutoModelForCausalLM, GenerationConfig
+        from transformers import GenerationConfig
 
         from alpharl.checkpoints.adapter import is_adapter
+        from alpharl.checkpoints.loaded import load_model
         from alpharl.checkpoints.reader import best_device
         from alpharl.variants.adapters import adapter_checkpoint
 
         if is_adapter(folder):
             return self._built(adapter_checkpoint(folder, self._folder, merged=True))
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=self._dtype, use_safetensors=True
-        )
+        model = load_model(folder, self._dtype)
         # How a model decodes is the suite's business: penalties and temperatures that it was
         # published with go.
         model.generation_config = GenerationConfig(

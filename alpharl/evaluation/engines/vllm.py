@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from alpharl.checkpoints.index import read_index, require_same_tensors
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.engine import Answer, Decoding, Generate, Prompt
 from alpharl.evaluation.engines.settings import EngineSettings
@@ -192,6 +193,8 @@ class VllmEngine:
         if folder == self._loaded:
             return
         _require_same_architecture(self._base, folder)
+        # A tensor that the folder lacks would stay the model's before it.
+        require_same_tensors(read_index(self._base), read_index(folder))
         self._ask({"op": "load", "path": str(folder)})
         self._loaded = folder
 

@@ -1,0 +1,87 @@
+"""Every bad input of the tables is refused in one line, and nothing is left behind.
+
+To add an input, add a row to the module of its kind; to add a kind, add a module and its rows here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.bad_inputs import options, scores, steps, weights
+from tests.bad_inputs.good import make_good
+from tests.bad_inputs.table import BadInput
+from tests.conftest import CliResult
+
+ROWS = [*weights.ROWS, *scores.ROWS, *steps.ROWS, *options.ROWS]
+CASES = [
+    pytest.param(row, command, id=f"{row.name}-{call}")
+    for row in ROWS
+    for call, command in row.calls.items()
+]
+PROGRESS = re.compile(
+    r"\d+/\d+ |(gram|factors) of |\d+ of \d+ variants are scored already|.*\d%\||Generating |$"
+)
+"""Lines that a long computation may have printed before it met the bad input. The last three are
+bars of libraries, which show none in a process of their own."""
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The good files. Shared: copied, never changed."""
+    return make_good(tmp_path_factory.mktemp("good"))
+
+
+@pytest.fixture
+def place(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the good files, which is the current folder; temporary files lie in it too."""
+    shutil.copytree(good, tmp_path / "files")
+    monkeypatch.chdir(tmp_path / "files")
+    (tmp_path / "files" / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "files" / "temporary"))
+    return tmp_path / "files"
+
+
+def listing(folder: Path) -> dict[str, object]:
+    """All files and folders below one but locks; of files the size and the time of change."""
+    locks = folder / "temporary" / f"alpharl-{os.getuid()}"
+    paths = [path for path in sorted(folder.rglob("*")) if locks not in (path, path.parent)]
+    stats = {path: path.lstat() for path in paths}
+    return {
+        str(path): None if path.is_dir() else (stat.st_size, stat.st_mtime_ns)
+        for path, stat in stats.items()
+    }
+
+
+def test_the_good_files_are_good(place, cli):
+    """Else a refusal would prove nothing."""
+    readers = {**weights.READERS, **weights.ADAPTER_READERS, **scores.READERS, **steps.PLANNERS}
+    for call, command in readers.items():
+        done = cli(*shlex.split(command))
+        assert done.status == 0, f"{call}: {done.err}"
+        shutil.rmtree("new", ignore_errors=True)
+        for path in Path().glob("new*"):
+            path.unlink()
+
+
+@pytest.mark.parametrize(("row", "command"), CASES)
+def test_bad_input_is_refused(place: Path, cli, capsys, row: BadInput, command: str):
+    row.spoil(Path())
+    before, arguments = listing(place), shlex.split(command)
+    try:
+        done = cli(*arguments)
+    except SystemExit as end:  # the parser's
+        done = CliResult(int(str(end.code)), *capsys.readouterr())
+    *earlier, line = done.err.splitlines() or [""]
+    assert done.status == row.status, f"status {done.status}: {done.out}{done.err}"
+    assert line.startswith(f"alpharl {arguments[0]}: error: ")
+    assert re.search(row.line, line), line
+    assert [text for text in earlier if not PROGRESS.match(text)] == []
+    assert done.out == ""
+    assert listing(place) == before, "nothing is written, changed or left behind"
