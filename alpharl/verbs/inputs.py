@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from alpharl.checkpoints.header import unique_json
 from alpharl.checkpoints.sources import find_steps
@@ -14,6 +14,7 @@ from alpharl.frozen import describe_error
 from alpharl.yaml_text import read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
+Spec = TypeVar("Spec")
 
 
 def option_pair(pair: str, form: str = "KEY=VALUE") -> tuple[str, Any]:
@@ -41,6 +42,18 @@ def json_value(text: str, option: str) -> Any:
         return unique_json(text)
     except (ValueError, RecursionError) as error:
         raise StudyError(f"found '{text}' as {option}, expected JSON ({error})") from None
+
+
+def spec_value(adapter: TypeAdapter[Spec], text: str) -> Spec:
+    """What `--spec` says as JSON.
+
+    Raises:
+        StudyError: it is not what is expected.
+    """
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        raise StudyError("--spec: " + "; ".join(map(describe_error, error.errors()))) from None
 
 
 def validated(model: type[Model], values: Any) -> Model:
