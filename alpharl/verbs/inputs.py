@@ -11,7 +11,7 @@ from alpharl.checkpoints.header import unique_json
 from alpharl.checkpoints.sources import find_steps
 from alpharl.errors import MethodError, StudyError
 from alpharl.frozen import describe_error
-from alpharl.yaml_text import read_yaml
+from alpharl.yaml_text import NotYaml, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 Spec = TypeVar("Spec")
@@ -28,6 +28,10 @@ def option_pair(pair: str, form: str = "KEY=VALUE") -> tuple[str, Any]:
         raise MethodError(f"option '{pair}': found no '=', expected {form}")
     try:
         return key, read_yaml(text, f"option '{pair}'")
+    except NotYaml:
+        raise MethodError(
+            f"option '{pair}': found '{text}', expected a value as a study file has it"
+        ) from None
     except StudyError as error:
         raise MethodError(str(error)) from None
 
