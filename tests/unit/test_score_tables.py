@@ -116,6 +116,8 @@ def test_mappings(scores):
         ({10: float("nan")}, "scores: step 10: found accuracy nan, expected a share from 0 to 1"),
         ({10: 45}, "found accuracy 45, expected .*; if it is percent, write 0.45 or 45%"),
         ({10: -0.1}, "found accuracy -0.1"),
+        ({10: 10**400}, "found accuracy 10+, expected"),
+        ({10**400: 0.1}, "found step 10+, expected a whole number"),
         ({10: None}, "found accuracy None"),
         ({10: True}, "found accuracy True"),
         ({True: 0.1}, "found step True, expected a whole number"),
