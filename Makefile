@@ -26,7 +26,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 WORKERS := 2
 PYTEST := OMP_NUM_THREADS=1 pytest -n $(WORKERS)
 
-.PHONY: setup develop engines demo test coverage test-sample test-slow test-faults test-slurm test-engines test-gpu \
+.PHONY: setup develop engines demo test coverage test-sample test-slow test-faults test-slurm test-engines test-gpu fuzz \
   benchmark benchmark-plan benchmark-slurm benchmark-scoring calibration lint format schema clean
 
 setup: $(VENV)/.installed
@@ -62,7 +62,7 @@ demo: setup
 	@echo "report: $(CURDIR)/results/demo/report/index.html"
 
 # The longest first: tests/conftest.py hands them out in this order.
-TESTS := tests/workflow tests/contribute tests/unit tests/bad_inputs -m 'not slow'
+TESTS := tests/workflow tests/contribute tests/unit tests/bad_inputs tests/fuzz -m 'not slow'
 test: develop
 	$(PYTEST) $(TESTS)
 
@@ -81,6 +81,10 @@ test-slow: develop
 
 test-faults: develop
 	pytest tests/faults
+
+# Mutated headers and indexes of weights, against the format's own library; `make test` has a sample.
+fuzz: develop
+	python -m tests.fuzz.run 100000
 
 # Starts a real SLURM from Debian's packages, which it installs; skipped, and says why, without root.
 test-slurm: develop

@@ -64,7 +64,8 @@ class Watch(TrainerCallback):
             target_step: what the verdict is about; the trainer's `max_steps` unless given.
             metric: name of an accuracy between 0 and 1 in the trainer's logs, such as
                 `eval_accuracy`, or `reward` of GRPO with a 0/1 reward. It counts at the steps at
-                which it is logged, and the verdict needs it at the saved ones.
+                which it is logged, and the verdict needs it at the saved ones. Other numbers end
+                the watch with a warning.
 
         Raises:
             CheckpointError: the base is no folder with safetensors weights.

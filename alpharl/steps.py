@@ -43,7 +43,7 @@ def _whole(value: object) -> int | None:
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         number = Decimal(value.replace(",", "."))
     elif isinstance(value, Real) and not isinstance(value, bool):
-        number = Decimal(float(value))
+        number = Decimal(value if isinstance(value, int) else float(value))
     else:
         return None
     return int(number) if number.is_finite() and number == int(number) else None

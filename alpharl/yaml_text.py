@@ -24,6 +24,10 @@ _MOST = 1_000_000
 """Values that a file may stand for, each use of an alias counted."""
 
 
+class NotYaml(StudyError):
+    """A text is not YAML at all."""
+
+
 def read_yaml(text: str, where: str) -> Any:
     """What a YAML text says.
 
@@ -39,7 +43,7 @@ def read_yaml(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_LOADER)
     except (yaml.YAMLError, AttributeError, ValueError) as error:  # ValueError: no such date
-        raise StudyError(f"{where}: not valid YAML: {_one_line(error)}") from None
+        raise NotYaml(f"{where}: not valid YAML: {_one_line(error)}") from None
 
 
 def require_plain(text: str, where: str) -> None:
@@ -58,7 +62,7 @@ def require_plain(text: str, where: str) -> None:
         if node is not None:
             _Values(where).count(node)
     except yaml.YAMLError as error:
-        raise StudyError(f"{where}: not valid YAML: {_one_line(error)}") from None
+        raise NotYaml(f"{where}: not valid YAML: {_one_line(error)}") from None
     except RecursionError:
         raise StudyError(
             f"{where}: found aliases inside aliases without end; write out what is needed"

@@ -216,7 +216,8 @@ def _twins(folders: Mapping[int, Path]) -> dict[int, str | None]:
 
 def _beside(steps: Mapping[int, Path], children: Sequence[Path], deep: int) -> Iterator[LeftOut]:
     """What lies next to the step folders of a run and looks like a checkpoint, or holds some."""
-    targets = {path.resolve(): path for path in steps.values()}
+    links_first = sorted(steps.values(), key=Path.is_symlink, reverse=True)
+    targets = {path.resolve(): path for path in links_first}
     for child in children:
         match = _STEP.fullmatch(child.name)
         inside = _search(child, child, deep - 1) if deep and child.is_dir() else iter(())

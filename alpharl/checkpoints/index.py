@@ -37,8 +37,19 @@ def read_index(folder: Path) -> ModelIndex:
     """Index a Hugging Face model folder, single-file or sharded.
 
     Raises:
-        CheckpointError: no folder, no safetensors weights, a broken header, files that are not as
-            the folder's own index says, or tensors that are no plain weights.
+        CheckpointError: as `read_stored`, or a tensor is no plain weight.
+    """
+    tensors, config = read_stored(folder).tensors, read_config(folder)
+    require_plain(folder, tensors, config)
+    return ModelIndex(folder, _without_tied_head(tensors, config))
+
+
+def read_stored(folder: Path) -> ModelIndex:
+    """Index all tensors of a model folder, whatever they stand for.
+
+    Raises:
+        CheckpointError: no folder, no safetensors weights, a broken header, or files that are not
+            as the folder's own index says.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such checkpoint folder; check the path and the step")
@@ -50,9 +61,7 @@ def read_index(folder: Path) -> ModelIndex:
         raise _without_weights(folder)
     if not tensors:
         raise CheckpointError(f"{folder}: found no tensor in its files; copy the model again")
-    config = read_config(folder)
-    require_plain(folder, tensors, config)
-    return ModelIndex(folder, _without_tied_head(tensors, config))
+    return ModelIndex(folder, tensors)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -20,11 +20,15 @@ from alpharl.errors import CheckpointError
 
 FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 """Dtypes whose stored values are the weights themselves, once converted to float32."""
+_CODES = ("F8_E4M3", "F8_E5M2", "I8")
 _COUNTS = ("I64", "I32", "I16", "I8", "U8", "BOOL")
 """Dtypes that a buffer may have: a counter, positions, a mask."""
-_MASK = re.compile(r"(?:^|\.)(?:(?:attn|attention)\.(?:masked_)?bias|position_ids)$")
-"""Buffers of several dimensions, as GPT-2, GPT-NeoX and CLIP saved them."""
-_ADVICE = "name the model that it was quantised from, or dequantise it first"
+_MASK = re.compile(
+    r"(?:^|\.)(?:(?:attn|attention)\.(?:masked_)?bias|causal_mask|position_ids|token_type_ids)$"
+)
+"""Buffers of several dimensions, as GPT-2, GPT-NeoX, CodeGen, CLIP and BERT saved them."""
+BY_BLOCK, _BY_ROW = "_scale_inv", "_scale"
+"""Ends of a tensor's name where each block of codes has a scale, and where each row has one."""
 
 
 def require_plain(
@@ -54,14 +58,30 @@ def require_plain(
         if info.dtype in FLOATS and not (info.dtype.startswith("F8_") and (near or method)):
             continue
         if info.dtype not in _COUNTS or not _is_buffer(info):
-            raise CheckpointError(f"{folder}: {name} is {info.dtype}{_words(near, method)}")
+            words = _words(folder, near, method, name in scaled_codes(tensors))
+            raise CheckpointError(f"{folder}: {name} is {info.dtype}{words}")
 
 
-def _words(scales: str | None, method: str | None) -> str:
-    if scales or method:
-        where = f"with scales in {scales}" if scales else f"of a model quantised by '{method}'"
-        return f" {where}, expected plain weights: its codes alone are not the weights; {_ADVICE}"
-    return f", expected one of {', '.join(FLOATS)}; convert the model first"
+def scaled_codes(tensors: Mapping[str, TensorInfo]) -> dict[str, str]:
+    """The scales of each tensor of 8-bit codes that nothing but scales turns into weights."""
+    found = {}
+    for name, info in tensors.items():
+        ends = [end for end in (BY_BLOCK, _BY_ROW) if f"{name}{end}" in tensors]
+        shifted = f"{name}_zero_point" in tensors or f"{name}_g_idx" in tensors
+        if info.dtype in _CODES and ends and not shifted:
+            found[name] = f"{name}{ends[0]}"
+    return found
+
+
+def _words(folder: Path, scales: str | None, method: str | None, simple: bool) -> str:
+    """What else an error says of a tensor: how it is quantised, and what to do."""
+    if not scales and not method:
+        return f", expected one of {', '.join(FLOATS)}; convert the model first"
+    where = f"with scales in {scales}" if scales else f"of a model quantised by '{method}'"
+    advice = "name the model that it was quantised from, or dequantise it first"
+    if simple:
+        advice = f"dequantise it: run `alpharl unpack {folder} --out OUT` and name the folder OUT"
+    return f" {where}, expected plain weights: its codes alone are not the weights; {advice}"
 
 
 def _is_buffer(info: TensorInfo) -> bool:

@@ -28,6 +28,8 @@ GPU_CHUNK = 1 << 24
 """The same where the numbers go to a GPU: 32 MiB of bfloat16 a copy."""
 AHEAD = 128 << 20
 """Bytes that are read into the system's cache before they are asked for, about."""
+_LARGEST = torch.finfo(torch.float32).max ** 2
+"""Square of the largest norm that a file of factors can hold."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -190,7 +192,8 @@ def load_update(
         The squared Frobenius norm, summed over chunks in float64.
 
     Raises:
-        CheckpointError: one of the two holds a NaN or an infinity there.
+        CheckpointError: one of the two holds a NaN or an infinity there, or numbers so large that
+            float32 cannot hold the norm.
     """
     flat = out.view(-1)
 
@@ -204,7 +207,7 @@ def load_update(
     # Squares of large entries overflow, of small ones they underflow: look again in float64.
     if not 1e-30 < squared < 1e38:
         squared = float(torch.linalg.vector_norm(out, dtype=torch.float64)) ** 2
-    if not math.isfinite(squared):
+    if not squared <= _LARGEST:
         refuse_not_finite([checkpoint, base], span.tensor)
     return squared
 

@@ -19,8 +19,16 @@ _WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
 class ModelWriter:
     """Collects tensors into shards under a temporary folder, then renames it into place."""
 
-    def __init__(self, out: Path, like: ModelIndex, shard_bytes: int = SHARD_BYTES) -> None:
+    def __init__(
+        self, out: Path, like: ModelIndex, shard_bytes: int = SHARD_BYTES, without: str = ""
+    ) -> None:
         """Start a model folder at `out` with the config and tokenizer of `like`.
+
+        Args:
+            out: the folder.
+            like: of the model whose config and tokenizer it gets.
+            shard_bytes: of a file, at most.
+            without: key that is left out of the config.
 
         Raises:
             CheckpointError: `out` exists already.
@@ -35,6 +43,10 @@ class ModelWriter:
         self._shards: list[list[str]] = []
         self._total = 0
         _copy_companions(like.folder, self._temporary)
+        config = self._temporary / "config.json"
+        if without and config.is_file():
+            kept = {k: v for k, v in json.loads(config.read_text()).items() if k != without}
+            config.write_text(json.dumps(kept, indent=1))
 
     def add(self, name: str, tensor: Tensor) -> None:
         """Append a tensor; a full shard is written at once and its memory freed."""

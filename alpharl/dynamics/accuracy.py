@@ -161,9 +161,12 @@ def _number(value: object) -> float:
     if isinstance(value, str):
         text = value.removesuffix("%").rstrip()
         return float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else math.nan
-    if isinstance(value, SupportsFloat) and not isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
+        return math.nan
+    try:
         return float(value)
-    return math.nan
+    except OverflowError:
+        return math.inf
 
 
 def _require_known(step: int, known: Collection[int] | None) -> None:

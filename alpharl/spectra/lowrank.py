@@ -12,6 +12,7 @@ import numpy as np
 from safetensors import safe_open
 
 from alpharl.checkpoints.files import write_arrays
+from alpharl.checkpoints.header import read_header
 from alpharl.errors import CheckpointError
 
 Array = np.ndarray
@@ -114,15 +115,23 @@ def save_factors(factors: Mapping[str, Factors], out: Path, metadata: Mapping[st
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
-    """All arrays of a safetensors file.
+    """All arrays of a safetensors file that was made here.
 
     Raises:
-        CheckpointError: no such file.
+        CheckpointError: no such file, not safetensors, or a number in it is not finite.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; make it first (factors or gram)")
+    read_header(path)
     with safe_open(str(path), framework="np") as file:
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    bad = [key for key, array in arrays.items() if not np.isfinite(array).all()]
+    if bad:
+        raise CheckpointError(
+            f"{path}: {bad[0]} holds values that are not finite, which nothing here writes; make "
+            "the file again"
+        )
+    return arrays
 
 
 def read_metadata(path: Path) -> dict[str, object]:

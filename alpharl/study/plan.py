@@ -19,7 +19,7 @@ from alpharl.spectra.depth import Depth, deepest
 from alpharl.study.config import Study
 from alpharl.study.data_files import fetched, training_task
 from alpharl.study.paths import Paths
-from alpharl.study.windows import checkpoint_at, require_different, window_ends
+from alpharl.study.windows import checkpoint_at, windows_of
 from alpharl.variants.recipes import RankVariant, Recipe, distinct, rank_depth, rank_variants
 
 SHORTEST = 3
@@ -218,17 +218,10 @@ class Plan:
     def _windows(self) -> dict[str, dict[str, int]]:
         """By run that is a path, the last step of each window that forecasts are made from."""
         windows = self.study.forecast.windows if self.study.forecast.methods else []
-        ends: dict[str, dict[str, int]] = {}
-        for run in self.trajectories:
-            try:
-                ends[run] = window_ends(self.steps(run), windows)
-            except StudyError as error:
-                raise StudyError(f"forecast.windows: run '{run}': {error}") from None
         try:
-            require_different(ends)
+            return windows_of({run: self.steps(run) for run in self.trajectories}, windows)
         except StudyError as error:
             raise StudyError(f"forecast.windows: {error}") from None
-        return ends
 
     def _forecasts_of(self, run: str) -> list[ForecastVariant]:
         steps, settings = self.steps(run), self.study.forecast

@@ -47,23 +47,33 @@ def window_ends(steps: list[int], windows: Sequence[float]) -> dict[str, int]:
     return ends
 
 
-def require_different(runs: Mapping[str, Mapping[str, int]]) -> None:
-    """Refuse two windows that no run tells apart: all that is made of one would be made twice.
+def windows_of(
+    runs: Mapping[str, list[int]], windows: Sequence[float]
+) -> dict[str, dict[str, int]]:
+    """Last saved step of each window by its label, for each of several runs.
 
     Args:
-        runs: by run, the last step of each window by its label.
+        runs: the saved steps of each, increasing.
+        windows: fractions and steps.
 
     Raises:
-        StudyError: names the two.
+        StudyError: as `window_ends`, or no run tells two windows apart: all that is made of one
+            would be made twice. A run with few checkpoints may, if another has more.
     """
-    labels = next(iter(runs.values()), {})
-    for one, other in combinations(labels, 2):
-        if all(ends[one] == ends[other] for ends in runs.values()):
-            run, ends = next(iter(runs.items()))
+    ends: dict[str, dict[str, int]] = {}
+    for run, steps in runs.items():
+        try:
+            ends[run] = window_ends(steps, windows)
+        except StudyError as error:
+            raise StudyError(f"run '{run}': {error}") from None
+    for one, other in combinations(next(iter(ends.values()), {}), 2):
+        if all(end[one] == end[other] for end in ends.values()):
+            run = next(iter(ends))
             raise StudyError(
-                f"windows {one} and {other} both end at step {ends[one]} of run '{run}', expected "
-                "windows that differ; leave one out"
+                f"windows {one} and {other} both end at step {ends[run][one]} of run '{run}', "
+                "expected windows that differ; leave one out"
             )
+    return ends
 
 
 def checkpoint_at(steps: list[int], where: float) -> int:

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from alpharl.verbs import shared
+from alpharl.verbs.inputs import spec_value
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Written
 
@@ -49,7 +50,8 @@ def run(
     from alpharl.variants.recipes import RANK_VARIANTS
 
     folders, written = run_folders(checkpoints, steps), list[str]()
-    variants = sorted(RANK_VARIANTS.validate_json(spec), key=lambda variant: variant.step)
+    specified = spec_value(RANK_VARIANTS, spec)
+    variants = sorted(specified, key=lambda variant: variant.step)
     with shown() as progress:
         for step, group in groupby(variants, key=lambda variant: variant.step):
             trajectory = Trajectory.open(

@@ -111,4 +111,6 @@ def _targets(folders: list[str], steps: list[int]) -> dict[int, Path]:
             f"found {len(folders)} checkpoints for --target and {len(steps)} for --step; expected "
             "one step each, or one pattern with {step} for --target"
         )
+    if len(set(steps)) < len(steps):
+        raise StudyError(f"found --step {' '.join(map(str, steps))}, expected each step once")
     return dict(zip(steps, map(Path, folders), strict=True))

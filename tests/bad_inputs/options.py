@@ -69,6 +69,13 @@ CHECKED = {
         "--option floor.seed=010": "line 1: found 010, which YAML reads as 8",
     },
     "rank": {"--kind component --rank 99": "99"},
+    "ranks": {
+        "--spec '[{}]'": "--spec: 0.name: Field required",
+        "--spec x": "--spec: Invalid JSON",
+    },
+    "truth": {
+        "--target run/step-20 run/step-30 --step 30 30": "found --step 30 30, expected each step"
+    },
     "forecast": {
         "--through 20 --target-step 20": "found target step 20, expected one after",
         "--through 20 --target-step 10": "found target step 10, expected one after",

@@ -164,6 +164,9 @@ VALUES = [
                              with_value(Q, -3e38, Path("base/model.safetensors"))(folder)),
              f"{Q} holds values of up to 3.0e.38, expected",
              {name: READERS[name] for name in ("factors", "gram", "rank", "trust")}),
+    BadInput("an update whose norm is too large for float32", tensors(lambda t: t[Q].fill_(1e38)),
+             f"{Q} holds values of up to 1.0e.38, expected",
+             {name: READERS[name] for name in ("factors", "gram", "rank", "trust")}),
     BadInput("integers", as_type(torch.int16), f"{Q} is I16, expected one of F64", ANY),
     BadInput("booleans", as_type(torch.bool), f"{Q} is BOOL, expected one of F64", ANY),
     BadInput("complex numbers", as_type(torch.complex64), f"{Q} is C64, expected one of F64", ANY),
@@ -185,7 +188,18 @@ VALUES = [
 
 
 RANK = f"rank {ONE} --out new"
+LOW = Path("made/low/adapter/adapter_model.safetensors")
+LOW_READERS = {
+    "export": "export made/low --out new",
+    "truth": READERS["truth"],
+    "evaluate": READERS["evaluate"].replace("run/step-30", "made/low"),
+}
+"""The verbs that read an adapter that was made here."""
 RESULTS = [
+    BadInput("NaN in an adapter made here", with_value(A, math.nan, LOW),
+             "q_proj.lora_A.weight holds (1 )?values that are not finite", LOW_READERS),
+    BadInput("a damaged adapter made here", lambda _: LOW.write_bytes(LOW.read_bytes()[:-3]),
+             r"found \d+ bytes, expected \d+; it is cut short", LOW_READERS),
     BadInput("an update that overflows", with_value(Q, 1e36),
              "expected finite numbers that float32 holds",
              {"adapter": f"{RANK} --scale 1e6", "dense": f"{RANK} --scale 1e6 --dense",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from pathlib import Path
 
 import pytest
 import torch
@@ -83,6 +84,23 @@ def test_broken_sharded_folder_is_one_line(tmp_path, write_model, tensors, spoil
     with pytest.raises(CheckpointError) as error:
         read_index(folder)
     assert str(folder) in one_line(error)
+
+
+def test_the_hub_s_cache_links_its_files(tmp_path, write_model, tensors):
+    folder = write_model(tmp_path / "models--a--b" / "snapshots" / "0123", tensors, 2)
+    blobs = tmp_path / "models--a--b" / "blobs"
+    blobs.mkdir()
+    for i, path in enumerate(sorted(folder.glob("*.safetensors"))):
+        path.rename(blobs / str(i))
+        path.symlink_to(Path("../../blobs") / str(i))
+    (tmp_path / "link").symlink_to(folder)
+    for way in (folder, tmp_path / "link"):
+        assert set(read_index(way).tensors) == set(tensors)
+    (blobs / "0").rename(tmp_path / "0")
+    (folder / "model-00001-of-00002.safetensors").unlink()
+    (folder / "model-00001-of-00002.safetensors").symlink_to(tmp_path / "0")
+    with pytest.raises(CheckpointError, match="is a link to"):
+        read_index(folder)
 
 
 def test_index_that_names_an_absent_tensor_is_refused(tmp_path, write_model, tensors):

@@ -83,7 +83,7 @@ def test_target_as_a_multiple_of_the_window_s_last_step(trajectory, tmp_path, cl
         ("relex", "rank=0", "rank: Input should be greater than 0 (found 0)"),
         ("relex", "rank=two", "rank: Input should be a valid integer"),
         ("relex", "rank", "option 'rank': found no '=', expected KEY=VALUE"),
-        ("relex", "rank=[", "option 'rank=[': not valid YAML: "),
+        ("relex", "rank=[", "option 'rank=[': found '[', expected a value as a study file has it"),
         ("relex", "fit=cubic", "fit: Input should be 'linear', 'quadratic' or 'saturating'"),
         ("alpharl-repo", "target_accuracy=-1", "target_accuracy: Input should be greater than 0"),
         ("weight-extrapolation", "first=15", "first: found step 15, expected one of [10, 20, 35]"),
