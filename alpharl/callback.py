@@ -19,6 +19,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.sources import at_steps, find_steps
+from alpharl.dynamics.accuracy import accuracy_of
 from alpharl.errors import AlpharlError, CheckpointError, MethodError
 from alpharl.forecasting.trust import Verdict
 from alpharl.names import checkpoint_name
@@ -63,7 +64,8 @@ class Watch(TrainerCallback):
             target_step: what the verdict is about; the trainer's `max_steps` unless given.
             metric: name of an accuracy between 0 and 1 in the trainer's logs, such as
                 `eval_accuracy`, or `reward` of GRPO with a 0/1 reward. It counts at the steps at
-                which it is logged, and the verdict needs it at the saved ones.
+                which it is logged, and the verdict needs it at the saved ones. Other numbers end
+                the watch with a warning.
 
         Raises:
             CheckpointError: the base is no folder with safetensors weights.
@@ -156,12 +158,14 @@ class Watch(TrainerCallback):
         target = self._target or state.max_steps
         if target <= state.global_step:
             return None
-        accuracy = {
+        logged = {
             int(entry["step"]): entry[self._metric]
             for entry in state.log_history
             if self._metric in entry
         }
+        # Refused where it is no accuracy, as a reward above 1.
         folders = at_steps(pattern, self._gram.steps)
+        accuracy = {s: a for s, a in accuracy_of(logged).items() if s == 0 or s in folders}
         run = Trajectory.open(self._base, folders, accuracy, gram=self._gram, progress=False)
         return run.verdict(target)
 

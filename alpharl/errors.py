@@ -26,6 +26,10 @@ class MethodError(AlpharlError):
     """A forecasting method cannot be applied to what it was given."""
 
 
+class TableError(AlpharlError):
+    """A table that was handed over, of scores or of checkpoints, is not what it should be."""
+
+
 class EvaluationError(AlpharlError):
     """A suite or an engine cannot do what was asked."""
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 from alpharl.errors import nearest as nearest
 
+_INTERNAL = re.compile(r"\[|^constrained-")
+
 
 def describe_error(error: Any) -> str:
     """One line for one pydantic error: dotted key, message, and the value found."""
-    # Parts in brackets are pydantic's: the key of a mapping, or a member of a union.
-    key = ".".join(part for part in map(str, error["loc"]) if part[:1] != "[")
+    # Parts like these are pydantic's: the key of a mapping, or a member of a union.
+    key = ".".join(part for part in map(str, error["loc"]) if not _INTERNAL.search(part))
     message = error["msg"].removeprefix("Value error, ")
     value = error["input"]
     plain = isinstance(value, str | int | float | bool)
@@ -38,7 +42,7 @@ class Frozen(BaseModel):
         """Raise for the first key that is not a field; pydantic adds where it stands."""
         if not isinstance(data, dict):
             return data
-        for key in data:
+        for key, value in data.items():
             if key in cls.renamed:
                 raise PydanticCustomError(
                     "renamed_key",
@@ -51,4 +55,29 @@ class Frozen(BaseModel):
                     "unknown key '{key}', {hint}",
                     {"key": str(key), "hint": nearest(str(key), list(cls.model_fields))},
                 )
+            if _has_switch(value) and _is_number(cls, key):
+                raise PydanticCustomError(
+                    "switch",
+                    "found true or false for key '{key}', expected a number",
+                    {"key": str(key)},
+                )
         return data
+
+
+def _has_switch(value: Any) -> bool:
+    """Whether a value is true or false, or a list with one: pydantic takes them for 1 and 0."""
+    return isinstance(value, bool) or (isinstance(value, list) and any(map(_has_switch, value)))
+
+
+@cache
+def _is_number(model: type[BaseModel], key: str) -> bool:
+    """Whether a field takes numbers, alone or in lists, and no switch."""
+    kinds = list(_kinds(model.model_fields[key].annotation))
+    numbers = any(kind in (int, float) for kind in kinds)
+    return numbers and not any(kind in (bool, Any) for kind in kinds)
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)

@@ -72,6 +72,22 @@ def adapter_name(merged: str) -> str:
     return merged.replace(f"{_MERGED}@", "@")
 
 
+def require_own_names(values: list[float]) -> list[float]:
+    """Refuse numbers that differ, and yet stand in names as the same six digits.
+
+    Raises:
+        ValueError: names two of them.
+    """
+    first: dict[str, float] = {}
+    for value in values:
+        other = first.setdefault(f"{value:g}", value)
+        if other != value:
+            raise ValueError(
+                f"found {other!r} and {value!r}, which have one name, {value:g}; leave one out"
+            )
+    return values
+
+
 def forecast_name(label: str, window: str, amplitude: float = 1.0) -> str:
     """A forecast by its label in the study file, from a window, at an amplitude."""
     return f"{label}@{window}" + (f"x{amplitude:g}" if amplitude != 1 else "")

@@ -2,7 +2,9 @@
 
 checkpoint-N                                   TRL and transformers
 global_step_N, .../actor/huggingface           verl: merged models, or adapters
-step-N, step_N, N                              others
+step-N, step_N, epoch_E_step_N, N              others
+
+Whatever looks like a checkpoint and is left out is named, with the reason.
 """
 
 from __future__ import annotations
@@ -10,20 +12,38 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alpharl.checkpoints.foreign import foreign_at
-from alpharl.checkpoints.index import ADAPTER, ADAPTER_CONFIG, INDEX, SINGLE, read_config
+from alpharl.checkpoints.header import read_header
+from alpharl.checkpoints.index import (
+    ADAPTER,
+    ADAPTER_CONFIG,
+    INDEX,
+    SINGLE,
+    read_config,
+    read_index,
+)
 from alpharl.errors import CheckpointError
 
-_STEP = re.compile(r"(?:.*[-_])?(?:checkpoint|ckpt|step|iter)[-_]?(\d+)|(\d+)")
+_STEP = re.compile(r"(?:.*[-_])?(?:checkpoint|ckpt|step|iter)[-_]?([0-9]+)|([0-9]+)")
+_EPOCH = re.compile(r"epoch[-_]?([0-9]+)", re.IGNORECASE)
 _INSIDE = ("", "actor/huggingface", "actor/model/huggingface", "actor/lora_adapter", "actor",
            "huggingface")  # fmt: skip
 """Where in a step's folder its weights may be, the likeliest first."""
 _DEEP = 3
 """Folders between the one that is looked at and a run: project, experiment, output."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A folder that looks like a checkpoint, and is none of a run."""
+
+    folder: Path
+    reason: str
+    """What it holds, or how its name differs, as in `holds no weights`."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +58,12 @@ class FoundRun:
     """`models` or `LoRA adapters`."""
     base: str | None
     """Folder or Hub repository of the base, where the checkpoints or a step 0 tell."""
-    left_out: list[Path] = field(default_factory=list)
-    """Step folders without weights."""
+    left_out: list[LeftOut] = field(default_factory=list)
+    """What else lies in the run's folder."""
 
     @property
     def pattern(self) -> str | None:
-        """The folders with `{step}` in place of the step; None where numbers have zeros before."""
+        """The folders with `{step}` in place of the step; None where no pattern is all of them."""
         texts = {step: str(path) for step, path in self.folders.items()}
         step, first = next(iter(texts.items()))
         for match in re.finditer(str(step), first):
@@ -53,66 +73,164 @@ class FoundRun:
         return None
 
 
-def find_runs(folder: Path) -> list[FoundRun]:
-    """The runs in a folder: its own checkpoints, or those of the folders in it.
+def find_runs(folder: Path) -> tuple[list[FoundRun], list[LeftOut]]:
+    """The runs in a folder, its own checkpoints or those of the folders in it, and what is left.
+
+    Returns:
+        The runs, each with what is left out of its folder; and what is left out elsewhere.
 
     Raises:
         CheckpointError: no such folder, no checkpoint, or only such as are in another layout.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; name one that holds checkpoints")
-    looked_at: list[Path] = []
-    runs = list(_search(folder, folder, _DEEP, looked_at))
+    entries = list(_search(folder, folder, _DEEP))
+    runs = [entry for entry in entries if isinstance(entry, FoundRun)]
+    left_out = [entry for entry in entries if isinstance(entry, LeftOut)]
     if runs:
-        return runs
-    _refuse_foreign([*looked_at, folder])
+        return runs, left_out
+    _refuse_foreign([*(entry.folder for entry in left_out), folder])
+    if left_out:
+        raise CheckpointError(
+            f"{left_out[0].folder}: found no checkpoint: it {left_out[0].reason}; expected "
+            f"folders such as checkpoint-100 that hold {SINGLE}, {INDEX} or {ADAPTER}"
+        )
     raise CheckpointError(
         f"{folder}: found no checkpoints, expected folders such as checkpoint-100, step-100 or "
         f"global_step_100 that hold {SINGLE}, {INDEX} or {ADAPTER}; name their parent folder"
     )
 
 
-def _search(top: Path, folder: Path, deep: int, looked_at: list[Path]) -> Iterator[FoundRun]:
-    """The run of a folder, or those of the folders in it; notes the step folders it looked at."""
-    children = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _search(top: Path, folder: Path, deep: int) -> Iterator[FoundRun | LeftOut]:
+    """The run of a folder, or those of the folders in it; and what is left out of them."""
+    # Links to nothing are looked at too, to be named.
+    entries = (p for p in folder.iterdir() if p.is_dir() or not p.exists())
+    children = sorted(p for p in entries if not p.name.startswith("."))
     steps = _steps(children)
-    looked_at += steps.values()
     run = _run(top, folder, steps)
     if run:
+        run.left_out.extend(_beside(steps, [p for p in children if p not in steps.values()], deep))
         yield run
-    elif deep:
-        for child in children:
-            yield from _search(top, child, deep - 1, looked_at)
-
-
-def _steps(children: list[Path]) -> dict[int, Path]:
-    """The step folders among these, increasing: of one way to name them, the most frequent."""
-    named: dict[str, dict[int, Path]] = {}
+        return
     for child in children:
+        inside = list(_search(top, child, deep - 1)) if deep and child.is_dir() else []
+        if any(isinstance(entry, FoundRun) for entry in inside):
+            yield from inside
+        elif child in steps.values():
+            yield LeftOut(child, _lack(child))
+        else:
+            yield from inside
+            yield from [LeftOut(child, _NO_STEP)] if _kind(child) or foreign_at(child) else []
+
+
+_NO_STEP = "has no step in its name"
+
+
+def _steps(children: Sequence[Path]) -> dict[int, Path]:
+    """The step folders among these, increasing: of one way to name them, the most frequent.
+
+    Names may differ in their epoch, if steps go on counting from one epoch to the next. Of two with
+    one step, that without zeros before its number counts.
+    """
+    named: dict[str, dict[int, Path]] = {}
+    for child in sorted(children, key=lambda path: len(path.name)):
         if match := _STEP.fullmatch(child.name):
             number = match[1] or match[2]
-            named.setdefault(child.name.removesuffix(number), {})[int(number)] = child
-    return dict(sorted(max(named.values(), key=len, default={}).items()))
+            way = child.name.removesuffix(number)
+            for name in {way, _EPOCH.sub("epoch", way)}:
+                named.setdefault(name, {}).setdefault(int(number), child)
+    ways = [dict(sorted(steps.items())) for steps in named.values()]
+    return max((steps for steps in ways if _epochs_increase(steps)), key=len, default={})
 
 
-def _run(top: Path, folder: Path, steps: dict[int, Path]) -> FoundRun | None:
-    """The run of one folder; None where no step folder holds weights."""
-    for inside in _INSIDE:
-        folders = {step: path / inside for step, path in steps.items() if _kind(path / inside)}
-        if folders:
-            break
-    else:
+def _epochs_increase(steps: Mapping[int, Path]) -> bool:
+    epochs = [[int(epoch) for epoch in _EPOCH.findall(path.name)] for path in steps.values()]
+    return epochs == sorted(epochs)
+
+
+def _run(top: Path, folder: Path, steps: Mapping[int, Path]) -> FoundRun | None:
+    """The run of one folder; None where no step folder holds weights that can be used."""
+    inside = max(_INSIDE, key=lambda name: sum(bool(_kind(p / name)) for p in steps.values()))
+    folders = {step: path / inside for step, path in steps.items()}
+    kinds = {step: kind for step, path in folders.items() if (kind := _kind(path))}
+    kind = next((kinds[step] for step in sorted(kinds, reverse=True) if step > 0), None)
+    if kind is None:
         return None
-    kinds = {step: _kind(path) for step, path in folders.items()}
-    trained = {step: path for step, path in folders.items() if step > 0}
-    if not trained:
+    reasons = {s: _why_not(path, inside, kind) for s, path in steps.items() if s > 0}
+    reasons |= _twins({step: steps[step] for step, reason in reasons.items() if not reason})
+    chosen = {step: folders[step] for step, reason in reasons.items() if not reason}
+    if not chosen:
         return None
-    kind = kinds[max(trained)]
-    chosen = {step: path for step, path in trained.items() if kinds[step] == kind}
+    left_out = [LeftOut(steps[step], reason) for step, reason in reasons.items() if reason]
+    if 0 in steps and kinds.get(0) != "models":
+        left_out.insert(0, LeftOut(steps[0], "is step 0, the base, and holds no model"))
     base = str(folders[0]) if kinds.get(0) == "models" else _base_of(next(iter(chosen.values())))
-    left_out = [path for step, path in steps.items() if step > 0 and step not in chosen]
-    name = "-".join(folder.relative_to(top).parts)
-    return FoundRun(name, chosen, str(kind), base, left_out)
+    return FoundRun("-".join(folder.relative_to(top).parts), chosen, kind, base, left_out)
+
+
+def _why_not(folder: Path, inside: str, kind: str) -> str | None:
+    """Why a step folder is left out of a run whose checkpoints are of a kind; None if it is not."""
+    own = _kind(folder / inside)
+    if own is None:
+        return _lack(folder)
+    return _damage(folder / inside) if own == kind else f"holds {own}, while others hold {kind}"
+
+
+def _lack(folder: Path) -> str:
+    """What a step folder holds in place of the weights that are expected."""
+    if not folder.exists():
+        return "is a link to nothing"
+    paths = [folder / name for name in _INSIDE]
+    for path in filter(_kind, paths):
+        elsewhere = path.relative_to(folder)
+        return (
+            _damage(path) or f"has its weights in '{elsewhere}', while others have them elsewhere"
+        )
+    foreign = next(filter(None, map(foreign_at, paths)), None)
+    return f"holds {foreign.what}, no safetensors" if foreign else "holds no weights"
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a model folder or an adapter, as far as headers tell."""
+    try:
+        if _kind(path) == "models":
+            read_index(path)
+        else:
+            read_header(path / ADAPTER)
+    except CheckpointError as error:
+        text = str(error).removeprefix(f"{path}: ").removeprefix(f"{path}/")
+        return f"is damaged: {text}"
+    return None
+
+
+def _twins(folders: Mapping[int, Path]) -> dict[int, str | None]:
+    """Steps whose folders are links to those of other steps, with the reason to leave them out."""
+    first: dict[Path, Path] = {}
+    twins: dict[int, str | None] = {}
+    for step, path in sorted(folders.items(), key=lambda item: item[1].is_symlink()):
+        other = first.setdefault(path.resolve(), path)
+        if other != path:
+            twins[step] = f"is a link to {other.name}"
+    return twins
+
+
+def _beside(steps: Mapping[int, Path], children: Sequence[Path], deep: int) -> Iterator[LeftOut]:
+    """What lies next to the step folders of a run and looks like a checkpoint, or holds some."""
+    links_first = sorted(steps.values(), key=Path.is_symlink, reverse=True)
+    targets = {path.resolve(): path for path in links_first}
+    for child in children:
+        match = _STEP.fullmatch(child.name)
+        inside = _search(child, child, deep - 1) if deep and child.is_dir() else iter(())
+        if child.is_symlink() and child.resolve() in targets:
+            yield LeftOut(child, f"is a link to {targets[child.resolve()].name}")
+        elif match and int(match[1] or match[2]) in steps:
+            yield LeftOut(child, "has a step in its name that another has")
+        elif match:
+            yield LeftOut(child, "is named in another way than the others")
+        elif any(isinstance(entry, FoundRun) for entry in inside):
+            yield LeftOut(child, "holds a run of its own: name that folder to init")
+        elif _kind(child) or foreign_at(child):
+            yield LeftOut(child, _NO_STEP)
 
 
 def _kind(folder: Path) -> str | None:

@@ -17,17 +17,23 @@ def find_steps(pattern: str, files: bool = False) -> dict[int, Path]:
     """All checkpoint folders that a pattern matches, or all files, by step, increasing.
 
     Raises:
-        CheckpointError: not one `{step}` in the pattern, or nothing matches.
+        CheckpointError: not one `{step}` in the pattern, nothing matches, or two have one step,
+            such as `step-10` and `step-010`.
     """
     if pattern.count("{step}") != 1:
         raise CheckpointError(f"{pattern}: expected '{{step}}' once, as in runs/foo/step-{{step}}")
     before, after = pattern.rstrip("/").split("{step}")
-    number = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
-    folders = {}
-    for path in glob.glob(f"{glob.escape(before)}*{glob.escape(after)}"):
+    number = re.compile(re.escape(before) + r"([0-9]+)" + re.escape(after))
+    folders: dict[int, Path] = {}
+    for path in sorted(glob.glob(f"{glob.escape(before)}*{glob.escape(after)}")):
         match = number.fullmatch(path)
         if match and (Path(path).is_file() if files else Path(path).is_dir()):
-            folders[int(match.group(1))] = Path(path)
+            first = folders.setdefault(int(match[1]), Path(path))
+            if first != Path(path):
+                raise CheckpointError(
+                    f"{pattern}: found {first} and {path}, expected one of step {int(match[1])}; "
+                    "move one away"
+                )
     if not folders:
         kind = "file" if files else "folder"
         raise CheckpointError(f"{pattern}: no {kind} matches; check the path and its '{{step}}'")
@@ -96,6 +102,22 @@ def run_folders(given: Given, steps: Sequence[int] | None = None) -> dict[int, P
             "the folders that training saved"
         )
     return {step: folders[step] for step in sorted(folders) if step > 0}
+
+
+def known_steps(given: Given, steps: Sequence[int] | None = None) -> frozenset[int]:
+    """Steps that a run has checkpoints of, as far as what names them tells.
+
+    Those that `steps` leaves out are among them: of a pattern all that are on the disk, else all
+    that are named.
+
+    Raises:
+        CheckpointError: as `run_folders`.
+    """
+    named = run_folders(given, steps)
+    try:
+        return frozenset({*named, *run_folders(given)})
+    except CheckpointError:  # folders that are gone, while files made of them are there
+        return frozenset(named)
 
 
 def step_of(folder: Path) -> int:

@@ -16,6 +16,7 @@ from lm_eval.tasks import TaskManager
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.tasks import filters as filters  # registers the filter of task files
 from alpharl.problems import PREFIX, PROBLEMS, Problem, get_problem, is_generated
+from alpharl.yaml_text import require_plain
 
 OWN_TASKS = Path(__file__).parent / "tasks"
 
@@ -30,6 +31,7 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
 
     Raises:
         EvaluationError: no such task, or one whose answers are not generated.
+        StudyError: its file has a key twice, or numbers that YAML reads as others.
     """
     override = {} if data is None else {"dataset_kwargs": _files(data)}
     if is_generated(name):
@@ -41,6 +43,9 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
             f"task '{name}': not found in {', '.join(map(str, folders))}; expected one of: "
             + ", ".join([*PROBLEMS, f"{PREFIX}<generator>", *sorted(manager.all_tasks)])
         )
+    path = manager.task_index[name].yaml_path
+    if path is not None:
+        require_plain(Path(path).read_text("utf-8"), str(path))
     # A task inside an inline group is lm-eval's public way to override a part of its config.
     loaded = manager.load({"group": "suite", "task": [{"task": name, **override}]})
     (task,) = loaded["tasks"].values()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
+from alpharl.bounds import Seed
 from alpharl.evaluation.protocols import PROTOCOLS
 from alpharl.frozen import Frozen, nearest
 
@@ -62,7 +63,7 @@ class Suite(Frozen):
     """Answers per question; more than one needs a temperature."""
     stop: list[Annotated[str, StringConstraints(min_length=1)]] = Field(default=[])
     """Strings that end an answer, besides the task's own."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the sampling; each (model, question, sample) has a seed of its own made from it."""
     max_truncated: Share = 0.2
     """Fail if more of a checkpoint's answers than this share run out of tokens: such an accuracy

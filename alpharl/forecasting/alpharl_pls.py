@@ -13,16 +13,16 @@ Both take v_1 from the window's last checkpoint, as the code does; the paper doe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import PositiveFloat
+from pydantic import Field
 
 from alpharl.dynamics.align import align_backwards
 from alpharl.dynamics.pls import fit_pls
 from alpharl.dynamics.ratio import r_squared
 from alpharl.forecasting.contract import Prediction, Window
-from alpharl.forecasting.method import Method
+from alpharl.forecasting.method import Method, Multiple
 from alpharl.spectra.lowrank import Factors, LowRank
 from alpharl.spectra.scope import in_paper_scope
 
@@ -34,7 +34,7 @@ class AlphaRLRepo(Method):
     needs = frozenset({"factors", "scores"})
     cost = "one PLS fit per matrix, and the window's validation scores"
     method: Literal["alpharl-repo"] = "alpharl-repo"
-    target_accuracy: PositiveFloat = 1.0
+    target_accuracy: Annotated[Multiple, Field(gt=0)] = 1.0
     """The accuracy that the fitted line is inverted at; the released script uses 1.7."""
 
     def forecast(self, window: Window) -> Prediction:
@@ -54,7 +54,7 @@ class AlphaRLPaper(Method):
     needs = frozenset({"factors", "scores"})
     cost = "one PLS fit per matrix, and the window's validation scores"
     method: Literal["alpharl-paper"] = "alpharl-paper"
-    target_accuracy: PositiveFloat = 1.0
+    target_accuracy: Annotated[Multiple, Field(gt=0)] = 1.0
     """The accuracy that the fitted line is inverted at; the paper says 1."""
 
     def forecast(self, window: Window) -> Prediction:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from alpharl.forecasting.contract import Prediction, Window
-from alpharl.forecasting.method import Method, Reads
+from alpharl.forecasting.method import Method, Multiple, Reads
 
 
 class Expo(Method):
@@ -16,10 +16,10 @@ class Expo(Method):
     source = "ExPO, arXiv 2404.16792"
     cost = "nothing; with alpha: validation, a validation score for each value of the grid"
     method: Literal["expo"] = "expo"
-    alpha: float | Literal["validation"] = 0.5
+    alpha: Multiple | Literal["validation"] = 0.5
     """How far to go past the last checkpoint, in units of its own update; `validation`: the value
     of `grid` whose model scores best on the validation suite."""
-    grid: list[float] = Field(default=[0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0], min_length=1)
+    grid: list[Multiple] = Field(default=[0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0], min_length=1)
     """Values that `validation` chooses from; of equal scores the smallest counts."""
 
     @property

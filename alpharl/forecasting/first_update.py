@@ -7,12 +7,12 @@ the factor was chosen on the test set), and on other tasks it fell below the bas
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveFloat
+from pydantic import Field
 
 from alpharl.forecasting.contract import Prediction, Window
-from alpharl.forecasting.method import Method
+from alpharl.forecasting.method import Method, Multiple
 
 
 class FirstUpdate(Method):
@@ -21,7 +21,7 @@ class FirstUpdate(Method):
     source = "replication of RELEX by Baseten (arXiv 2605.21468)"
     cost = "nothing"
     method: Literal["first-update"] = "first-update"
-    gamma: PositiveFloat | None = None
+    gamma: Annotated[Multiple, Field(gt=0)] | None = None
     """Factor of the first update; default: target step / first step, the line through the base."""
 
     def forecast(self, window: Window) -> Prediction:

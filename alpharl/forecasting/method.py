@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
+from alpharl.bounds import MOST_SCALE
 from alpharl.forecasting.contract import Prediction, Window
 from alpharl.frozen import Frozen
 from alpharl.spectra.depth import Depth
 
+Multiple = Annotated[float, Field(ge=-MOST_SCALE, le=MOST_SCALE, allow_inf_nan=False)]
+"""An option that an update, or a part of it, is multiplied by."""
 Reads = Literal["factors", "gram", "scores", "suite"]
 """Small files of a run; or the validation suite itself, on which a method scores trial models."""
 

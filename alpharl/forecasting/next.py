@@ -23,13 +23,14 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 
+from alpharl.bounds import Seed
 from alpharl.dynamics.align import align_backwards
 from alpharl.errors import MethodError
 from alpharl.forecasting.alpharl_step import recompress
 from alpharl.forecasting.contract import Prediction, Window
-from alpharl.forecasting.method import Method
+from alpharl.forecasting.method import Method, Multiple
 from alpharl.forecasting.next_net import predict_ahead
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.lowrank import LowRank
@@ -51,14 +52,14 @@ class Next(Method):
     method: Literal["next"] = "next"
     horizon: PositiveInt | None = None
     """How many checkpoints ahead a jump leads; default: half of the window's."""
-    coefficient: float | None = None
+    coefficient: Multiple | None = None
     """Factor of the jump; default: steps to the target / steps of the horizon. Published: the best
     of 0.5, 1, ..., 4 by evaluation."""
     rank: PositiveInt = 8
     """Triplets read of each update; differences of checkpoints are made from them."""
     epochs: PositiveInt = 1000
     """Training steps of each network, each on all pairs of checkpoints."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Of the networks' initial weights."""
 
     @property

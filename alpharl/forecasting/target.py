@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from alpharl.bounds import MOST_SCALE, MOST_STEP
 from alpharl.errors import MethodError, UndefinedForecast
 
 _ROUNDING = 1e-9
@@ -36,8 +37,11 @@ def target_after(
         raise MethodError(f"found {' and '.join(given)}, expected one target; drop the others")
     if accuracy is not None and not 0 < accuracy <= 1:
         raise MethodError(f"found target accuracy {accuracy:g}, expected one above 0, at most 1")
-    if multiple is not None and not 1 < multiple < math.inf:
-        raise MethodError(f"found target multiple {multiple:g}, expected a number above 1")
+    if multiple is not None and not 1 < multiple <= MOST_SCALE:
+        raise MethodError(
+            f"found target multiple {multiple:g}, expected a number above 1 and at most "
+            f"{MOST_SCALE:g}"
+        )
     target = step if multiple is None else round(multiple * last)
     if target is None:
         return None
@@ -46,6 +50,8 @@ def target_after(
             f"found target step {target}, expected one after the window's last step {last}; raise "
             "the target, or narrow the window"
         )
+    if target > MOST_STEP:
+        raise MethodError(f"found target step {target}, expected at most {MOST_STEP}; lower it")
     return int(target)
 
 

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import NonNegativeInt
-
+from alpharl.bounds import Seed
 from alpharl.frozen import Frozen
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class Measure(Frozen, ABC):
     """Columns of `summary` by which the report compares algorithms, with their names there; only of
     measures that have one row for each step."""
 
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of its null."""
 
     def steps(self, saved: Sequence[int]) -> list[int]:

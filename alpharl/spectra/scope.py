@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from alpharl.checkpoints.header import TensorInfo
 from alpharl.checkpoints.index import ModelIndex, read_config
-from alpharl.errors import CheckpointError
+from alpharl.errors import CheckpointError, MethodError
 
 Scope = Literal["paper", "all"]
 _LAYER = r"(?:^|\.)layers\.\d+\."
@@ -135,11 +135,29 @@ def _parts(module: str, rows: int, config: dict[str, Any]) -> dict[str, int]:
     return {"q_proj": heads * size, "k_proj": key, "v_proj": key}
 
 
+def require_part(part: int, parts: int) -> tuple[int, int]:
+    """Refuse a part that is none.
+
+    Raises:
+        MethodError: found and expected.
+    """
+    if not 0 <= part < parts:
+        raise MethodError(
+            f"found shard {part} of {parts}, expected one from 0 to {parts - 1}; they are counted "
+            "from 0"
+        )
+    return part, parts
+
+
 def shard(items: Iterable[TensorInfo | Matrix], part: int, parts: int) -> list[str]:
     """Names of the `part`-th of `parts` runs of consecutive items with about equal sizes.
 
     Every item falls into exactly one part; a part may be empty when there are few.
+
+    Raises:
+        MethodError: there is no such part.
     """
+    require_part(part, parts)
     sizes = {item.name: prod(item.shape) for item in items}
     total, before, chosen = sum(sizes.values()), 0, []
     for name, size in sizes.items():

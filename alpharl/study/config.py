@@ -6,12 +6,11 @@ runs again in every cluster job.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
+    AfterValidator,
     Field,
     NonNegativeInt,
     PositiveInt,
@@ -20,15 +19,19 @@ from pydantic import (
     model_validator,
 )
 
+from alpharl.bounds import MOST_JOBS, MOST_SCALE, Seed
 from alpharl.errors import StudyError
 from alpharl.evaluation.engines.registry import DEFAULT, ENGINES, Evaluation
 from alpharl.evaluation.settings import Suite, TokenLevel
 from alpharl.forecasting.registry import METHODS, MethodOptions
 from alpharl.frozen import Frozen, describe_error, nearest
 from alpharl.measures.registry import MeasureOptions, all_measures
+from alpharl.names import require_own_names
+from alpharl.steps import Step, StepOrEarly
 from alpharl.study.runs import Base, Name, Run
 from alpharl.study.sources import with_table
 from alpharl.variants.rank_settings import RankModels
+from alpharl.yaml_text import read_yaml
 
 
 class Spectra(Frozen):
@@ -40,7 +43,7 @@ class Spectra(Frozen):
     rank: PositiveInt = 16
     """Singular triplets stored per matrix; raised where `rank` or a forecast reads
     more."""
-    shards: PositiveInt = 1
+    shards: Annotated[int, Field(gt=0, le=MOST_JOBS)] = 1
     """Parts of equal bytes that a checkpoint's tensors are divided into; each is a job."""
     checkpoints_per_job: PositiveInt = 1
     """Consecutive checkpoints that one job factors. It reads the base once for all of them and
@@ -59,18 +62,18 @@ class Dynamics(Frozen):
     """Draws of each null model."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.6
     """Forward hold-out: fit on this first share of the checkpoints, and judge on the rest."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the null models."""
 
 
 class Forecast(Frozen):
     """Which forecasts are made, from which windows."""
 
-    windows: list[PositiveInt | Annotated[float, Field(gt=0, lt=1)]] = Field(default=[0.2, 0.4])
+    windows: list[StepOrEarly] = Field(default=[0.2, 0.4])
     """Early checkpoints that a method may see: a fraction of the run, or a last step."""
-    target_step: PositiveInt | None = None
+    target_step: Step | None = None
     """The step to forecast; default: the run's last."""
-    target_multiple: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
+    target_multiple: Annotated[float, Field(gt=1, le=MOST_SCALE, allow_inf_nan=False)] | None = None
     """Instead of `target_step`: a multiple of each window's last step, rounded. A step that is not
     saved has no trained weights to be compared with."""
     target_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -78,7 +81,10 @@ class Forecast(Frozen):
     for their own option `target_accuracy`. The others forecast the step, rounded up, at which the
     least-squares line of the window's validation accuracies (without the base) reaches it; they
     are undefined where these accuracies do not rise or are there already."""
-    amplitudes: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default=[])
+    amplitudes: Annotated[
+        list[Annotated[float, Field(gt=0, le=MOST_SCALE, allow_inf_nan=False)]],
+        AfterValidator(require_own_names),
+    ] = Field(default=[])
     """Next to each forecast, its whole update (from the base) times each of these:
     `relex@0.4x0.5`."""
     methods: dict[Name, MethodOptions] = Field(default={})
@@ -275,10 +281,11 @@ def load_study(path: str | Path) -> Study:
         StudyError: the file is missing, not YAML, or not a valid study.
     """
     try:
-        data = yaml.safe_load(Path(path).read_text())
+        text = Path(path).read_text("utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):
         raise StudyError(f"{path}: no such study file; give the path of a YAML file") from None
-    except yaml.YAMLError as error:
-        line = re.sub(r"\s+", " ", str(error))
-        raise StudyError(f"{path}: not valid YAML: {line}") from None
-    return parse_study(data, str(path))
+    except UnicodeDecodeError:
+        raise StudyError(
+            f"{path}: found no text in UTF-8, expected a YAML file; save it as that"
+        ) from None
+    return parse_study(read_yaml(text, str(path)), str(path))

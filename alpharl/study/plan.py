@@ -19,7 +19,7 @@ from alpharl.spectra.depth import Depth, deepest
 from alpharl.study.config import Study
 from alpharl.study.data_files import fetched, training_task
 from alpharl.study.paths import Paths
-from alpharl.study.windows import checkpoint_at, window_end, window_label
+from alpharl.study.windows import checkpoint_at, windows_of
 from alpharl.variants.recipes import RankVariant, Recipe, distinct, rank_depth, rank_variants
 
 SHORTEST = 3
@@ -209,26 +209,30 @@ class Plan:
         """Every method from every window, at every amplitude; none for a run that is no path.
 
         Raises:
-            StudyError: a window is too short, or reaches the step that it should forecast.
+            StudyError: a window is too short, ends where another does in every run, or reaches the
+                step that it should forecast.
         """
         return self._forecasts[run]
+
+    @cached_property
+    def _windows(self) -> dict[str, dict[str, int]]:
+        """By run that is a path, the last step of each window that forecasts are made from."""
+        windows = self.study.forecast.windows if self.study.forecast.methods else []
+        try:
+            return windows_of({run: self.steps(run) for run in self.trajectories}, windows)
+        except StudyError as error:
+            raise StudyError(f"forecast.windows: {error}") from None
 
     def _forecasts_of(self, run: str) -> list[ForecastVariant]:
         steps, settings = self.steps(run), self.study.forecast
         forecasts: list[ForecastVariant] = []
-        path = settings.methods and self._is_path(run)
-        for window in settings.windows if path else []:
-            try:
-                through = window_end(steps, window)
-            except StudyError as error:
-                raise StudyError(f"forecast.windows: run '{run}': {error}") from None
+        for label, through in self._windows.get(run, {}).items():
             target, accuracy = self._target_step(steps, through), settings.target_accuracy
             if target is not None and through >= target:
                 raise StudyError(
-                    f"forecast.windows: run '{run}': window {window_label(window)} reaches step "
-                    f"{through}, the target is step {target}; a fit may not see its target"
+                    f"forecast.windows: run '{run}': window {label} reaches step {through}, the "
+                    f"target is step {target}; a fit may not see its target"
                 )
-            label = window_label(window)
             forecasts += [
                 ForecastVariant(
                     forecast_name(name, label, amplitude),

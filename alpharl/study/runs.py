@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
+    Discriminator,
     Field,
-    NonNegativeInt,
-    PositiveInt,
     StringConstraints,
+    Tag,
     model_validator,
 )
 
+from alpharl.bounds import MOST_JOBS, Seed
 from alpharl.evaluation.settings import Sha256
 from alpharl.frozen import Frozen
+from alpharl.steps import Step
 from alpharl.study.sources import Hub, Merge
 from alpharl.training.spec import PretrainSpec, TrainSpec
 
@@ -37,12 +41,23 @@ def _distinct(seeds: list[int]) -> list[int]:
 class StepRange(Frozen):
     """Checkpoints at regular steps."""
 
-    first: PositiveInt
+    first: Step
     """The first saved step."""
-    last: PositiveInt
+    last: Step
     """The last saved step."""
-    every: PositiveInt
+    every: Step
     """Steps between two checkpoints."""
+
+    @model_validator(mode="after")
+    def _ends_at_last(self) -> StepRange:
+        if self.last < self.first or (self.last - self.first) % self.every:
+            raise ValueError(
+                f"found first {self.first}, last {self.last} and every {self.every}, expected last "
+                "to be some times 'every' after first; correct them, or list the steps"
+            )
+        if (self.last - self.first) // self.every >= MOST_JOBS:
+            raise ValueError(f"found more than {MOST_JOBS} steps, expected fewer; raise 'every'")
+        return self
 
     def expand(self) -> list[int]:
         """The steps from first to last."""
@@ -50,15 +65,51 @@ class StepRange(Frozen):
 
 
 def _increasing(entries: list[int | StepRange]) -> list[int | StepRange]:
-    steps = _steps(entries)
-    if steps != sorted(set(steps)) or (steps and steps[0] < 1):
-        raise ValueError("found steps that do not increase from 1 on; sort them, without repeats")
+    for before, after in pairwise(_steps(entries)):
+        if after <= before:
+            raise ValueError(
+                f"found step {after} after {before}, expected steps that increase; sort them, "
+                "without repeats"
+            )
     return entries
+
+
+def _no_step_twice(folders: Any) -> Any:
+    """JSON has text for keys, so that 10 and '10' may stand side by side, and the last would count.
+
+    Raises:
+        ValueError: a step stands twice.
+    """
+    steps = [str(step) for step in folders] if isinstance(folders, dict) else []
+    if len(set(steps)) < len(steps):
+        twice = next(step for step in steps if steps.count(step) > 1)
+        raise ValueError(f"found step {twice} twice, expected a folder for each step; remove one")
+    return folders
 
 
 def _steps(entries: list[int | StepRange]) -> list[int]:
     parts = [[entry] if isinstance(entry, int) else entry.expand() for entry in entries]
     return [step for part in parts for step in part]
+
+
+def _form(value: Any) -> str:
+    return "[mapping]" if isinstance(value, dict | StepRange) else "[other]"
+
+
+# Tags in brackets: `describe_error` leaves them out of the key.
+_Entry = Annotated[
+    Annotated[Step, Tag("[other]")] | Annotated[StepRange, Tag("[mapping]")], Discriminator(_form)
+]
+_Steps = Annotated[
+    Annotated[list[_Entry], Field(min_length=1), AfterValidator(_increasing), Tag("[other]")]
+    | Annotated[StepRange, Tag("[mapping]")],
+    Discriminator(_form),
+]
+_Folders = Annotated[
+    Annotated[str, Tag("[other]")]
+    | Annotated[dict[Step, str], BeforeValidator(_no_step_twice), Tag("[mapping]")],
+    Discriminator(_form),
+]
 
 
 class Gguf(Frozen):
@@ -106,7 +157,7 @@ class Run(Frozen):
     """Name of the base in `bases`."""
     train: TrainSpec | None = None
     """Train the run in the workflow."""
-    checkpoints: str | dict[PositiveInt, str] | None = None
+    checkpoints: _Folders | None = None
     """Existing checkpoints: a folder pattern such as `runs/foo/checkpoint-{step}`, or the folder of
     each step. Models, or LoRA adapters on the base."""
     table: str | None = None
@@ -114,14 +165,12 @@ class Run(Frozen):
     Paths are relative to the table's folder."""
     hub: Hub | None = None
     """Existing checkpoints on a hub, with `{step}` in the repository or the revision."""
-    steps: StepRange | Annotated[list[int | StepRange], AfterValidator(_increasing)] | None = None
+    steps: _Steps | None = None
     """Optimizer steps of a pattern's or a hub's checkpoints: first, last and every; or a list of
     steps and of such ranges."""
     merge: Merge | None = None
     """The checkpoints are verl's unmerged shards: have verl merge them."""
-    seeds: (
-        Annotated[list[NonNegativeInt], Field(min_length=1), AfterValidator(_distinct)] | None
-    ) = None
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)] | None = None
     """Train the run once with each of these seeds: runs `<name>-seed0`, `<name>-seed1`, ..."""
     group: Group | None = None
     """Runs of one group share a row where the report compares algorithms. Default: the name before

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, field_validator
 
-from alpharl.errors import nearest
+from alpharl.csv_table import read_csv_table
+from alpharl.errors import TableError, nearest
 from alpharl.frozen import Frozen
+from alpharl.steps import Step, read_step
 
 _COLUMNS = ("run", "step", "path")
 
@@ -23,7 +24,7 @@ class Hub(Frozen):
     """Repository, `org/name`; a run's may hold `{step}`."""
     revision: str = "main"
     """Branch, tag or commit; a run's may hold `{step}`, as in `step_{step}`."""
-    revisions: dict[PositiveInt, str] = Field(default={})
+    revisions: dict[Step, str] = Field(default={})
     """For a run: steps with a revision of their own, such as `{500: main}` for the last."""
 
     @property
@@ -80,25 +81,37 @@ def read_table(path: Path) -> dict[str, dict[int, str]]:
     Relative folders are relative to the table's own.
 
     Raises:
-        ValueError: one line that names the row.
+        TableError: one line that names the row.
     """
-    try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: found no table that can be read ({error}); check it") from None
+    table = read_csv_table(path)
+    indices = [table.column(name) for name in _COLUMNS]
+    if None in indices:
+        raise TableError(
+            f"{path}: found columns {', '.join(table.columns)}, expected {', '.join(_COLUMNS)}; "
+            "rename them"
+        )
     folders: dict[str, dict[int, str]] = {}
-    for number, row in enumerate(rows, start=2):
-        if not all(row.get(column) for column in _COLUMNS) or not row["step"].isdecimal():
-            raise ValueError(
-                f"{path}: line {number}: expected run, step (a number) and path; mend the line, "
-                f"and begin the file with '{','.join(_COLUMNS)}'"
+    for row in table.rows:
+        run, step, folder = (row.cells[index] for index in indices if index is not None)
+        try:
+            _add(
+                folders.setdefault(run, {}), run, step, str(path.parent / folder) if folder else ""
             )
-        run, step = folders.setdefault(row["run"], {}), int(row["step"])
-        if step in run or step == 0:
-            what = "step 0, which is the base" if step == 0 else f"step {step} twice"
-            raise ValueError(
-                f"{path}: line {number}: found {what} in run '{row['run']}'; remove it"
-            )
-        run[step] = os.path.normpath(path.parent / row["path"])
+        except ValueError as error:
+            raise TableError(f"{path}: row {row.number}: {error}") from None
     return folders
+
+
+def _add(folders: dict[int, str], run: str, step: str, folder: str) -> None:
+    """Take in one row of a run.
+
+    Raises:
+        ValueError: a cell is empty, or its step is none, is 0, or stands twice.
+    """
+    if not run or not folder:
+        raise ValueError(f"found no {'path' if run else 'run'}, expected one; fill it in")
+    number = read_step(step)
+    if number in folders or number == 0:
+        what = f"step {number} twice" if number else "step 0, which is the base,"
+        raise ValueError(f"found {what} in run '{run}', expected each step once; remove it")
+    folders[number] = os.path.normpath(folder)

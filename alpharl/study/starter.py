@@ -15,7 +15,8 @@ from alpharl.evaluation.task_names import require_task
 from alpharl.problems import get_problem, is_generated
 from alpharl.study.config import parse_study
 from alpharl.study.plan import Plan
-from alpharl.study.windows import window_end
+from alpharl.study.windows import window_ends
+from alpharl.yaml_text import read_yaml
 
 _WINDOWS = (0.2, 0.4, 0.6, 0.8)
 _QUESTIONS = {"validation": 200, "test": 500}
@@ -70,7 +71,7 @@ def study_text(
             "",
         ]
     )
-    Plan(parse_study(yaml.safe_load(text), "init"))
+    Plan(parse_study(read_yaml(text, "init"), "init"))
     return text
 
 
@@ -146,23 +147,27 @@ def _forecast_lines(windows: list[float]) -> list[str]:
 
 
 def _windows(runs: Sequence[list[int]]) -> list[float]:
-    """The first two windows that hold three checkpoints of every run, and not all.
+    """The first two windows that hold three checkpoints of every run, not all, and not the same.
 
     A verdict needs three. Where runs have too few for that, two.
     """
     for least in (3, 2):
-        fitting = [w for w in _WINDOWS if all(_fits(steps, w, least) for steps in runs)]
-        if fitting:
-            return fitting[:2]
+        windows: list[float] = []
+        for window in _WINDOWS:
+            if all(_fit(steps, [*windows, window], least) for steps in runs):
+                windows.append(window)
+        if windows:
+            return windows[:2]
     return []
 
 
-def _fits(steps: list[int], window: float, least: int) -> bool:
+def _fit(steps: list[int], windows: list[float], least: int) -> bool:
     try:
-        end = window_end(steps, window)
+        ends = window_ends(steps, windows).values()
     except StudyError:
         return False
-    return end < steps[-1] and sum(step <= end for step in steps) >= least
+    held = sum(step <= min(ends) for step in steps)
+    return held >= least and max(ends) < steps[-1] and len(set(ends)) == len(ends)
 
 
 def _word(text: str) -> str:

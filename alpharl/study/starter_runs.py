@@ -77,15 +77,15 @@ def starters(
             keys_of_base = _base_keys(str(run.base))
             base = next(base for base, keys in bases.items() if keys == keys_of_base)
         source = run.pattern or {step: str(path) for step, path in run.folders.items()}
-        runs[name] = StarterRun(base, source, list(run.folders), note(run))
+        left_out = f"; {len(run.left_out)} left out" if run.left_out else ""
+        runs[name] = StarterRun(base, source, list(run.folders), note(run) + left_out)
     return runs
 
 
 def note(run: FoundRun) -> str:
-    """What was found of a run, such as `4 models, steps 10 to 50; 1 step folders hold none`."""
+    """What was found of a run, such as `4 models, steps 10 to 50`."""
     steps = list(run.folders)
-    left = f"; {len(run.left_out)} step folders hold none" if run.left_out else ""
-    return f"{len(steps)} {run.kind}, steps {steps[0]} to {steps[-1]}{left}"
+    return f"{len(steps)} {run.kind}, steps {steps[0]} to {steps[-1]}"
 
 
 def has_chat_template(base: str | dict[str, str] | None) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
 from alpharl.errors import StudyError
 
 
@@ -27,6 +30,50 @@ def window_end(steps: list[int], window: float) -> int:
             f"checkpoints {steps[0]}..{steps[-1]}; expected at least 2, widen the window"
         )
     return inside[-1]
+
+
+def window_ends(steps: list[int], windows: Sequence[float]) -> dict[str, int]:
+    """Last saved step of each window, by its label.
+
+    Raises:
+        StudyError: as `window_end`, or a window stands there twice.
+    """
+    ends: dict[str, int] = {}
+    for window in windows:
+        label = window_label(window)
+        if label in ends:
+            raise StudyError(f"found window {label} twice, expected each once; leave one out")
+        ends[label] = window_end(steps, window)
+    return ends
+
+
+def windows_of(
+    runs: Mapping[str, list[int]], windows: Sequence[float]
+) -> dict[str, dict[str, int]]:
+    """Last saved step of each window by its label, for each of several runs.
+
+    Args:
+        runs: the saved steps of each, increasing.
+        windows: fractions and steps.
+
+    Raises:
+        StudyError: as `window_ends`, or no run tells two windows apart: all that is made of one
+            would be made twice. A run with few checkpoints may, if another has more.
+    """
+    ends: dict[str, dict[str, int]] = {}
+    for run, steps in runs.items():
+        try:
+            ends[run] = window_ends(steps, windows)
+        except StudyError as error:
+            raise StudyError(f"run '{run}': {error}") from None
+    for one, other in combinations(next(iter(ends.values()), {}), 2):
+        if all(end[one] == end[other] for end in ends.values()):
+            run = next(iter(ends))
+            raise StudyError(
+                f"windows {one} and {other} both end at step {ends[run][one]} of run '{run}', "
+                "expected windows that differ; leave one out"
+            )
+    return ends
 
 
 def checkpoint_at(steps: list[int], where: float) -> int:

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from alpharl.bounds import MOST_JOBS, Seed
 from alpharl.frozen import Frozen
+from alpharl.steps import Step
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Lora(Frozen):
@@ -61,13 +63,13 @@ class TrainRecipe(Frozen):
     """Put each question into the tokenizer's chat template."""
     system: str | None = None
     """System prompt; goes with `chat_template`."""
-    steps: Count = 120
+    steps: Step = 120
     """Optimizer steps. The last one is always saved."""
-    save_every: Count = 6
+    save_every: Step = 6
     """Optimizer steps between saved checkpoints."""
-    save_at: list[Count] = Field(default=[])
+    save_at: list[Step] = Field(default=[])
     """Further optimizer steps that are saved, such as the early ones `[1, 2, 4, 8]`."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Seed of the order of the questions and of the sampled completions, or of the random walk."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """The optimizer. `sgd` has momentum 0.9."""
@@ -89,6 +91,15 @@ class TrainRecipe(Frozen):
     args: dict[str, Any] = Field(default_factory=dict)
     """Further options of the algorithm's trainer, by its own names: config/README.md says whose
     they are. They are checked when the run starts."""
+
+    @model_validator(mode="after")
+    def _saves_some(self) -> Self:
+        if self.steps // self.save_every > MOST_JOBS:
+            raise ValueError(
+                f"found {self.steps} steps and save_every {self.save_every}, expected at most "
+                f"{MOST_JOBS} checkpoints; raise save_every"
+            )
+        return self
 
     def saved_steps(self) -> list[int]:
         """The optimizer steps at which a checkpoint is written, ascending; the last is `steps`."""

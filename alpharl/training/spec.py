@@ -6,10 +6,11 @@ knows is checked in `alpharl.training`, because only there is the trainer import
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from alpharl.bounds import Seed
 from alpharl.frozen import Frozen
 from alpharl.problems import TAUGHT
 from alpharl.training.recipe import Count, Rate, Share, TrainRecipe
@@ -58,7 +59,7 @@ class PretrainSpec(Frozen):
     """Examples per optimizer step."""
     learning_rate: Rate = 3e-3
     """Peak learning rate of AdamW."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Seed of the initial weights and of the examples."""
     scratchpad_first: Share = 0.4
     """Share of the steps, at the start, that show scratchpads alone: sums are learned faster so."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from alpharl.checkpoints.sources import Given, run_folders
+from alpharl.checkpoints.sources import Given, known_steps, run_folders
 from alpharl.checkpoints.stage import staged
 from alpharl.dynamics.accuracy import Scores, accuracy_of
 from alpharl.errors import CheckpointError
@@ -67,7 +67,9 @@ class Observed:
             base: model folder of step 0.
             checkpoints: a pattern such as `runs/foo/checkpoint-{step}`, `STEP=FOLDER` for each
                 checkpoint, or folders by step. A step 0 among them is left out.
-            scores: validation accuracy per step: a mapping, or a CSV with columns step,accuracy.
+            scores: validation accuracy per step: a mapping, or a CSV with columns step,accuracy,
+                see `alpharl.dynamics.accuracy.read_accuracy`. A step that is neither 0 nor that of
+                a checkpoint is refused; checkpoints that `steps` leaves out may have a score.
             steps: only these; default: all.
             gram: made before, or its file; with `{shard}` in its name where there are several.
             factors: made before, by step; or a pattern of their files with `{step}` in it.
@@ -80,14 +82,15 @@ class Observed:
         Raises:
             CheckpointError: no base, no checkpoint, a step without a folder, or a file of the gram
                 that is missing or lacks a tensor.
-            MethodError: the scores are no such table.
+            TableError: the scores are no such table or mapping; the line names the row.
         """
         given = run_folders(checkpoints, steps)
+        accuracy = accuracy_of(scores, known_steps(checkpoints, steps))
         relative = (path for path in (Path(base), *given.values()) if not path.is_absolute())
         folders = MappingProxyType({step: path.absolute() for step, path in given.items()})
         run = RunFolders(Path(base).absolute(), folders, partial(display, progress))
         return cls(
-            run.base, folders, MappingProxyType(accuracy_of(scores)), run,
+            run.base, folders, MappingProxyType(accuracy), run,
             RunGram(run, gram, shards), RunFactors(run, factors, shards), trials,
             frozenset(path.absolute() for path in relative),
         )  # fmt: skip

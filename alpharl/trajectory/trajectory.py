@@ -6,10 +6,10 @@ method reads.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from alpharl.bounds import MOST_SCALE
 from alpharl.errors import MethodError
 from alpharl.forecasting.contract import Window
 from alpharl.forecasting.method import Method
@@ -134,8 +134,11 @@ class Trajectory(Observed):
                 "found no target, expected target_step, target_multiple or target_accuracy; give "
                 "one of them"
             )
-        if not 0 < amplitude < math.inf:
-            raise MethodError(f"found amplitude {amplitude:g}, expected a number above 0")
+        if not 0 < amplitude <= MOST_SCALE:
+            raise MethodError(
+                f"found amplitude {amplitude:g}, expected a number above 0 and at most "
+                f"{MOST_SCALE:g}"
+            )
         window = self.window(
             chosen, through, target_step=target_step, target_multiple=target_multiple,
             target_accuracy=target_accuracy,

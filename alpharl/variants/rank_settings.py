@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
+from alpharl.bounds import MOST_SCALE, Seed
 from alpharl.frozen import Frozen
+from alpharl.names import require_own_names
+from alpharl.steps import StepOrShare
 
-Percent = Annotated[float, Field(gt=0, le=100)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
+Percents = Annotated[list[Annotated[float, Field(gt=0, le=100)]], AfterValidator(require_own_names)]
+Scales = Annotated[
+    list[Annotated[float, Field(gt=0, le=MOST_SCALE, allow_inf_nan=False)]],
+    AfterValidator(require_own_names),
+]
 
 
 class RankModels(Frozen):
     """Rank-k models, their variations, and a random control next to each."""
 
-    at: list[PositiveInt | Fraction] = Field(default=[1.0], min_length=1)
+    at: list[StepOrShare] = Field(default=[1.0], min_length=1)
     """Checkpoints that all of these are made of: a fraction of the run (with a decimal point;
     `1.0` is its end) or a step. Each stands for the last checkpoint saved by then."""
     ranks: list[PositiveInt] = Field(default=[1, 4])
     """The top k singular triplets of each matrix, at the full update's Frobenius norm:
     `rank-4@90`."""
-    scales: list[PositiveFloat] = Field(default=[])
+    scales: Scales = Field(default=[])
     """Multiples (lambda) of these, for each of `ranks`: `rank-4x0.5@90`."""
     unscaled: list[PositiveInt] = Field(default=[1])
     """The top k triplets as they are: `rank-1-unscaled@90`."""
@@ -31,10 +37,10 @@ class RankModels(Frozen):
     components: list[PositiveInt] = Field(default=[])
     """The i-th triplet alone, at the full norm: `component-2@90`. A matrix without an i-th triplet
     stays at the base."""
-    percent_components: list[Percent] = Field(default=[])
+    percent_components: Percents = Field(default=[])
     """p % of a matrix's singular components (AlphaRL's rank-k%; 1 % of 4096 x 4096 is 40):
     `rank-1pct@90`."""
-    percent_parameters: list[Percent] = Field(default=[])
+    percent_parameters: Percents = Field(default=[])
     """As many triplets as p % of a matrix's parameters store (the reading of a fork of AlphaRL; 1
     % of 4096 x 4096 is 20): `rank-1pct-parameters@90`."""
     without: list[PositiveInt] = Field(default=[1])
@@ -48,5 +54,5 @@ class RankModels(Frozen):
     controls: bool = True
     """Next to each, a random update of the same rank and norm per matrix: `random-4@90`,
     `random-4x0.5@90`, ..."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the random controls."""

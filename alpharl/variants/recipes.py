@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from pydantic import TypeAdapter
 
+from alpharl.bounds import MOST_SCALE
 from alpharl.errors import MethodError, nearest
 from alpharl.names import depth_label, recipe_label, variant_name
 from alpharl.spectra.depth import Depth, deepest, some_depth
@@ -73,12 +73,14 @@ def recipe(
     """A recipe as a person asks for it: kinds that keep no triplets ignore the depth.
 
     Raises:
-        MethodError: no such kind, or no triplet.
+        MethodError: no such kind, no triplet, or a scale out of range.
     """
     if kind not in KINDS:
         raise MethodError(f"unknown kind '{kind}', {nearest(kind, list(KINDS))}")
-    if not math.isfinite(scale):
-        raise MethodError(f"found scale {scale:g}, expected a finite number")
+    if not 0 < scale <= MOST_SCALE:
+        raise MethodError(
+            f"found scale {scale:g}, expected a number above 0 and at most {MOST_SCALE:g}"
+        )
     kept = Depth() if kind in ("full-update", "rest-only") else some_depth(depth)
     return Recipe(kind, kept, float(scale), rest or kind == "rest-only", merged)
 

@@ -16,6 +16,7 @@ from alpharl.errors import AlpharlError
 from alpharl.frozen import Frozen
 from alpharl.verbs import shared
 from alpharl.verbs.judgement import Judgement, judged
+from alpharl.verbs.numbers import number, whole
 from alpharl.verbs.opened import opened
 from alpharl.verbs.outputs import (
     records,
@@ -139,11 +140,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.scores(parser, required=True)
     shared.files(parser)
     parser.add_argument(
-        "--permutations", type=int, default=200, metavar="N",
+        "--permutations", type=whole(1), default=200, metavar="N",
         help="draws of each null model (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--holdout", type=float, default=0.6, metavar="SHARE",
+        "--holdout", type=number(above=0, below=1), default=0.6, metavar="SHARE",
         help="share of the checkpoints that hold-outs are fitted on; the later ones are predicted "
         "(default: %(default)s)",
     )  # fmt: skip

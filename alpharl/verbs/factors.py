@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from alpharl.checkpoints.sources import find_steps
 from alpharl.errors import StudyError
 from alpharl.verbs import shared
+from alpharl.verbs.numbers import number, whole
 from alpharl.verbs.outputs import require_files
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Written
@@ -37,10 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "{step}",
     )  # fmt: skip
     parser.add_argument(
-        "--rank", type=int, default=8, metavar="K",
+        "--rank", type=whole(1), default=8, metavar="K",
         help="triplets per matrix, at least (default: %(default)s)",
     )  # fmt: skip
-    shared.percents(parser)
+    # The workflow gives 0 where a study asks for none.
+    shared.percents(parser, number(least=0, most=100))
     parser.add_argument(
         "--scope", choices=["paper", "all"], default="paper",
         help="paper: q, k, v, o, gate, up and down; all: every matrix (default: %(default)s)",
@@ -77,7 +79,9 @@ def run(
     from alpharl.gpu import cards
     from alpharl.progress import shown
     from alpharl.spectra.depth import Depth
+    from alpharl.spectra.scope import require_part
 
+    part = require_part(shard, shards)
     paths, written = _by_step(checkpoint, out)
     require_files(*written.values())
     depth = Depth(rank, percent_components, percent_parameters)
@@ -85,7 +89,7 @@ def run(
         from alpharl.spectra import FACTORS_VERSION
         from alpharl.spectra.factors import Settings, write_factors
 
-        settings = Settings(depth, scope, (shard, shards), spectrum)
+        settings = Settings(depth, scope, part, spectrum)
         how = {"version": FACTORS_VERSION, "base": str(base), "depth": asdict(depth),
                "scope": scope, "shard": settings.part}  # fmt: skip
         metadata = {s: how | {"checkpoint": str(path)} for s, path in paths.items()}

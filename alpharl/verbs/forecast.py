@@ -12,11 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alpharl.bounds import MOST_SCALE
 from alpharl.errors import AlpharlError
 from alpharl.verbs import shared
 from alpharl.verbs.fit_lines import fit_lines
 from alpharl.verbs.inputs import option_pair
 from alpharl.verbs.judgement import Judgement, judged
+from alpharl.verbs.numbers import number
 from alpharl.verbs.opened import opened
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Result
@@ -113,7 +115,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser, "KEY=VALUE", "option of the method, for example rank=2; repeat it for several"
     )
     parser.add_argument(
-        "--amplitude", type=shared.number(above=0), default=1.0, metavar="X",
+        "--amplitude", type=number(above=0, most=MOST_SCALE), default=1.0, metavar="X",
         help="multiply the whole predicted update by X (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from alpharl.verbs import shared
 from alpharl.verbs.forecast import judge_of, written
+from alpharl.verbs.inputs import spec_value
 from alpharl.verbs.opened import opened
 
 EXAMPLE = ""
@@ -44,7 +45,7 @@ def run(
         base, checkpoints, steps, scores=scores, factors=factors, gram=gram, shards=shards
     ) as trajectory:
         judge, verdicts = judge_of(trajectory), dict[str, None]()
-        for variant in FORECAST_VARIANTS.validate_json(spec):
+        for variant in spec_value(FORECAST_VARIANTS, spec):
             model = trajectory.forecast(
                 variant.options, variant.target_step, variant.through,
                 target_accuracy=variant.target_accuracy, amplitude=variant.amplitude,

@@ -48,9 +48,10 @@ def run(
     from alpharl.progress import shown
     from alpharl.spectra import GRAM_VERSION
     from alpharl.spectra.gram import gram_run, write_gram
+    from alpharl.spectra.scope import require_part
 
     require_files(out)
-    part = (shard, shards)
+    part = require_part(shard, shards)
     how = {"base": str(base), "checkpoints": " ".join(checkpoints), "version": GRAM_VERSION,
            "shard": part}  # fmt: skip
     folders = {0: base, **run_folders(checkpoints, steps)}

@@ -7,7 +7,7 @@ commented, and `alpharl check` accepts it.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,11 @@ from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Result
 
 if TYPE_CHECKING:
-    from alpharl.checkpoints.discover import FoundRun
+    from alpharl.checkpoints.discover import FoundRun, LeftOut
 
 EXAMPLE = "alpharl init runs/foo --base models/base --out my-study.yaml"
+NAMES, REASONS = 8, 5
+"""Names in a line, and lines with a reason, of what is left out."""
 
 
 class DiscoveredRun(Frozen):
@@ -36,6 +38,19 @@ class DiscoveredRun(Frozen):
     """Its base: the one that was named, or else the one that its files tell."""
 
 
+class LeftOutFolders(Frozen):
+    """Folders that look like checkpoints and are in no run, for one reason."""
+
+    folders: list[str]
+    """Their paths."""
+    reason: str
+    """What they hold, or how their names differ."""
+
+    def line(self) -> str:
+        """The folders by name, and the reason."""
+        return f"left out {_names(self.folders)}: {self.reason}"
+
+
 class Started(Result):
     """What `init` wrote, and from what."""
 
@@ -45,6 +60,8 @@ class Started(Result):
     """Runs in the study file."""
     fetched: list[str]
     """Bases that are no folders here, but repositories of the Hub."""
+    left_out: list[LeftOutFolders]
+    """What looks like a checkpoint and is in none of them, grouped by the reason."""
     site: Site | None
     """What the profile says of the cluster, with `--slurm`."""
 
@@ -52,6 +69,9 @@ class Started(Result):
         """What was found, and what to do next."""
         for run in self.runs:
             yield f"found {run.note} in {run.checkpoints}, base {run.base}"
+        yield from (group.line() for group in self.left_out[:REASONS])
+        more = [folder for group in self.left_out[REASONS:] for folder in group.folders]
+        yield from [f"left out {_names(more)}: --json tells why"] if more else []
         for repository in self.fetched:
             yield (
                 f"{repository} is no folder here: the study will fetch it from the Hub; if it is a "
@@ -136,7 +156,7 @@ def run(
         site = choose(look(), account, partition, gpu_partition, gpu_model, gpu_syntax)
         written = out or Path("slurm")
         write_profile(written, profile_files(site), force)
-        return Started(written=str(written), runs=[], fetched=[], site=site)
+        return Started(written=str(written), runs=[], fetched=[], left_out=[], site=site)
     if any((account, partition, gpu_partition, gpu_model, gpu_syntax, force)):
         raise StudyError("found options of a profile without --slurm; add it to write one")
     if folder is None:
@@ -160,16 +180,33 @@ def _write_study(folder: Path, base: str | None, task: str, out: Path | None) ->
     out = out or Path(f"{name}.yaml")
     if out.exists():
         raise StudyError(f"{out}: exists already; remove it, or name another file with --out")
-    discovered = find_runs(folder)
+    discovered, elsewhere = find_runs(folder)
     bases = bases_of(discovered, base)
     chat = any(has_chat_template(keys.get("path")) for keys in bases.values())
     write_text(out, study_text(name, bases, starters(discovered, bases, name), chat, task))
+    left_out = [*(entry for run in discovered for entry in run.left_out), *elsewhere]
     return Started(
         written=str(out),
         runs=[_described(run, base) for run in discovered],
         fetched=[repo for keys in bases.values() if (repo := repository(keys))],
+        left_out=_grouped(left_out),
         site=None,
     )
+
+
+def _names(folders: Sequence[str]) -> str:
+    names = [Path(folder).name for folder in folders]
+    if len(names) <= NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[: NAMES - 2])}, ..., {names[-1]} ({len(names)} folders)"
+
+
+def _grouped(left_out: Iterable[LeftOut]) -> list[LeftOutFolders]:
+    """By reason, in the order of the first folder of each."""
+    groups: dict[str, list[str]] = {}
+    for entry in left_out:
+        groups.setdefault(entry.reason, []).append(str(entry.folder))
+    return [LeftOutFolders(folders=paths, reason=reason) for reason, paths in groups.items()]
 
 
 def _described(run: FoundRun, base: str | None) -> DiscoveredRun:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from alpharl.checkpoints.header import unique_json
 from alpharl.checkpoints.sources import find_steps
 from alpharl.errors import MethodError, StudyError
 from alpharl.frozen import describe_error
+from alpharl.yaml_text import NotYaml, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 _NAME = re.compile(r"(?!\.)[\w.+@%-]*(\{step\})?[\w.+@%-]*(?<!^)")
 """Results are files of these names."""
+Spec = TypeVar("Spec")
 
 
 def option_pair(pair: str, form: str = "KEY=VALUE") -> tuple[str, Any]:
@@ -29,23 +30,37 @@ def option_pair(pair: str, form: str = "KEY=VALUE") -> tuple[str, Any]:
     if not equals:
         raise MethodError(f"option '{pair}': found no '=', expected {form}")
     try:
-        return key, yaml.safe_load(text)
-    except yaml.YAMLError:
+        return key, read_yaml(text, f"option '{pair}'")
+    except NotYaml:
         raise MethodError(
             f"option '{pair}': found '{text}', expected a value as a study file has it"
         ) from None
+    except StudyError as error:
+        raise MethodError(str(error)) from None
 
 
 def json_value(text: str, option: str) -> Any:
     """What an option says as JSON.
 
     Raises:
-        StudyError: it is not JSON.
+        StudyError: it is not JSON, or a key stands twice in a mapping.
     """
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return unique_json(text)
+    except (ValueError, RecursionError) as error:
         raise StudyError(f"found '{text}' as {option}, expected JSON ({error})") from None
+
+
+def spec_value(adapter: TypeAdapter[Spec], text: str) -> Spec:
+    """What `--spec` says as JSON.
+
+    Raises:
+        StudyError: it is not what is expected.
+    """
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        raise StudyError("--spec: " + "; ".join(map(describe_error, error.errors()))) from None
 
 
 def validated(model: type[Model], values: Any) -> Model:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from alpharl.bounds import MOST_STEP
 from alpharl.verbs import shared
+from alpharl.verbs.numbers import whole
 
 EXAMPLE = ""
 
@@ -16,8 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", type=Path, required=True, metavar="FOLDER", help="model folder or adapter"
     )
     parser.add_argument(
-        "--step", type=int, required=True, metavar="STEP", help="its step; 0 for a base"
-    )
+        "--step", type=whole(0, MOST_STEP), required=True, metavar="STEP",
+        help="its step; 0 for a base",
+    )  # fmt: skip
     parser.add_argument(
         "--base", type=Path, metavar="FOLDER",
         help="model folder whose tensors it must have (default: not compared)",

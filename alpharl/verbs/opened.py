@@ -44,24 +44,24 @@ def opened(
         gpus: cards that it may use.
     """
     # Heavy libraries come with these.
-    from alpharl.checkpoints.sources import run_folders
     from alpharl.progress import shown
     from alpharl.trajectory import Trajectory
+    from alpharl.verbs.engine_options import engine_settings
 
-    folders = run_folders(checkpoints, steps)
+    settings = engine_settings(engine or {})
     with ExitStack() as stack:
         progress = stack.enter_context(shown())
         scorer = None
         if suite is not None:
+            from alpharl.checkpoints.sources import run_folders
             from alpharl.evaluation.trials import Trials
-            from alpharl.verbs.engine_options import engine_settings
 
             scorer = Trials(
-                suite, base, folders, engine_settings(engine or {}),
+                suite, base, run_folders(checkpoints, steps), settings,
                 gpus=gpus, manifests=manifests, answers=trials, progress=progress,
             )  # fmt: skip
             stack.enter_context(scorer)
         yield Trajectory.open(
-            base, folders, scores,
+            base, checkpoints, scores, steps=steps,
             factors=factors, gram=gram, shards=shards, trials=scorer, progress=progress,
         )  # fmt: skip

@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from alpharl.bounds import MOST_SCALE
 from alpharl.checkpoints.sources import step_of
 from alpharl.spectra.depth import Depth
 from alpharl.variants.recipes import KINDS, RankKind
-from alpharl.verbs import shared
+from alpharl.verbs import numbers, shared
+from alpharl.verbs.numbers import number, whole
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Written
 
@@ -37,22 +39,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="model folder of the checkpoint whose update is taken",
     )  # fmt: skip
     parser.add_argument(
-        "--step", type=int, metavar="STEP",
+        "--step", type=numbers.step, metavar="STEP",
         help="step of the checkpoint (default: the number that its folder's name ends in)",
     )  # fmt: skip
     depth = parser.add_mutually_exclusive_group()
     depth.add_argument(
-        "--rank", type=int, metavar="K",
+        "--rank", type=whole(1), metavar="K",
         help="k, the number of triplets per matrix; with --kind component, which one (default: 1)",
     )  # fmt: skip
-    shared.percents(depth)
+    shared.percents(depth, number(above=0, most=100))
     parser.add_argument("--kind", choices=KINDS, default="rank", help=KIND)
     parser.add_argument(
         "--unscaled", dest="kind", action="store_const", const="unscaled",
         help="the same as --kind unscaled",
     )  # fmt: skip
     parser.add_argument(
-        "--scale", type=float, default=1.0, metavar="LAMBDA",
+        "--scale", type=number(above=0, most=MOST_SCALE), default=1.0, metavar="LAMBDA",
         help="multiply the update of the projections by this (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(

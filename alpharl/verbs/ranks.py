@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from alpharl.verbs import shared
+from alpharl.verbs.inputs import spec_value
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Written
 
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--factors", required=True, metavar="PATTERN",
         help="files of `alpharl factors`, such as 'factors/step-{step}.safetensors'",
     )  # fmt: skip
-    parser.add_argument("--shards", type=int, default=1, metavar="N", help=shared.SHARDS)
+    shared.shards(parser)
     parser.add_argument(
         "--spec", required=True, metavar="JSON", help="list of RankVariant as JSON: what to make"
     )
@@ -49,7 +50,8 @@ def run(
     from alpharl.variants.recipes import RANK_VARIANTS
 
     folders, written = run_folders(checkpoints, steps), list[str]()
-    variants = sorted(RANK_VARIANTS.validate_json(spec), key=lambda variant: variant.step)
+    specified = spec_value(RANK_VARIANTS, spec)
+    variants = sorted(specified, key=lambda variant: variant.step)
     with shown() as progress:
         for step, group in groupby(variants, key=lambda variant: variant.step):
             trajectory = Trajectory.open(

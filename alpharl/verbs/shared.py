@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
 from pathlib import Path
 
-SHARDS = "number of shards, where a pattern holds {shard} (default: %(default)s)"
+from alpharl.bounds import MOST_JOBS, MOST_SCALE
+from alpharl.verbs import numbers
+from alpharl.verbs.numbers import number, whole
 
 
 def base(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +43,7 @@ def checkpoints(parser: argparse.ArgumentParser) -> None:
         "STEP=FOLDER for each",
     )  # fmt: skip
     parser.add_argument(
-        "--steps", type=int, nargs="+", metavar="STEP",
+        "--steps", type=numbers.step, nargs="+", metavar="STEP",
         help="steps to take (default: all that the pattern finds)",
     )  # fmt: skip
 
@@ -55,7 +56,15 @@ def files(parser: argparse.ArgumentParser) -> None:
         help="files of `alpharl factors`, such as 'factors/step-{step}.safetensors'",
     )  # fmt: skip
     group.add_argument("--gram", metavar="FILE", help="file of `alpharl gram`")
-    group.add_argument("--shards", type=int, default=1, metavar="N", help=SHARDS)
+    shards(group)
+
+
+def shards(parser: argparse._ActionsContainer) -> None:
+    """`--shards`: files that a pattern stands for."""
+    parser.add_argument(
+        "--shards", type=whole(1, MOST_JOBS), default=1, metavar="N",
+        help="number of shards, where a pattern holds {shard} (default: %(default)s)",
+    )  # fmt: skip
 
 
 def scores(parser: argparse.ArgumentParser, required: bool = False) -> None:
@@ -66,11 +75,11 @@ def scores(parser: argparse.ArgumentParser, required: bool = False) -> None:
     )  # fmt: skip
 
 
-def percents(parser: argparse._ActionsContainer) -> None:
+def percents(parser: argparse._ActionsContainer, percent: Callable[[str], float]) -> None:
     """`--percent-components` and `--percent-parameters`: depth as a share of a matrix."""
     for name in ("components", "parameters"):
         parser.add_argument(
-            f"--percent-{name}", type=float, default=0.0, metavar="P",
+            f"--percent-{name}", type=percent, default=0.0, metavar="P",
             help=f"take as many triplets as P %% of a matrix's {name} (default: not used)",
         )  # fmt: skip
 
@@ -87,11 +96,11 @@ def stage(parser: argparse.ArgumentParser) -> None:
 def shard(parser: argparse.ArgumentParser) -> None:
     """`--shard` and `--shards`: one part of a model."""
     parser.add_argument(
-        "--shard", type=int, default=0, metavar="I",
+        "--shard", type=whole(0), default=0, metavar="I",
         help="part of the model to work on, counted from 0 (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--shards", type=int, default=1, metavar="N",
+        "--shards", type=whole(1, MOST_JOBS), default=1, metavar="N",
         help="number of parts that the model's tensors are divided into, of equal bytes "
         "(default: %(default)s)",
     )  # fmt: skip
@@ -100,7 +109,7 @@ def shard(parser: argparse.ArgumentParser) -> None:
 def gpus(parser: argparse.ArgumentParser) -> None:
     """`--gpus`: cards that the verb takes for itself."""
     parser.add_argument(
-        "--gpus", type=_count, default=0, metavar="N",
+        "--gpus", type=whole(0), default=0, metavar="N",
         help="take N GPUs that no other job of yours holds, and wait until they are free "
         "(default: use all that are visible)",
     )  # fmt: skip
@@ -118,8 +127,9 @@ def manifests(parser: argparse.ArgumentParser) -> None:
 def seed(parser: argparse.ArgumentParser, words: str) -> None:
     """`--seed`: of what."""
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help=f"seed of {words} (default: %(default)s)"
-    )
+        "--seed", type=numbers.seed, default=0, metavar="N",
+        help=f"seed of {words} (default: %(default)s)",
+    )  # fmt: skip
 
 
 def variant_out(parser: argparse.ArgumentParser) -> None:
@@ -134,16 +144,17 @@ def variant_out(parser: argparse.ArgumentParser) -> None:
 def window(parser: argparse.ArgumentParser, required: bool) -> None:
     """`--through` and the target: what a forecast may see, and where it goes."""
     parser.add_argument(
-        "--through", type=int, metavar="STEP",
+        "--through", type=numbers.step, metavar="STEP",
         help="last step that the forecast may see (default: the last checkpoint)",
     )  # fmt: skip
     otherwise = "" if required else " (default: 2)"
     target = parser.add_mutually_exclusive_group(required=required)
     target.add_argument(
-        "--target-step", type=int, metavar="STEP", help="step to forecast: one after --through"
-    )
+        "--target-step", type=numbers.step, metavar="STEP",
+        help="step to forecast: one after --through",
+    )  # fmt: skip
     target.add_argument(
-        "--target-multiple", type=number(above=1), metavar="X",
+        "--target-multiple", type=number(above=1, most=MOST_SCALE), metavar="X",
         help=f"forecast X times the window's last step, rounded{otherwise}",
     )  # fmt: skip
     target.add_argument(
@@ -174,27 +185,3 @@ def trials(parser: argparse.ArgumentParser) -> None:
 def options(parser: argparse.ArgumentParser, form: str, words: str) -> None:
     """`--option`, which may be repeated."""
     parser.add_argument("--option", action="append", default=[], metavar=form, help=words)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"found '{text}', expected a number of 0 or more")
-    return int(text)
-
-
-def number(above: float, most: float = math.inf) -> Callable[[str], float]:
-    """A parser of finite numbers above one bound, and up to the other."""
-    limit = f" and at most {most:g}" if most < math.inf else ""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not above < value <= most or math.isinf(value):
-            raise argparse.ArgumentTypeError(
-                f"found '{text}', expected a number above {above:g}{limit}"
-            )
-        return value
-
-    return parse

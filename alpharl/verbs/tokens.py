@@ -15,6 +15,7 @@ from alpharl.evaluation.token_tables import Continuation, Reading, SavedAnswers
 from alpharl.frozen import Frozen
 from alpharl.verbs import shared
 from alpharl.verbs.inputs import named_paths
+from alpharl.verbs.numbers import whole
 from alpharl.verbs.outputs import write_csv
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Table, Written
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "'step-{step}=runs/foo/checkpoint-{step}'; may be repeated; the base always reads",
     )  # fmt: skip
     parser.add_argument(
-        "--prefix", type=int, nargs="*", default=[], metavar="N",
+        "--prefix", type=whole(1), nargs="*", default=[], metavar="N",
         help="let the base continue the first N tokens of each answer (default: continue none)",
     )  # fmt: skip
     shared.manifests(parser)
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="precision of the models (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--batch-size", type=int, default=64, metavar="N",
+        "--batch-size", type=whole(1), default=64, metavar="N",
         help="answers that are read, or continued, at once (default: %(default)s)",
     )  # fmt: skip
     shared.gpus(parser)

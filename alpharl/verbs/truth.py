@@ -14,6 +14,7 @@ from pathlib import Path
 from alpharl.checkpoints.sources import at_steps, find_steps
 from alpharl.errors import StudyError
 from alpharl.frozen import Frozen
+from alpharl.verbs import numbers
 from alpharl.verbs.inputs import paths_at
 from alpharl.verbs.outputs import records, require_table, write_table
 from alpharl.verbs.parser import prints
@@ -68,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "'runs/foo/checkpoint-{step}'",
     )  # fmt: skip
     parser.add_argument(
-        "--step", type=int, nargs="+", default=[], metavar="STEP",
+        "--step", type=numbers.step, nargs="+", default=[], metavar="STEP",
         help="step of each --target, in their order; of a pattern, the steps to take (default: all "
         "that the pattern finds)",
     )  # fmt: skip
@@ -110,4 +111,6 @@ def _targets(folders: list[str], steps: list[int]) -> dict[int, Path]:
             f"found {len(folders)} checkpoints for --target and {len(steps)} for --step; expected "
             "one step each, or one pattern with {step} for --target"
         )
+    if len(set(steps)) < len(steps):
+        raise StudyError(f"found --step {' '.join(map(str, steps))}, expected each step once")
     return dict(zip(steps, map(Path, folders), strict=True))

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs import weights
+from tests.bad_inputs import options, scores, steps, weights
 from tests.bad_inputs.good import make_good
 from tests.bad_inputs.table import BadInput
+from tests.conftest import CliResult
 
-ROWS = [*weights.ROWS]
+ROWS = [*weights.ROWS, *scores.ROWS, *steps.ROWS, *options.ROWS]
 CASES = [
     pytest.param(row, command, id=f"{row.name}-{call}")
     for row in ROWS
@@ -60,7 +61,8 @@ def listing(folder: Path) -> dict[str, object]:
 
 def test_the_good_files_are_good(place, cli):
     """Else a refusal would prove nothing."""
-    for call, command in {**weights.READERS, **weights.ADAPTER_READERS}.items():
+    readers = {**weights.READERS, **weights.ADAPTER_READERS, **scores.READERS, **steps.PLANNERS}
+    for call, command in readers.items():
         done = cli(*shlex.split(command))
         assert done.status == 0, f"{call}: {done.err}"
         shutil.rmtree("new", ignore_errors=True)
@@ -69,10 +71,13 @@ def test_the_good_files_are_good(place, cli):
 
 
 @pytest.mark.parametrize(("row", "command"), CASES)
-def test_bad_input_is_refused(place: Path, cli, row: BadInput, command: str):
+def test_bad_input_is_refused(place: Path, cli, capsys, row: BadInput, command: str):
     row.spoil(Path())
     before, arguments = listing(place), shlex.split(command)
-    done = cli(*arguments)
+    try:
+        done = cli(*arguments)
+    except SystemExit as end:  # the parser's
+        done = CliResult(int(str(end.code)), *capsys.readouterr())
     *earlier, line = done.err.splitlines() or [""]
     assert done.status == row.status, f"status {done.status}: {done.out}{done.err}"
     assert line.startswith(f"alpharl {arguments[0]}: error: ")

@@ -233,6 +233,18 @@ def test_nothing_is_said_of_a_target_that_is_reached(base, tmp_path, caplog):
     assert "no verdict, the target step is reached" in second
 
 
+def test_a_metric_that_is_no_accuracy_ends_the_watch(base, tmp_path, caplog):
+    """A loss above 1 would have passed for an accuracy, and turned the verdict."""
+    watch = Watch(base, tmp_path / "watch", target_step=25, metric="loss")
+    trainer = make_trainer(base, tmp_path / "run", watch, 4)
+    with caplog.at_level(logging.WARNING, "alpharl.callback"):
+        trainer.train()
+    assert trainer.state.global_step == 4
+    line = own_record(caplog).getMessage()
+    assert "stops watching at step 2, training goes on: scores: step 1: found accuracy " in line
+    assert "expected a share from 0 to 1" in line
+
+
 def test_deleted_checkpoints_end_the_watch_and_not_the_training(base, tmp_path, caplog):
     watch = Watch(base, tmp_path / "watch")
     trainer = make_trainer(base, tmp_path / "run", watch, 8, save_total_limit=2)

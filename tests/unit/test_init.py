@@ -105,14 +105,18 @@ def test_step_0_is_the_base(cli, tmp_path, run):
 def test_a_folder_of_seeds_is_no_run(tmp_path, run):
     run("seeds/0/checkpoint-{step}")
     run("seeds/1/checkpoint-{step}")
-    assert [found.name for found in find_runs(tmp_path / "seeds")] == ["0", "1"]
+    runs, left_out = find_runs(tmp_path / "seeds")
+    assert [found.name for found in runs] == ["0", "1"]
+    assert left_out == []
 
 
 def test_steps_without_weights_are_told(cli, tmp_path, run):
     base = run("out/global_step_{step}/actor/huggingface")
     (tmp_path / "out" / "global_step_20" / "actor" / "huggingface" / "model.safetensors").unlink()
     done = cli("init", tmp_path / "out", "--base", base, "--out", tmp_path / "s.yaml")
-    assert "found 4 models, steps 10 to 50; 1 step folders hold none" in done.out
+    assert "found 4 models, steps 10 to 50 in" in done.out
+    assert "left out global_step_20: holds no weights\n" in done.out
+    assert "# 4 models, steps 10 to 50; 1 left out\n" in (tmp_path / "s.yaml").read_text()
     assert load_study(tmp_path / "s.yaml").runs["out"].saved_steps() == [10, 30, 40, 50]
     told = json.loads(
         cli("init", tmp_path / "out", "--base", base, "--out", tmp_path / "t.yaml", "--json").out
@@ -120,7 +124,88 @@ def test_steps_without_weights_are_told(cli, tmp_path, run):
     assert told["written"] == str(tmp_path / "t.yaml") and told["site"] is None
     (found,) = told["runs"]
     assert found["steps"] == [10, 30, 40, 50]
-    assert found["note"] == "4 models, steps 10 to 50; 1 step folders hold none"
+    assert found["note"] == "4 models, steps 10 to 50"
+    (left_out,) = told["left_out"]
+    assert left_out == {
+        "folders": [str(tmp_path / "out" / "global_step_20")], "reason": "holds no weights"
+    }  # fmt: skip
+
+
+def test_steps_that_go_on_counting_through_epochs_are_one_run(cli, tmp_path, run):
+    base = run("out/step-{step}")
+    for step, epoch in {10: 0, 20: 0, 30: 1, 40: 1, 50: 2}.items():
+        shutil.move(tmp_path / f"out/step-{step}", tmp_path / f"out/epoch_{epoch}_step_{step}")
+    found = started(cli, tmp_path, tmp_path / "out", "--base", base)["runs"]["out"]
+    assert found["checkpoints"][50] == str(tmp_path / "out/epoch_2_step_50")
+    assert list(found["checkpoints"]) == [10, 20, 30, 40, 50]
+
+
+def test_steps_that_start_again_in_each_epoch_are_not(cli, tmp_path, run):
+    """Nothing tells how many steps an epoch has: the first one's are taken, the others named."""
+    base = run("out/step-{step}")
+    for step, name in {10: "0_step_10", 20: "0_step_20", 30: "0_step_30", 40: "1_step_10"}.items():
+        shutil.move(tmp_path / f"out/step-{step}", tmp_path / f"out/epoch_{name}")
+    shutil.rmtree(tmp_path / "out/step-50")
+    out = tmp_path / "s.yaml"
+    done = cli("init", tmp_path / "out", "--base", base, "--out", out)
+    assert "left out epoch_1_step_10: has a step in its name that another has\n" in done.out
+    assert load_study(out).runs["out"].saved_steps() == [10, 20, 30]
+
+
+def test_whatever_looks_like_a_checkpoint_is_taken_or_named(cli, tmp_path, run):
+    base, out = run("out/checkpoint-{step}"), tmp_path / "out"
+    shutil.copytree(out / "checkpoint-50", out / "final")
+    shutil.copytree(out / "checkpoint-50", out / "checkpoint-060")
+    shutil.copytree(out / "checkpoint-50", out / "checkpoint-60")
+    shutil.copytree(out / "checkpoint-50", out / "step_55")
+    shutil.copytree(out / "checkpoint-10", out / "other" / "checkpoint-10")
+    for step in (70, 80):
+        (out / f"checkpoint-{step}").mkdir()
+        (out / f"checkpoint-{step}" / "pytorch_model.bin").write_bytes(b"")
+    (out / "checkpoint-90").mkdir()
+    (out / "logs").mkdir()
+    (out / "latest").symlink_to("checkpoint-50")
+    (out / "checkpoint-100").symlink_to("checkpoint-50")
+    (out / "checkpoint-110").symlink_to("nowhere")
+    file = out / "checkpoint-30" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-8])
+    told = cli("init", out, "--base", base, "--out", tmp_path / "s.yaml", "--json").out
+    left_out = {
+        Path(folder).name: group["reason"]
+        for group in json.loads(told)["left_out"]
+        for folder in group["folders"]
+    }
+    damage = left_out.pop("checkpoint-30")
+    assert damage.startswith("is damaged: model.safetensors: ")
+    assert left_out == {
+        "checkpoint-70": "holds pytorch_model.bin, no safetensors",
+        "checkpoint-80": "holds pytorch_model.bin, no safetensors",
+        "checkpoint-90": "holds no weights",
+        "checkpoint-100": "is a link to checkpoint-50",
+        "checkpoint-110": "is a link to nothing",
+        "checkpoint-060": "has a step in its name that another has",
+        "final": "has no step in its name",
+        "latest": "is a link to checkpoint-50",
+        "other": "holds a run of its own: name that folder to init",
+        "step_55": "is named in another way than the others",
+    }
+    assert load_study(tmp_path / "s.yaml").runs["out"].saved_steps() == [10, 20, 40, 50, 60]
+    shown = cli("init", out, "--base", base, "--out", tmp_path / "t.yaml").out.splitlines()
+    lines = [line for line in shown if line.startswith("left out ")]
+    assert len(lines) == 6
+    assert all(any(name in line for line in lines) for name in left_out)
+    assert (
+        lines[1] == "left out checkpoint-70, checkpoint-80: holds pytorch_model.bin, no safetensors"
+    )
+
+
+def test_a_run_without_weights_next_to_another_is_named(cli, tmp_path, run):
+    base = run("all/a/step-{step}")
+    for step in (10, 20):
+        (tmp_path / f"all/b/step-{step}").mkdir(parents=True)
+        (tmp_path / f"all/b/step-{step}/pytorch_model.bin").write_bytes(b"")
+    done = cli("init", tmp_path / "all", "--base", base, "--out", tmp_path / "s.yaml")
+    assert "left out step-10, step-20: holds pytorch_model.bin, no safetensors\n" in done.out
 
 
 def test_a_chat_template_is_used(cli, tmp_path, run):

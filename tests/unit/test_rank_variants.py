@@ -344,9 +344,12 @@ def test_factors_that_are_not_deep_enough_are_refused(trajectory, tmp_path, cli,
 
 
 @pytest.mark.parametrize("options", [["--rank", 0], ["--rank", -1], ["--percent-components", -2]])
-def test_a_depth_that_is_not_positive_is_refused(trajectory, tmp_path, cli, options):
-    result = cli("rank", *where(trajectory, 20), *options, "--out", tmp_path / "v")
-    assert "expected one above 0" in result.error
+def test_a_depth_that_is_not_positive_is_refused(trajectory, tmp_path, cli, capsys, options):
+    with pytest.raises(SystemExit):
+        cli("rank", *where(trajectory, 20), *options, "--out", tmp_path / "v")
+    option, value = options
+    assert f"argument {option}: found '{value}', expected a" in capsys.readouterr().err
+    assert not (tmp_path / "v").exists()
 
 
 def test_without_stored_factors_the_verb_makes_them_deep_enough(trajectory, tmp_path, cli, made):

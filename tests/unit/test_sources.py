@@ -46,12 +46,16 @@ def test_a_table_s_rows_are_the_run_s_own(table, tmp_path):
     ("text", "expected"),
     [
         (None, "found no table that can be read"),
-        ("run,step\nr,1\n", "line 2: expected run, step (a number) and path"),
-        ("run,step,path\nr,ten,x\n", "line 2: expected run, step (a number) and path"),
-        ("run,step,path\nr,1,x\nr,1,y\n", "line 3: found step 1 twice in run 'r'"),
+        ("run,step\nr,1\n", "found columns run, step, expected run, step, path"),
+        ("run,step,path\nr,ten,x\n", "row 2: found step ten, expected a whole number"),
+        ("run,step,path\nr,1,x\nr,,y\n", "row 3: found no step, expected a whole number"),
+        ("run,step,path\nr,1,x\nr,2,\n", "row 3: found no path"),
+        ("run,step,path\nr,1,x\nr,1,y\n", "row 3: found step 1 twice in run 'r'"),
+        ("run,step,path\nr,1,x\nr,1.0,y\n", "row 3: found step 1 twice in run 'r'"),
         ("run,step,path\nr,0,x\n", "found step 0, which is the base"),
         ("run,step,path\nrr,1,x\n", "has no row of run 'r', did you mean 'rr'?"),
-        ("", "has no row of run 'r'"),
+        ("", "found no header"),
+        ("run,step,path\n", "has no row of run 'r'"),
     ],
 )
 def test_a_broken_table_is_refused_in_one_line(tmp_path, text, expected):

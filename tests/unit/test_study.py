@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,17 @@ def changed(path: str, value: object) -> dict:
         ("runs.r.stepz", [1], "runs.r: unknown key 'stepz', did you mean 'steps'?"),
         ("runs.r.base", "c", "run 'r' has unknown base 'c'"),
         ("runs.r.train", {}, "runs.r: expected exactly one of 'train', 'checkpoints'"),
-        ("runs.r.steps", [20, 10], "found steps that do not increase"),
+        ("runs.r.steps", [20, 10], "runs.r.steps: found step 10 after 20"),
+        (
+            "spectra.shards",
+            True,
+            "spectra: found true or false for key 'shards', expected a number",
+        ),
+        ("rank.ranks", [1, True], "rank: found true or false for key 'ranks'"),
+        ("rank.at", [12.0], "rank.at.0: Input should be less than or equal to 1 (found 12.0)"),
+        ("rank.scales", [0.5, 0.5000001], "found 0.5 and 0.5000001, which have one name, 0.5"),
+        ("rank.seed", 2**32, "rank.seed: Input should be less than or equal to 4294967295"),
+        ("forecast.amplitudes", [1e300], "forecast.amplitudes.0: Input should be less than or eq"),
         ("runs.r.checkpoints", "r/x", "runs.r: checkpoints 'r/x' lacks '{step}'"),
         ("suites.test.role", "validation", "expected one 'validation' and one or more 'test'"),
         ("suites.test.tasks", [{"task": "addition", "split": "validation"}], "overlap"),
@@ -177,6 +188,26 @@ def test_float_windows_do_not_lose_a_checkpoint_to_rounding():
 def test_a_window_of_fewer_than_two_checkpoints_is_refused(window):
     with pytest.raises(StudyError, match=r"holds 1 of the checkpoints 10..40; expected at least 2"):
         Plan(parse_study(changed("forecast.windows", [window])))
+
+
+def test_windows_with_one_end_are_refused_unless_a_run_tells_them_apart():
+    study = changed("forecast.windows", [0.5, 20])
+    with pytest.raises(StudyError, match=r"windows 0\.5 and 20 both end at step 20 of run 'r'"):
+        Plan(parse_study(study))
+    study["runs"]["denser"] = {**study["runs"]["r"], "steps": [5, 10, 15, 20, 25, 30]}
+    plan = Plan(parse_study(study))
+    assert {(f.label, f.window, f.through) for f in plan.forecasts("denser")} >= {
+        ("last", "0.5", 15), ("last", "20", 20)
+    }  # fmt: skip
+
+
+def test_steps_are_the_same_after_a_round_trip():
+    """Keys of mappings are text in JSON, in which rules and jobs get the study."""
+    for run in ({"checkpoints": {10: "a", 20: "b"}}, {"checkpoints": "x/{step}", "steps": [1, 9]}):
+        study = copy.deepcopy(STUDY)
+        study["runs"]["r"], study["forecast"] = {"base": "b", **run}, {}
+        made = parse_study(study)
+        assert parse_study(json.loads(made.model_dump_json())) == made
 
 
 @pytest.mark.parametrize(("multiple", "targets"), [(2, [40, 60]), (1.26, [25, 38])])

@@ -518,10 +518,12 @@ MISTAKES = {
     "nowhere: no such checkpoint folder": lambda run: Trajectory.open("nowhere", run.checkpoints),
     "no folder matches": lambda run: Trajectory.open(run.base, "nowhere/step-{step}"),
     "0=x: found no checkpoint after step 0": lambda run: Trajectory.open(run.base, {0: "x"}),
-    "nowhere.csv: expected a CSV with columns step,accuracy": lambda run: opened_as(
+    "nowhere.csv: found no table that can be read": lambda run: opened_as(
         run, scores="nowhere.csv"
     ),
-    "scores: expected an accuracy for each step": lambda run: opened_as(run, scores={1: "high"}),
+    "scores: step 10: found accuracy high, expected a share": lambda run: opened_as(
+        run, scores={10: "high"}
+    ),
     "G.safetensors: no such file; make it first": lambda run: opened_as(run, gram="G.safetensors"),
     "F-10: no such file; make it first": lambda run: opened_as(run, factors="F-{step}").factors(1),
     "found no validation accuracy for steps [10,": lambda run: opened_as(

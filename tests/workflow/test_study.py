@@ -15,7 +15,7 @@ from alpharl.cost.table import stages
 from alpharl.study.config import parse_study
 from alpharl.study.plan import Plan
 
-from tests.workflow.mini import Workflow
+from tests.workflow.mini import Workflow, environment
 
 VARIANTS = {"evaluate_variants": 2}
 END = {"report": 1, "all": 1}
@@ -163,6 +163,27 @@ def test_a_bad_study_is_one_line(finished, mini, change, expected):
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("error:")]
     assert expected in line
     assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("study: again", "found key 'study' again, which stands on line 1 already"),
+        ("gpus: 0x0", "found 0x0, which YAML reads as 0"),
+    ],
+)
+def test_what_snakemake_would_read_otherwise_is_refused(tmp_path, mini, line, expected):
+    workflow = Workflow(tmp_path)
+    command = workflow.command(mini(), "-n")
+    with (tmp_path / "study.yaml").open("a") as file:
+        file.write(f"{line}\n")
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert f"error: {tmp_path}/study.yaml: line " in done.stderr
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_models_are_scored_in_jobs_of_a_given_size(finished, mini):
