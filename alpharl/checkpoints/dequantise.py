@@ -83,17 +83,17 @@ def dequantise(folder: Path, out: Path, replace: bool = False) -> None:
 
 
 def _plain(tensors: Mapping[str, TensorInfo], scales: Mapping[str, str]) -> dict[str, TensorInfo]:
-    """The tensors of the model to write: without what a quantised module has beside its codes."""
+    """The tensors of the model to write: without what stands next to a module's codes."""
     modules = {name.rpartition(".")[0] for name in scales}
 
-    def beside(name: str) -> bool:
+    def is_next_to_codes(name: str) -> bool:
         module, _, last = name.rpartition(".")
         return module in modules and "scale" in last
 
     return {
         name: replace(info, dtype="F32") if name in scales else info
         for name, info in tensors.items()
-        if not beside(name)
+        if not is_next_to_codes(name)
     }
 
 

@@ -39,9 +39,9 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
             f"{folder}: lacks {lacking[0]}, which {type(model).__name__} has ({len(lacking)} such "
             "tensors); expected all of them: save the model again, or correct its config.json"
         )
-    for name, found, expected in sorted(report["mismatched_keys"]):
+    for name, stored, expected in sorted(report["mismatched_keys"]):
         raise CheckpointError(
-            f"{folder}: {name} has shape {list(found)}, expected {list(expected)} as config.json "
+            f"{folder}: {name} has shape {list(stored)}, expected {list(expected)} as config.json "
             "says; save the model again, or correct its config.json"
         )
     for name, parameter in model.named_parameters():

@@ -64,13 +64,13 @@ def require_plain(
 
 def scaled_codes(tensors: Mapping[str, TensorInfo]) -> dict[str, str]:
     """The scales of each tensor of 8-bit codes that nothing but scales turns into weights."""
-    found = {}
+    scales = {}
     for name, info in tensors.items():
         ends = [end for end in (BY_BLOCK, _BY_ROW) if f"{name}{end}" in tensors]
         shifted = f"{name}_zero_point" in tensors or f"{name}_g_idx" in tensors
         if info.dtype in _CODES and ends and not shifted:
-            found[name] = f"{name}{ends[0]}"
-    return found
+            scales[name] = f"{name}{ends[0]}"
+    return scales
 
 
 def _words(folder: Path, scales: str | None, method: str | None, simple: bool) -> str:

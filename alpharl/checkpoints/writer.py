@@ -50,8 +50,9 @@ class ModelWriter:
         _copy_companions(like.folder, self._temporary)
         config = self._temporary / "config.json"
         if without and config.is_file():
-            kept = {k: v for k, v in json.loads(config.read_text()).items() if k != without}
-            config.write_text(json.dumps(kept, indent=1))
+            described = json.loads(config.read_text())
+            described.pop(without, None)
+            config.write_text(json.dumps(described, indent=1))
 
     def add(self, name: str, tensor: Tensor) -> None:
         """Append a tensor; a full shard is written at once and its memory freed."""

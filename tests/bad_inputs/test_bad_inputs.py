@@ -39,7 +39,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the good files, which is the current folder; temporary files lie in it too."""
     shutil.copytree(good, tmp_path / "files")
     monkeypatch.chdir(tmp_path / "files")
@@ -59,7 +59,7 @@ def listing(folder: Path) -> dict[str, object]:
     }
 
 
-def test_the_good_files_are_good(place, cli):
+def test_the_good_files_are_good(files, cli):
     """Else a refusal would prove nothing."""
     readers = {**weights.READERS, **weights.ADAPTER_READERS, **scores.READERS, **steps.PLANNERS}
     for call, command in readers.items():
@@ -71,9 +71,9 @@ def test_the_good_files_are_good(place, cli):
 
 
 @pytest.mark.parametrize(("row", "command"), CASES)
-def test_bad_input_is_refused(place: Path, cli, capsys, row: BadInput, command: str):
+def test_bad_input_is_refused(files: Path, cli, capsys, row: BadInput, command: str):
     row.spoil(Path())
-    before, arguments = listing(place), shlex.split(command)
+    before, arguments = listing(files), shlex.split(command)
     try:
         done = cli(*arguments)
     except SystemExit as end:  # the parser's
@@ -84,4 +84,4 @@ def test_bad_input_is_refused(place: Path, cli, capsys, row: BadInput, command: 
     assert re.search(row.line, line), line
     assert [text for text in earlier if not PROGRESS.match(text)] == []
     assert done.out == ""
-    assert listing(place) == before, "nothing is written, changed or left behind"
+    assert listing(files) == before, "nothing is written, changed or left behind"

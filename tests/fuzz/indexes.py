@@ -96,12 +96,12 @@ def mutated(seed: int, folder: Path) -> None:
     (folder / "link.safetensors").symlink_to(folder.parent / "outside.safetensors")
 
 
-def check(seed: int, place: Path) -> bool:
+def check(seed: int, scratch: Path) -> bool:
     """Read one model, and compare with its files and its index as their own readers have them.
 
     Args:
         seed: of the model.
-        place: folder to write it to, in place of the last one.
+        scratch: folder to write it to, in place of the last one.
 
     Returns:
         Whether the model was accepted.
@@ -110,7 +110,7 @@ def check(seed: int, place: Path) -> bool:
         AssertionError: the model is read as something else than its index says, or the refusal is
             not one line.
     """
-    folder = place / "model"
+    folder = scratch / "model"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     mutated(seed, folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.fuzz import headers, indexes
 
 
-def fuzz(seeds: range, place: Path) -> dict[str, int]:
+def fuzz(seeds: range, scratch: Path) -> dict[str, int]:
     """Check each seed's file, and of every tenth seed a model of several files.
 
     Returns:
@@ -17,13 +17,13 @@ def fuzz(seeds: range, place: Path) -> dict[str, int]:
     """
     counts = {"files": 0, "files accepted": 0, "stricter": 0, "models": 0, "models accepted": 0}
     for seed in seeds:
-        here, there = headers.check(seed, place / "model.safetensors")
+        here, there = headers.check(seed, scratch / "model.safetensors")
         counts["files"] += 1
         counts["files accepted"] += here
         counts["stricter"] += there and not here
         if seed % 10 == 0:
             counts["models"] += 1
-            counts["models accepted"] += indexes.check(seed, place / "models")
+            counts["models accepted"] += indexes.check(seed, scratch / "models")
     return counts
 
 

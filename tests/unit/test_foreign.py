@@ -107,10 +107,10 @@ def test_the_command_that_is_named_makes_a_model(
 def test_the_command_for_an_adapter_makes_one(tmp_path):
     saved = {"base_model.model.q_proj.lora_A.weight": torch.randn(4, 2).T}
     torch.save(saved, tmp_path / "adapter_model.bin")
-    found = foreign_at(tmp_path)
-    assert found
-    assert found.what == "adapter_model.bin"
-    done = subprocess.run(shlex.split(found.advice.split("`")[1]), capture_output=True, text=True)
+    adapter = foreign_at(tmp_path)
+    assert adapter
+    assert adapter.what == "adapter_model.bin"
+    done = subprocess.run(shlex.split(adapter.advice.split("`")[1]), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (read,) = load_file(tmp_path / "adapter_model.safetensors").values()
     assert torch.equal(read, torch.cat([*saved.values()]))
