@@ -12,11 +12,10 @@ Whether an update is as large as the weights is not looked at: a gram does not h
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, get_args
 
 import numpy as np
 
-from alpharl.frozen import Frozen
+from alpharl.spectra.findings import Audit, Finding
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.order import FEWEST, misplaced
 from alpharl.spectra.path import Path
@@ -25,35 +24,6 @@ EQUAL = 1e-10
 """Squared distance of equal models, as a share of the longest update's square."""
 JUMP = 5.0
 """An increment so many times as long as those next to it is a jump."""
-
-Fault = Literal["base", "duplicate", "serves-last", "swapped", "misordered", "foreign"]
-Note = Literal["partial", "gap", "jump", "unordered"]
-FAULTS: tuple[Fault, ...] = get_args(Fault)
-"""Kinds of faults, by the names that accept them."""
-
-
-class Finding(Frozen):
-    """Something that the audit found."""
-
-    kind: Fault | Note
-    """What it is."""
-    steps: list[int]
-    """The steps that it is about."""
-    text: str
-    """A sentence: what was found, the likely reason, what to do."""
-
-
-class Audit(Frozen):
-    """What is wrong, or notable, with a run's checkpoints."""
-
-    steps: list[int]
-    """The steps that were looked at."""
-    faults: list[Finding]
-    """What is wrong, and not accepted."""
-    accepted: list[Finding]
-    """Faults of kinds that were accepted."""
-    notes: list[Finding]
-    """What may surprise."""
 
 
 def audit(

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from alpharl.spectra.findings import FAULTS
+
 SHARDS = "number of shards, where a pattern holds {shard} (default: %(default)s)"
 
 
@@ -54,8 +56,23 @@ def files(parser: argparse.ArgumentParser) -> None:
         "--factors", metavar="PATTERN",
         help="files of `alpharl factors`, such as 'factors/step-{step}.safetensors'",
     )  # fmt: skip
-    group.add_argument("--gram", metavar="FILE", help="file of `alpharl gram`")
-    group.add_argument("--shards", type=int, default=1, metavar="N", help=SHARDS)
+    gram(group)
+
+
+def gram(parser: argparse._ActionsContainer) -> None:
+    """`--gram` and `--shards`: the gram of the run, made before."""
+    parser.add_argument(
+        "--gram", metavar="FILE", help="file of `alpharl gram` (default: make the gram)"
+    )
+    parser.add_argument("--shards", type=int, default=1, metavar="N", help=SHARDS)
+
+
+def accept(parser: argparse.ArgumentParser) -> None:
+    """`--accept`: faults that the audit may find."""
+    parser.add_argument(
+        "--accept", nargs="+", default=[], choices=FAULTS, metavar="KIND",
+        help="kinds of faults of the checkpoints that do not count, among %(choices)s",
+    )  # fmt: skip
 
 
 def scores(parser: argparse.ArgumentParser, required: bool = False) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from alpharl.spectra.audit import Audit, audit
+from alpharl.spectra.audit import audit
+from alpharl.spectra.findings import Audit
 from alpharl.spectra.path import Path as RunPath
 
 from tests.markdown import markdown

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from alpharl.spectra.audit import FAULTS, audit
+from alpharl.spectra.audit import audit
+from alpharl.spectra.findings import FAULTS
 from alpharl.spectra.gram import Gram, gram_run
 from tests.studies.audit import clean, found, judge
 from tests.studies.paths import CLEAN, drawn, gram_of
