@@ -70,7 +70,7 @@ def gram(parser: argparse._ActionsContainer) -> None:
 def accept(parser: argparse.ArgumentParser) -> None:
     """`--accept`: faults that the audit may find."""
     parser.add_argument(
-        "--accept", nargs="+", default=[], choices=FAULTS, metavar="KIND",
+        "--accept", nargs="+", action="extend", default=[], choices=FAULTS, metavar="KIND",
         help="kinds of faults of the checkpoints that do not count, among %(choices)s",
     )  # fmt: skip
 

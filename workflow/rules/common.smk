@@ -75,6 +75,12 @@ def gram_files(run):
     return [paths.gram(run, shard) for shard in plan.shards]
 
 
+def audited(wildcards):
+    """What is concluded from a run waits for its audit. What that says changes no number, so nothing is
+    made again for it."""
+    return ancient(paths.audit(wildcards.run))
+
+
 def profile_default(resource):
     """What the profile asks for all jobs, or None."""
     defaults = workflow.resource_settings.default_resources

@@ -1,6 +1,7 @@
-# Factors per checkpoint and shard, gram per run and shard, and the fits made from both.
+# Factors per checkpoint and shard, gram per run and shard, the audit of the gram, and the fits made
+# from both.
 from alpharl.dynamics import VERSION as DYNAMICS_VERSION
-from alpharl.spectra import FACTORS_VERSION, GRAM_VERSION
+from alpharl.spectra import AUDIT_VERSION, FACTORS_VERSION, GRAM_VERSION
 
 
 def spectra_options(spectrum=False):
@@ -123,9 +124,42 @@ rule gram:
         " --out {output.gram:q} > {log:q} 2>&1"
 
 
+rule audit:
+    input:
+        base=base_manifest,
+        checkpoints=checkpoints_of,
+        gram=lambda w: gram_files(w.run),
+    output:
+        audit=paths.audit("{run}"),
+    log:
+        paths.log("audit/{run}"),
+    benchmark:
+        paths.benchmark("audit/{run}")
+    localrule: True
+    params:
+        base=base_model,
+        checkpoints=lambda w: paths.checkpoint_options(w.run),
+        steps=lambda w: plan.steps(w.run),
+        gram=lambda w: paths.gram(w.run, "{shard}"),
+        shards=study.spectra.shards,
+        accept=lambda w: [f"--accept={kind}" for kind in plan.accepted(w.run)],
+        version=AUDIT_VERSION,
+    message:
+        "Auditing the checkpoints of {wildcards.run}"
+    shell:
+        # A job that stops for a fault has written what it found; its log ends as those of others do.
+        "alpharl audit --base {params.base:q} --checkpoints {params.checkpoints:q} --steps {params.steps}"
+        " --gram {params.gram:q} --shards {params.shards} {params.accept:q}"
+        " --manifests {input.base:q} {input.checkpoints:q} --out {output.audit:q} > {log:q} 2>&1 ||"
+        " {{ test ! -e {output.audit:q} || echo 'alpharl audit: error: found these faults, expected"
+        " checkpoints that are what their names say; get the right files, name steps in leave_out of the run,"
+        " or kinds of faults in audit.accept' >> {log:q}; exit 1; }}"
+
+
 rule dynamics:
     input:
         base=base_manifest,
+        audit=audited,
         factors=lambda w: factor_files(w.run, plan.steps(w.run)),
         gram=lambda w: gram_files(w.run),
         scores=lambda w: paths.accuracy(w.run, study.validation_suite),
