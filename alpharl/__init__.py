@@ -2,7 +2,7 @@
 
     from alpharl import Trajectory
     run = Trajectory.open("models/base", "runs/foo/checkpoint-{step}", "scores.csv")
-    print(*run.verdict(target_step=200).lines, sep="\\n")
+    print(run.verdict(target_step=200))
 
 `load_study` and `write_report` are the ends of the workflow: a study file, and the page of its
 results. Each name is imported when it is first used, so that the command line starts at once.

@@ -20,14 +20,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.sources import at_steps, find_steps
 from alpharl.errors import AlpharlError, CheckpointError, MethodError
-from alpharl.forecasting.contract import Window
-from alpharl.forecasting.trust import Verdict, assess
+from alpharl.forecasting.trust import Verdict
 from alpharl.names import checkpoint_name
 from alpharl.spectra import FACTORS_VERSION, GRAM_VERSION
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, write_factors
 from alpharl.spectra.gram import Gram, extend_gram, read_gram, write_gram
 from alpharl.spectra.lowrank import read_metadata
+from alpharl.trajectory import Trajectory
 
 LOG = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Watch(TrainerCallback):
         self._gram = extend_gram(self._gram, self._base, folders)
         write_gram(self._gram, self._file, stamp)
         extended = time.monotonic()
-        verdict = self._verdict(state)
+        verdict = self._verdict(pattern, state)
         ended = time.monotonic()
         seconds = {
             "factors": factored - began, "gram": extended - factored, "verdict": ended - extended,
@@ -151,7 +151,7 @@ class Watch(TrainerCallback):
         metadata = {step: how | {"checkpoint": str(path)} for step, path in new.items()}
         write_factors(self._base, new, Settings(self._depth), files, metadata)
 
-    def _verdict(self, state: TrainerState) -> Verdict | None:
+    def _verdict(self, pattern: str, state: TrainerState) -> Verdict | None:
         """The verdict on the target; None once it is reached."""
         target = self._target or state.max_steps
         if target <= state.global_step:
@@ -161,15 +161,9 @@ class Watch(TrainerCallback):
             for entry in state.log_history
             if self._metric in entry
         }
-        return assess(
-            Window(
-                steps=self._gram.steps,
-                target_step=target,
-                tensors=list(read_index(self._base).tensors),
-                gram=self._gram,
-                accuracy=accuracy or None,
-            )
-        )
+        folders = at_steps(pattern, self._gram.steps)
+        run = Trajectory.open(self._base, folders, accuracy, gram=self._gram, progress=False)
+        return run.verdict(target)
 
     def _report(
         self, state: TrainerState, verdict: Verdict | None, seconds: dict[str, float], share: float

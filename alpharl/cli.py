@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,21 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         input; 2 where the command line is; or the verb's own.
     """
     first, *arguments = (sys.argv[1:] if argv is None else argv) or [""]
-    texts = {"": _welcome, "-h": _help, "--help": _help, "--version": _version}
-    try:
-        if first in texts:
-            print(texts[first](), flush=True)
-            return 0
-        if first in RENAMED:
-            return _refuse(f"verb '{first}' is now '{RENAMED[first]}'; use that", 1)
-        if first not in VERBS:
-            hint = nearest(first, VERBS)
-            return _refuse(f"found no verb '{first}', {hint}; see 'alpharl --help'", 2)
-        return _run(first, arguments)
-    except BrokenPipeError:
-        # Whoever read has seen enough, as `head` does. What is left must not be flushed at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    texts = {
+        "": _welcome, "-h": _help, "--help": _help, "help": _help,
+        "-V": _version, "--version": _version,
+    }  # fmt: skip
+    if first in texts:
+        return _printed(lambda: print(texts[first](), flush=True), "alpharl")
+    if first in RENAMED:
+        return _refuse(f"verb '{first}' is now '{RENAMED[first]}'; use that", 1)
+    if first not in VERBS:
+        return _refuse(f"found no verb '{first}', {nearest(first, VERBS)}; see 'alpharl --help'", 2)
+    return _run(first, arguments)
 
 
 def _run(verb: str, arguments: list[str]) -> int:
@@ -61,11 +57,27 @@ def _run(verb: str, arguments: list[str]) -> int:
     try:
         with _ending_in_order():
             result = module.run(**values)
-            if kind is not None:
-                show(result, as_json)
-                return int(result.exit_status)
     except AlpharlError as error:
         print(f"alpharl {verb}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"alpharl {verb}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    if kind is None:
+        return 0
+    return _printed(lambda: show(result, as_json), f"alpharl {verb}") or int(result.exit_status)
+
+
+def _printed(write: Callable[[], None], command: str) -> int:
+    """Write to standard output: 0, or 1 if that cannot be written to."""
+    try:
+        write()
+    except BrokenPipeError:
+        # Whoever read has seen enough, as `head` does. What is left must not be flushed at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"{command}: error: cannot write to standard output: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -14,17 +14,24 @@ from alpharl.errors import CheckpointError
 _MAGIC = b"GGUF"
 
 
-def unpack(file: Path, out: Path) -> None:
+def unpack(file: Path, out: Path, replace: bool = False) -> None:
     """Write a GGUF model as a folder of safetensors, in float32.
 
     The weights are those that the quantized file stands for, exactly: not those of the model that
     it was quantized from, so that scores are not that model's scores.
 
+    Args:
+        file: the GGUF file.
+        out: the model folder.
+        replace: put it in place of a model folder that stands there, once it is whole.
+
     Raises:
         CheckpointError: `out` exists, the file is no GGUF, or transformers cannot read its kind.
     """
-    if out.exists():
+    if out.exists() and not replace:
         raise CheckpointError(f"{out}: exists already; remove it or name another folder")
+    if out.exists() and not (out / "config.json").is_file():
+        raise CheckpointError(f"{out}: found no config.json, expected a model folder to replace")
     _require_gguf(file)
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -45,6 +52,8 @@ def unpack(file: Path, out: Path) -> None:
     partial.chmod(0o755)
     for path in partial.iterdir():
         path.chmod(0o644)
+    if out.exists():
+        shutil.rmtree(out)
     partial.rename(out)
 
 

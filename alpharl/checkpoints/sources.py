@@ -50,7 +50,7 @@ def given_steps(given: list[str], steps: list[int] | None) -> dict[int, Path]:
         CheckpointError: neither of both, nothing matches, or a step has no folder.
     """
     if len(given) == 1 and "{step}" in given[0]:
-        return at_steps(given[0], steps) if steps else find_steps(given[0])
+        return _of_pattern(given[0], steps)
     pairs = [re.fullmatch(r"(\d+)=(.+)", entry) for entry in given]
     folders = {int(pair[1]): Path(pair[2]) for pair in pairs if pair}
     if len(folders) < len(given):
@@ -66,6 +66,12 @@ def given_steps(given: list[str], steps: list[int] | None) -> dict[int, Path]:
 
 Given = str | Path | Sequence[str] | Mapping[int, str | Path]
 """Checkpoints as people name them: a pattern, what `given_steps` takes, or folders by step."""
+
+
+def _of_pattern(pattern: str, steps: list[int] | None) -> dict[int, Path]:
+    """The folders on the disk, or those of the steps: on the disk, numbers may begin with zeros."""
+    folders = find_steps(pattern)
+    return {s: folders.get(s, path) for s, path in at_steps(pattern, steps or [*folders]).items()}
 
 
 def run_folders(given: Given, steps: Sequence[int] | None = None) -> dict[int, Path]:

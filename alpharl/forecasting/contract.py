@@ -108,7 +108,8 @@ class Window:
         """
         if self.validate is None:
             raise MethodError(
-                "found no validation suite; this method scores trial models, give one with --suite"
+                "found no validation suite; this method scores trial models, give one (--suite, or "
+                "trials= in Python)"
             )
         return self.validate
 

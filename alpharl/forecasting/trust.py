@@ -58,6 +58,9 @@ class Verdict:
         """Faults of the checkpoints, the verdict, then the reasons, for people."""
         return lines(self.supported, self.method, self.step, self.evidence)
 
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
     def as_json(self) -> dict[str, Any]:
         """What it says and why, JSON-ready."""
         return {

@@ -44,6 +44,10 @@ class Gram:
     steps: list[int]
     tensors: dict[str, np.ndarray]
 
+    def __repr__(self) -> str:
+        """Its size: the numbers of a model would fill screens."""
+        return f"Gram(steps={self.steps}, tensors={len(self.tensors)})"
+
     def total(self, names: Iterable[str]) -> np.ndarray:
         """Inner products (T, T) of the named tensors' updates, taken together.
 

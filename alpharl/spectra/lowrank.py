@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,15 @@ class Factors:
         low, norm = self.low, np.asarray(self.norm)
         arrays = {"u": low.u, "s": low.s, "v": low.v, "residual": self.residual, "norm": norm}
         return arrays if self.spectrum is None else arrays | {"spectrum": self.spectrum}
+
+
+def as_stored(factors: Factors) -> Factors:
+    """Factors as they come back from a file: all numbers in float32."""
+    low = LowRank(
+        *(np.asarray(x, np.float32) for x in (factors.low.u, factors.low.s, factors.low.v))
+    )
+    residual = np.asarray(factors.residual, np.float32)
+    return replace(factors, low=low, norm=float(np.float32(factors.norm)), residual=residual)
 
 
 def read_factors(paths: Iterable[Path]) -> dict[str, Factors]:

@@ -20,7 +20,7 @@ from alpharl.progress import Progress
 from alpharl.spectra import FACTORS_VERSION, GRAM_VERSION
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.gram import Gram, extend_gram, read_gram, write_gram
-from alpharl.spectra.lowrank import Factors, read_factors, save_factors
+from alpharl.spectra.lowrank import Factors, as_stored, read_factors, save_factors
 from alpharl.spectra.scope import matrices
 
 FactorsOfSteps = Mapping[int, Mapping[str, Factors]]
@@ -147,7 +147,8 @@ class RunFactors:
         with self.run.show() as progress:
             progress.line(f"factors of {folder}")
             made = iterate_factors(self.run.base, {step: folder}, Settings(depth), progress)
-            return {name: factors for _, name, factors in made}
+            # As a file holds them, so that forecasts do not depend on where factors come from.
+            return {name: as_stored(factors) for _, name, factors in made}
 
     def _read(self, step: int) -> dict[str, Factors]:
         if isinstance(self.given, Mapping):

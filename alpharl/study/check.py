@@ -12,6 +12,7 @@ from alpharl.checkpoints.adapter import is_adapter, read_model
 from alpharl.checkpoints.index import ModelIndex, read_index
 from alpharl.checkpoints.verl import merge_command, shards_at
 from alpharl.errors import StudyError
+from alpharl.evaluation.task_names import require_task
 from alpharl.frozen import Frozen
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.estimate import RunSize, estimate_run
@@ -68,8 +69,13 @@ def describe(plan: Plan) -> Overview:
         CheckpointError: a checkpoint of the user's is missing or broken, does not fit its base, or
             holds weights that cannot be subtracted.
         StudyError: the outputs do not fit on the disk.
+        EvaluationError: a suite asks a task that there is not.
     """
     study = plan.study
+    for suite in study.suites.values():
+        # A folder of one's own task files may hold any name: lm-eval, which is slow, will say.
+        for task in () if suite.include_path else suite.tasks:
+            require_task(task.task)
     scored = Counter({suite: 0 for suite in study.suites})
     for batch in plan.batches():
         scored[batch.suite] += len(batch.variants)

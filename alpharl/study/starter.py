@@ -9,9 +9,10 @@ from itertools import pairwise
 
 import yaml
 
-from alpharl.errors import StudyError, nearest
+from alpharl.errors import StudyError
 from alpharl.evaluation.datasets import DATASETS
-from alpharl.problems import PROBLEMS, get_problem, is_generated
+from alpharl.evaluation.task_names import require_task
+from alpharl.problems import get_problem, is_generated
 from alpharl.study.config import parse_study
 from alpharl.study.plan import Plan
 from alpharl.study.windows import window_end
@@ -53,7 +54,7 @@ def study_text(
 
     Raises:
         StudyError: what was found makes no valid study.
-        EvaluationError: reasoning-gym has no such generator.
+        EvaluationError: no such task.
     """
     windows = _windows([run.steps for run in runs.values()])
     text = "\n".join(
@@ -113,14 +114,12 @@ def _budget(task: str) -> int:
     """Tokens that an answer to the task's questions may have.
 
     Raises:
-        StudyError: no such task, or it has no questions for a validation suite.
-        EvaluationError: reasoning-gym has no such generator.
+        StudyError: it has no questions for a validation suite.
+        EvaluationError: no such task, or reasoning-gym has no such generator.
     """
+    require_task(task)
     if is_generated(task):
         return get_problem(task).max_new_tokens
-    if task not in DATASETS:
-        hint = nearest(task, [*PROBLEMS, *DATASETS])
-        raise StudyError(f"found no task '{task}', {hint}; see `alpharl tasks`")
     if "validation" not in DATASETS[task].splits:
         able = [name for name, data in DATASETS.items() if "validation" in data.splits]
         raise StudyError(
@@ -147,15 +146,23 @@ def _forecast_lines(windows: list[float]) -> list[str]:
 
 
 def _windows(runs: Sequence[list[int]]) -> list[float]:
-    """The first two windows that hold two checkpoints of every run, and not all."""
-    return [window for window in _WINDOWS if all(_fits(steps, window) for steps in runs)][:2]
+    """The first two windows that hold three checkpoints of every run, and not all.
+
+    A verdict needs three. Where runs have too few for that, two.
+    """
+    for least in (3, 2):
+        fitting = [w for w in _WINDOWS if all(_fits(steps, w, least) for steps in runs)]
+        if fitting:
+            return fitting[:2]
+    return []
 
 
-def _fits(steps: list[int], window: float) -> bool:
+def _fits(steps: list[int], window: float, least: int) -> bool:
     try:
-        return window_end(steps, window) < steps[-1]
+        end = window_end(steps, window)
     except StudyError:
         return False
+    return end < steps[-1] and sum(step <= end for step in steps) >= least
 
 
 def _word(text: str) -> str:

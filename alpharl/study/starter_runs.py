@@ -41,6 +41,12 @@ def bases_of(discovered: list[FoundRun], given: str | None) -> dict[str, Keys]:
     return bases
 
 
+def repository(keys: Keys) -> str | None:
+    """The Hub repository that a base is fetched from; None for a folder."""
+    hub = keys.get("hub")
+    return hub["repo"] if isinstance(hub, dict) else None
+
+
 def _base_name(base: str) -> str:
     return named(Path(base).resolve().name if Path(base).is_dir() else base.rpartition("/")[2])
 
@@ -48,7 +54,8 @@ def _base_name(base: str) -> str:
 def _base_keys(base: str) -> Keys:
     if is_model_folder(base):
         return {"path": base}
-    if is_repository(base):
+    # `models/base` reads like a repository's name: not where `models` is a folder here.
+    if is_repository(base) and not Path(base).parent.is_dir():
         return {"hub": {"repo": base}}
     raise StudyError(
         f"{base}: found neither a model folder with config.json and safetensors weights nor a name "

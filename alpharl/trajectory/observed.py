@@ -29,21 +29,27 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from alpharl.measures.measure import Measure
+
 
 @dataclass(frozen=True, eq=False)
 class Observed:
     """A base, the checkpoints of one run, and the scores that are known of them."""
 
     base: Path
-    """Model folder of step 0."""
+    """Model folder of step 0, an absolute path."""
     checkpoints: Mapping[int, Path]
-    """Model folders by step, increasing, without step 0."""
+    """Model folders by step, increasing, without step 0; absolute paths."""
     accuracy: Mapping[int, float]
     """Validation accuracy per step, maybe of step 0, maybe of none."""
     _run: RunFolders = field(repr=False)
     _gram: RunGram = field(repr=False)
     _factors: RunFactors = field(repr=False)
     _trials: Callable[[Prediction], np.ndarray] | None = field(repr=False)
+    _relative: frozenset[Path] = field(repr=False)
+    """Folders that were given as relative paths: models that are saved name them so."""
+    _tables: dict[tuple[str, Measure], pd.DataFrame] = field(default_factory=dict, repr=False)
+    """Tables of measures that were made."""
 
     @classmethod
     def open(
@@ -80,12 +86,21 @@ class Observed:
                 that is missing or lacks a tensor.
             MethodError: the scores are no such table.
         """
-        folders = MappingProxyType(run_folders(checkpoints, steps))
-        run = RunFolders(Path(base), folders, partial(display, progress))
+        given = run_folders(checkpoints, steps)
+        relative = (path for path in (Path(base), *given.values()) if not path.is_absolute())
+        folders = MappingProxyType({step: path.absolute() for step, path in given.items()})
+        run = RunFolders(Path(base).absolute(), folders, partial(display, progress))
         return cls(
             run.base, folders, MappingProxyType(accuracy_of(scores)), run,
             RunGram(run, gram, shards), RunFactors(run, factors, shards), trials,
+            frozenset(path.absolute() for path in relative),
         )  # fmt: skip
+
+    def __repr__(self) -> str:
+        """What it is, in a line."""
+        scored = f", {len(self.accuracy)} accuracies" if self.accuracy else ""
+        name = type(self).__name__
+        return f"{name}({self.base}, {len(self.steps)} checkpoints, steps {self.steps}{scored})"
 
     @property
     def steps(self) -> list[int]:
@@ -196,9 +211,20 @@ class Observed:
             MethodError: no such measure or option.
         """
         from alpharl.measures.registry import read_measures
+
+        wanted = read_measures(names, options or {})
+        # A measure with its options is made once.
+        measures = {n: m for n, m in wanted.items() if (n, m) not in self._tables}
+        self._tables.update(self._measured(measures, stage))
+        return {name: self._tables[name, measure].copy() for name, measure in wanted.items()}
+
+    def _measured(
+        self, measures: Mapping[str, Measure], stage: str | None
+    ) -> dict[tuple[str, Measure], pd.DataFrame]:
         from alpharl.measures.run import measure_run, opened
 
-        measures = read_measures(names, options or {})
+        if not measures:
+            return {}
         taken = {name: measure.steps(self.steps) for name, measure in measures.items()}
         factored = opened(measures, taken, "factors")
         factors = {step: self._factors.at(step, Depth(1)) for step in factored}
@@ -207,7 +233,8 @@ class Observed:
         read = {step: self.checkpoints[step] for step in opened(measures, taken)}
         with staged({0: self.base, **read}, stage) as copies, self._run.show() as progress:
             base, folders = copies.pop(0), {**self.checkpoints, **copies}
-            return measure_run(base, folders, measures, factors, gram, progress)
+            tables = measure_run(base, folders, measures, factors, gram, progress)
+        return {(name, measures[name]): table for name, table in tables.items()}
 
     def save(self, folder: str | Path) -> None:
         """Write the gram and the factors that were made, so that `open` and the verbs take them.

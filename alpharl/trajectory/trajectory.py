@@ -25,19 +25,21 @@ if TYPE_CHECKING:
     from alpharl.forecasting.trust import Verdict
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trajectory(Observed):
-    """A base and the checkpoints of one run; what follows from them is made once, when needed.
+    """A base and the checkpoints of one run; their weights are read once, and only when needed.
 
     For example:
 
         run = Trajectory.open("models/base", "runs/foo/checkpoint-{step}", "scores.csv")
-        print(*run.verdict(target_step=200).lines, sep="\\n")
+        print(run.verdict(target_step=200))
         model = run.forecast("relex", target_step=200, through=80)
         model.save("forecast", dense=True)
 
-    The folders must not change meanwhile. Methods that read weights or files made before raise
-    CheckpointError where one is missing, of another model, or not finite.
+    Gram, factors and measures are made once and kept; fits, forecasts and the verdict follow from
+    them, and are computed at each call. The folders must not change meanwhile. Methods that read
+    weights or files made before raise CheckpointError where one is missing, of another model, or
+    not finite.
     """
 
     def window(
@@ -66,11 +68,12 @@ class Trajectory(Observed):
                 an accuracy where a step has none, or a method that searches without trials.
         """
         steps = [step for step in self.steps if through is None or step <= through]
-        if len(steps) < 2:
+        # A verdict on one checkpoint says what it lacks; a forecast has nothing to go by.
+        if len(steps) < (2 if method else 1):
             last = self.steps[-1] if through is None else through
             raise MethodError(
                 f"window through step {last} holds {len(steps)} checkpoints of {self.steps}, "
-                "expected at least 2; widen the window"
+                f"expected at least {2 if method else 1}; widen the window"
             )
         target = target_after(steps[-1], target_step, target_multiple, target_accuracy)
         reads = method.reads if method else {"suite"}
@@ -85,7 +88,8 @@ class Trajectory(Observed):
         # First what may be refused, then what reads all checkpoints.
         if method and "suite" in reads:
             window.need_validate()
-        if target_accuracy is not None:
+        fits_accuracy = method and {"factors", "scores"} <= reads
+        if fits_accuracy or target_accuracy is not None:
             window.need_accuracy()
         factors = self.factors(method.depth, steps) if method and "factors" in reads else None
         return replace(window, gram=self._gram.upto(steps), factors=factors)
@@ -138,7 +142,8 @@ class Trajectory(Observed):
             target_accuracy=target_accuracy,
         )  # fmt: skip
         folders = {step: self.checkpoints[step] for step in window.steps}
-        return forecast_model(self.base, folders, chosen, window, amplitude, record_undefined)
+        model = forecast_model(self.base, folders, chosen, window, amplitude, record_undefined)
+        return replace(model, relative=self._relative)
 
     def verdict(
         self,
@@ -208,4 +213,5 @@ class Trajectory(Observed):
         folder, how = self._folder(step), recipe(kind, rank, scale, rest, merged)
         # Nothing in scope is kept of `rest-only`: factors are not needed, and dear to make.
         factors = {} if kind == "rest-only" else self._factors.at(step, how.reads)
-        return rank_model(self.base, step, folder, how, factors, seed)
+        model = rank_model(self.base, step, folder, how, factors, seed)
+        return replace(model, relative=self._relative)

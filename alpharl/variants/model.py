@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from alpharl.checkpoints.index import read_index
-from alpharl.errors import UndefinedForecast
+from alpharl.errors import CheckpointError, MethodError, UndefinedForecast
 from alpharl.forecasting import VERSION
 from alpharl.forecasting.contract import Blend, Prediction, Window, norm_ratio
 from alpharl.forecasting.method import Method
-from alpharl.progress import SILENT, Progress
+from alpharl.progress import Progress, display
 from alpharl.spectra.lowrank import Factors, LowRank
 from alpharl.variants import RANK_VERSION
 from alpharl.variants.ranks import rank_parts
 from alpharl.variants.recipes import Recipe
-from alpharl.variants.store import read_variant, write_variant
+from alpharl.variants.store import read_variant, require_variant_folder, write_variant
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class Model:
     """Per tensor, the weight of each observed step's update."""
     adapter: Mapping[str, LowRank] = field(default_factory=dict, repr=False)
     """Low-rank updates per matrix."""
+    relative: frozenset[Path] = field(default=frozenset(), repr=False)
+    """Those of the folders that are written relative to the model's own, so that all of them can be
+    moved together."""
 
     @property
     def fit(self) -> Mapping[str, Any]:
@@ -57,33 +61,54 @@ class Model:
         """Why the method gives no forecast on its window; None where there is a model."""
         return self.meta.get("undefined")
 
-    def save(self, out: str | Path, dense: bool = False, progress: Progress = SILENT) -> None:
+    def save(self, out: str | Path, dense: bool = False, progress: bool | Progress = True) -> None:
         """Write `variant.json` and an adapter or a blend; or the model that they stand for.
 
         Args:
             out: the folder.
             dense: write a normal model folder in the base's dtypes instead.
-            progress: told of each tensor of a dense model.
+            progress: whether to show how far a dense model is, or the object that is told.
 
         Raises:
             CheckpointError: `out` holds something else, or a checkpoint is missing or broken.
             MethodError: `dense`, but the forecast is undefined on its window, or of logits.
         """
         if not dense:
+            folders = {step: self._named(path) for step, path in self.checkpoints.items()}
             parts = (self.meta, self.blend, self.adapter)
-            write_variant(Path(out), self.base, self.checkpoints, *parts)
+            write_variant(Path(out), self._named(self.base), folders, *parts)
             return
+        if self.undefined:
+            raise MethodError(f"{out}: there is no model to write: {self.undefined}")
         # Torch only here.
         from alpharl.variants.build import build_dense
 
-        with tempfile.TemporaryDirectory(prefix="alpharl-") as folder:
+        with (
+            tempfile.TemporaryDirectory(prefix="alpharl-") as folder,
+            display(progress) as told,
+        ):
             self.absolute().save(folder)
-            build_dense(read_variant(Path(folder)), Path(out), progress)
+            build_dense(read_variant(Path(folder)), Path(out), told)
+
+    def _named(self, path: Path) -> Path:
+        return Path(os.path.relpath(path)) if path in self.relative else path
 
     def absolute(self) -> Model:
         """The same with absolute paths, so that a folder elsewhere finds the weights."""
         folders = {step: path.absolute() for step, path in self.checkpoints.items()}
         return Model(self.base.absolute(), folders, self.meta, self.blend, self.adapter)
+
+
+def require_free(out: Path, dense: bool) -> None:
+    """Refuse a folder that `Model.save` would refuse, before anything is computed for it.
+
+    Raises:
+        CheckpointError: something else is there; with `dense`, anything.
+    """
+    if not dense:
+        require_variant_folder(out)
+    elif out.exists():
+        raise CheckpointError(f"{out}: exists already; remove it or name another folder")
 
 
 def forecast_model(

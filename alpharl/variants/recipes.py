@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
@@ -76,6 +77,8 @@ def recipe(
     """
     if kind not in KINDS:
         raise MethodError(f"unknown kind '{kind}', {nearest(kind, list(KINDS))}")
+    if not math.isfinite(scale):
+        raise MethodError(f"found scale {scale:g}, expected a finite number")
     kept = Depth() if kind in ("full-update", "rest-only") else some_depth(depth)
     return Recipe(kind, kept, float(scale), rest or kind == "rest-only", merged)
 

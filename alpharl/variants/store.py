@@ -111,18 +111,36 @@ def write_variant(
     Raises:
         CheckpointError: `out` is a folder that holds something else.
     """
+    require_variant_folder(out)
+    paths = {str(step): _relative(path, out) for step, path in checkpoints.items()}
+    head = {"version": VERSION, "base": _relative(base, out), "checkpoints": paths}
+    _require_finite(out, {"meta": meta, "blend": blend})
     _clear(out)
     if blend:
         write_json(out / "blend.json", blend)
     peft = write_adapter(out / "adapter", base, adapter) if adapter else True
-    paths = {str(step): _relative(path, out) for step, path in checkpoints.items()}
-    head = {"version": VERSION, "base": _relative(base, out), "checkpoints": paths}
-    head |= {"peft": peft}
-    write_json(out / "variant.json", head | dict(meta))
+    write_json(out / "variant.json", head | {"peft": peft} | dict(meta))
 
 
-def _clear(out: Path) -> None:
-    """Remove an old variant, its `variant.json` first: without it, the rest counts for nothing."""
+def _require_finite(out: Path, data: Mapping[str, Any]) -> None:
+    """Refuse what cannot be written before the old variant is gone."""
+    try:
+        json.dumps(data, allow_nan=False)
+    except ValueError:
+        raise CheckpointError(
+            f"{out}: found a number in the variant that is not finite, expected finite ones; check "
+            "the scores and options that it was made from"
+        ) from None
+
+
+def require_variant_folder(out: Path) -> None:
+    """Refuse to write a variant where something else is.
+
+    Raises:
+        CheckpointError: `out` is a file, or a folder that holds something else.
+    """
+    if out.exists() and not out.is_dir():
+        raise CheckpointError(f"{out}: found a file, expected a folder for a variant; name another")
     known = {
         "variant.json",
         "blend.json",
@@ -137,6 +155,10 @@ def _clear(out: Path) -> None:
         raise CheckpointError(
             f"{out}: holds {strange[0]}, which is no part of a variant; name a new folder"
         )
+
+
+def _clear(out: Path) -> None:
+    """Remove an old variant, its `variant.json` first: without it, the rest counts for nothing."""
     (out / "variant.json").unlink(missing_ok=True)
     (out / "blend.json").unlink(missing_ok=True)
     if (out / "adapter").exists():
@@ -150,6 +172,8 @@ def read_variant(folder: Path) -> Variant:
         CheckpointError: there is no complete variant.
     """
     path = folder / "variant.json"
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder, expected an adapter or a blend")
     if not path.is_file():
         raise CheckpointError(f"{folder}: found no variant.json, expected an adapter or a blend")
     meta = json.loads(path.read_text())

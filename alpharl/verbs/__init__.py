@@ -16,15 +16,13 @@ GROUPS = {
     "Start here": ["init", "check", "status", "report"],
     "Look at a run": ["factors", "gram", "audit", "measure", "dynamics", "rank", "unpack"],
     "Forecast and judge": ["methods", "trust", "forecast", "export", "truth"],
-    "Score": ["tasks", "fetch", "suite", "evaluate", "tokens"],
+    "Score": ["tasks", "fetch", "suite", "evaluate", "accuracy", "tokens"],
     "Train": ["pretrain", "train"],
     "Used by the workflow": [
-        "accuracy", "checkpoints", "disjoint", "download", "forecasts", "manifest", "merge",
-        "ranks",
+        "checkpoints", "disjoint", "download", "forecasts", "manifest", "merge", "ranks",
     ],
 }  # fmt: skip
 """Verbs in the order of help. The last group makes files that only rules read."""
-WORKFLOW = GROUPS["Used by the workflow"]
 VERBS = [verb for verbs in GROUPS.values() for verb in verbs]
 RENAMED = {"geometry": "measure sparsity", "floor": "measure floor"}
 """Verbs of version 0.1, with what they are called now."""

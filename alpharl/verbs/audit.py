@@ -14,6 +14,7 @@ from pathlib import Path
 from alpharl.spectra.findings import Audit
 from alpharl.verbs import shared
 from alpharl.verbs.opened import opened
+from alpharl.verbs.outputs import require_files
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Result
 
@@ -74,6 +75,8 @@ def run(
     from alpharl.checkpoints.files import write_json
     from alpharl.gpu import cards
 
+    if out:
+        require_files(out)
     with cards(gpus), opened(base, checkpoints, steps, gram=gram, shards=shards) as trajectory:
         audit = trajectory.audit(accept=accept, manifests=manifests)
     result = Audited(**audit.model_dump())

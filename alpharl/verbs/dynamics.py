@@ -17,7 +17,13 @@ from alpharl.frozen import Frozen
 from alpharl.verbs import shared
 from alpharl.verbs.judgement import Judgement, judged
 from alpharl.verbs.opened import opened
-from alpharl.verbs.outputs import records, write_csv, write_table
+from alpharl.verbs.outputs import (
+    records,
+    require_files,
+    require_table,
+    write_csv,
+    write_table,
+)
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Result, Table
 
@@ -172,6 +178,8 @@ def run(
     tsne: Path | None,
 ) -> Dynamics:
     """Fit a run's matrices; write the table, and on request the path's pictures."""
+    require_table(out)
+    require_files(*(file for file in (pca, tsne) if file))
     with opened(
         base, checkpoints, steps, scores=scores, factors=factors, gram=gram, shards=shards
     ) as trajectory:

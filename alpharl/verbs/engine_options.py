@@ -35,7 +35,8 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     words = f"what generates answers (default: {DEFAULT}). {engines}"
     group.add_argument("--engine", choices=[*ENGINES], help=words.replace("%", "%%"))
     for name, users in _fields().items():
-        group.add_argument(_option(name), help=_help(name, users).replace("%", "%%"))
+        form = "JSON" if _is_json(ENGINES[users[0]].model_fields[name]) else "VALUE"
+        group.add_argument(_option(name), metavar=form, help=_help(name, users).replace("%", "%%"))
 
 
 def engine_settings(options: Mapping[str, str | None]) -> EngineSettings:

@@ -114,7 +114,8 @@ def run(
         raise EvaluationError(
             f"suite '{files.name}': more than {files.settings['max_truncated']:.0%} of the answers "
             f"ran out of tokens, of {', '.join(cut_off)}; such an accuracy measures the budget: "
-            "raise max_new_tokens, or allow it with max_truncated"
+            "raise max_new_tokens in the suite, or allow it (--allow-truncation here, "
+            "max_truncated in the suite)"
         )
     scores = [_score(out, name) for name in variants]
     return Scores(suite=files.name, out=str(out), scores=scores)

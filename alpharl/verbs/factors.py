@@ -7,6 +7,7 @@ Frobenius norm and a residual per triplet. Rank-k models and some forecasts are 
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from alpharl.checkpoints.sources import find_steps
 from alpharl.errors import StudyError
 from alpharl.verbs import shared
+from alpharl.verbs.outputs import require_files
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Written
 
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     shared.base(parser)
     parser.add_argument(
-        "--checkpoint", nargs="+", required=True, metavar="FOLDER",
+        "--checkpoint", "--checkpoints", nargs="+", required=True, metavar="FOLDER",
         help="model folder of a checkpoint, several in the order of their steps, or a pattern with "
         "{step}",
     )  # fmt: skip
@@ -76,10 +78,9 @@ def run(
     from alpharl.progress import shown
     from alpharl.spectra.depth import Depth
 
-    folders, files = _pairs(checkpoint, out)
+    paths, written = _by_step(checkpoint, out)
+    require_files(*written.values())
     depth = Depth(rank, percent_components, percent_parameters)
-    # The order stands for the steps.
-    paths, written = dict(enumerate(folders)), dict(enumerate(files))
     with cards(gpus):
         from alpharl.spectra import FACTORS_VERSION
         from alpharl.spectra.factors import Settings, write_factors
@@ -87,20 +88,36 @@ def run(
         settings = Settings(depth, scope, (shard, shards), spectrum)
         how = {"version": FACTORS_VERSION, "base": str(base), "depth": asdict(depth),
                "scope": scope, "shard": settings.part}  # fmt: skip
-        metadata = {i: how | {"checkpoint": str(path)} for i, path in paths.items()}
+        metadata = {s: how | {"checkpoint": str(path)} for s, path in paths.items()}
         with staged({-1: base, **paths}, stage) as copies, shown() as progress:
             write_factors(copies.pop(-1), copies, settings, written, metadata, progress)
-    return Written(written=[str(path) for path in files])
+    return Written(written=[str(path) for path in written.values()])
 
 
-def _pairs(checkpoints: list[str], out: list[str]) -> tuple[list[Path], list[Path]]:
-    """The checkpoints and a file for each, from lists, or from two patterns with `{step}`."""
-    if len(checkpoints) == len(out) == 1 and "{step}" in checkpoints[0] and "{step}" in out[0]:
+def _by_step(checkpoints: list[str], out: list[str]) -> tuple[dict[int, Path], dict[int, Path]]:
+    """The checkpoints by step, and a file for each; from lists, or from two patterns with `{step}`.
+
+    In a list, the numbers that the folders' names end in count if they increase, else the order.
+    """
+    if len(checkpoints) == len(out) == 1 and "{step}" in checkpoints[0]:
         folders = {step: path for step, path in find_steps(checkpoints[0]).items() if step > 0}
-        return [*folders.values()], [Path(out[0].replace("{step}", str(s))) for s in folders]
-    if len(checkpoints) != len(out):
+        files = [Path(out[0].replace("{step}", str(step))) for step in folders]
+        return _paired([*folders], [*folders.values()], files)
+    return _paired(None, [*map(Path, checkpoints)], [*map(Path, out)])
+
+
+def _paired(
+    steps: list[int] | None, folders: list[Path], files: list[Path]
+) -> tuple[dict[int, Path], dict[int, Path]]:
+    distinct = len(set(files)) == len(files) == len(folders)
+    if not distinct or any("{step}" in str(path) for path in files):
         raise StudyError(
-            f"found {len(checkpoints)} checkpoints and {len(out)} files for --out; expected one "
+            f"found {len(folders)} checkpoints and {len(set(files))} files for --out; expected one "
             "file each, or a pattern with {step} for both"
         )
-    return [Path(folder) for folder in checkpoints], [Path(file) for file in out]
+    if steps is None:
+        ends = [re.search(r"(\d+)$", folder.name) for folder in folders]
+        numbers = [int(end[1]) for end in ends if end]
+        increasing = len(numbers) == len(folders) and numbers == sorted(set(numbers))
+        steps = numbers if increasing else [*range(len(folders))]
+    return dict(zip(steps, folders, strict=True)), dict(zip(steps, files, strict=True))

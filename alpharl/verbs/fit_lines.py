@@ -27,13 +27,15 @@ def _line(name: str, value: Any) -> str:
     numbers = [*_numbers(value)]
     if len(numbers) <= FEW:
         shown = ", ".join(map(_text, numbers)) or str(value)
-        return f"{name}: {shown}"
-    ends = f"{min(numbers):.3g} to {max(numbers):.3g}"
-    return f"{name}: {median(numbers):.3g} is the median of {len(numbers)}, {ends}"
+        return f"fitted {name}: {shown}"
+    ends = f"from {min(numbers):.3g} to {max(numbers):.3g}"
+    return f"fitted {name}, {len(numbers)} of them: median {median(numbers):.3g}, {ends}"
 
 
 def _named(name: str, values: Mapping[Any, Any]) -> str:
-    return f"{name}: " + ", ".join(f"{_text(value)} at {key}" for key, value in values.items())
+    return f"fitted {name}: " + ", ".join(
+        f"{_text(value)} at {key}" for key, value in values.items()
+    )
 
 
 def _numbers(value: Any) -> Iterator[Any]:

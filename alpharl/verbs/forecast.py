@@ -67,7 +67,7 @@ class Forecast(Result):
     def blocks(self) -> Iterator[str]:
         """At most 15 lines; what was fitted gives way to the verdict."""
         verdict = [*self.verdict_lines()]
-        yield from [*self.lines()][: LINES - len(verdict)]
+        yield from [*self.lines()][: max(LINES - len(verdict), 3)]
         yield from verdict
 
     def lines(self) -> Iterator[str]:
@@ -104,7 +104,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.base(parser)
     shared.checkpoints(parser)
     shared.window(parser, required=True)
-    parser.add_argument("--method", required=True, metavar="NAME", help="see `alpharl methods`")
+    parser.add_argument(
+        "--method",
+        required=True,
+        metavar="NAME",
+        help="forecasting method, one of those that `alpharl methods` lists",
+    )
     shared.options(
         parser, "KEY=VALUE", "option of the method, for example rank=2; repeat it for several"
     )
@@ -153,8 +158,9 @@ def run(
     """Make one forecast and write it."""
     from alpharl.forecasting.registry import read_method
     from alpharl.gpu import cards
-    from alpharl.progress import shown
+    from alpharl.variants.model import require_free
 
+    require_free(out, dense)
     chosen = read_method(method, dict(map(option_pair, option)))
     with (
         cards(gpus),
@@ -168,8 +174,7 @@ def run(
             target_accuracy=target_accuracy, amplitude=amplitude,
             record_undefined=record_undefined,
         )  # fmt: skip
-        with shown() as progress:
-            model.save(out, dense, progress)
+        model.save(out, dense)
         return written(model, out, judge_of(trajectory, accept))
 
 

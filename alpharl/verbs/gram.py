@@ -11,6 +11,7 @@ from pathlib import Path
 
 from alpharl.checkpoints.sources import run_folders
 from alpharl.verbs import shared
+from alpharl.verbs.outputs import require_files
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Written
 
@@ -48,6 +49,7 @@ def run(
     from alpharl.spectra import GRAM_VERSION
     from alpharl.spectra.gram import gram_run, write_gram
 
+    require_files(out)
     part = (shard, shards)
     how = {"base": str(base), "checkpoints": " ".join(checkpoints), "version": GRAM_VERSION,
            "shard": part}  # fmt: skip

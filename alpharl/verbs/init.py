@@ -32,8 +32,8 @@ class DiscoveredRun(Frozen):
     """Steps of its checkpoints."""
     note: str
     """What was found, in a few words."""
-    base: str | None
-    """Base that its files tell; null where they tell none."""
+    base: str
+    """Its base: the one that was named, or else the one that its files tell."""
 
 
 class Started(Result):
@@ -43,13 +43,20 @@ class Started(Result):
     """The study file, or the folder of the profile."""
     runs: list[DiscoveredRun]
     """Runs in the study file."""
+    fetched: list[str]
+    """Bases that are no folders here, but repositories of the Hub."""
     site: Site | None
     """What the profile says of the cluster, with `--slurm`."""
 
     def blocks(self) -> Iterator[str]:
         """What was found, and what to do next."""
         for run in self.runs:
-            yield f"found {run.note} in {run.checkpoints}, base {run.base or 'not told'}"
+            yield f"found {run.note} in {run.checkpoints}, base {run.base}"
+        for repository in self.fetched:
+            yield (
+                f"{repository} is no folder here: the study will fetch it from the Hub; if it is a "
+                "folder, correct its path in the study file"
+            )
         if self.site is None:
             yield f"wrote {self.written}; next: see what its suites ask, then"
             yield f"  alpharl check {self.written}"
@@ -129,7 +136,9 @@ def run(
         site = choose(look(), account, partition, gpu_partition, gpu_model, gpu_syntax)
         written = out or Path("slurm")
         write_profile(written, profile_files(site), force)
-        return Started(written=str(written), runs=[], site=site)
+        return Started(written=str(written), runs=[], fetched=[], site=site)
+    if any((account, partition, gpu_partition, gpu_model, gpu_syntax, force)):
+        raise StudyError("found options of a profile without --slurm; add it to write one")
     if folder is None:
         raise StudyError("found no folder, expected that of a trainer's output, or --slurm")
     return _write_study(folder, base, task, out)
@@ -139,7 +148,13 @@ def _write_study(folder: Path, base: str | None, task: str, out: Path | None) ->
     from alpharl.checkpoints.discover import find_runs
     from alpharl.checkpoints.files import write_text
     from alpharl.study.starter import study_text
-    from alpharl.study.starter_runs import bases_of, has_chat_template, named, starters
+    from alpharl.study.starter_runs import (
+        bases_of,
+        has_chat_template,
+        named,
+        repository,
+        starters,
+    )
 
     name = named(folder.resolve().name)
     out = out or Path(f"{name}.yaml")
@@ -149,17 +164,22 @@ def _write_study(folder: Path, base: str | None, task: str, out: Path | None) ->
     bases = bases_of(discovered, base)
     chat = any(has_chat_template(keys.get("path")) for keys in bases.values())
     write_text(out, study_text(name, bases, starters(discovered, bases, name), chat, task))
-    return Started(written=str(out), runs=[_described(run) for run in discovered], site=None)
+    return Started(
+        written=str(out),
+        runs=[_described(run, base) for run in discovered],
+        fetched=[repo for keys in bases.values() if (repo := repository(keys))],
+        site=None,
+    )
 
 
-def _described(run: FoundRun) -> DiscoveredRun:
+def _described(run: FoundRun, base: str | None) -> DiscoveredRun:
     from alpharl.study.starter_runs import note
 
     return DiscoveredRun(
         checkpoints=run.pattern or str(next(iter(run.folders.values()))),
         steps=list(run.folders),
         note=note(run),
-        base=run.base,
+        base=base or run.base or "",
     )
 
 

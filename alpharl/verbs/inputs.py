@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,8 @@ from alpharl.errors import MethodError, StudyError
 from alpharl.frozen import describe_error
 
 Model = TypeVar("Model", bound=BaseModel)
+_NAME = re.compile(r"(?!\.)[\w.+@%-]*(\{step\})?[\w.+@%-]*(?<!^)")
+"""Results are files of these names."""
 
 
 def option_pair(pair: str, form: str = "KEY=VALUE") -> tuple[str, Any]:
@@ -68,13 +71,18 @@ def named_paths(entries: list[str], files: bool = False) -> dict[str, Path]:
 
     Raises:
         CheckpointError: nothing matches a pattern.
-        StudyError: an entry has no `=`, or two have one name.
+        StudyError: an entry has no `=`, a name is none of a file, or two are equal.
     """
     pairs: list[tuple[str, Path]] = []
     for entry in entries:
         name, equals, path = entry.partition("=")
         if not equals:
             raise StudyError(f"found '{entry}', expected NAME={entry}")
+        if not _NAME.fullmatch(name) or ("{step}" in name) > ("{step}" in path):
+            raise StudyError(
+                f"found '{name}' as a name, expected one that can name a file: letters, digits and "
+                "._+@=-, not a dot first, and {step} only before a path with {step}"
+            )
         steps = find_steps(path, files) if "{step}" in path else {}
         pairs += [(name.replace("{step}", str(step)), p) for step, p in steps.items()]
         pairs += [] if steps else [(name, Path(path))]

@@ -25,6 +25,8 @@ def parser_of(verb: str, module: ModuleType) -> Parser:
         description=module.__doc__,
         epilog=f"for example:\n  {module.EXAMPLE}" if module.EXAMPLE else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        # A script that shortens an option would break with the next option that begins alike.
+        allow_abbrev=False,
     )
     module.add_arguments(parser)
     return parser
@@ -32,11 +34,15 @@ def parser_of(verb: str, module: ModuleType) -> Parser:
 
 def parse(parser: Parser, arguments: list[str]) -> dict[str, object]:
     """The arguments by name; an unknown one is refused with the nearest that there is."""
+    options = [name for action in parser._actions for name in action.option_strings]
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        # Before argparse looks: it would only say which required ones are lacking.
+        if name[:2] == "--" and len(name) > 2 and name not in options:
+            parser.error(f"found '{name}', which is no option of it, {nearest(name, options)}")
     values, unknown = parser.parse_known_args(arguments)
     if unknown:
-        options = [name for action in parser._actions for name in action.option_strings]
-        hint = nearest(unknown[0].partition("=")[0], options) if unknown[0][:1] == "-" else ""
-        parser.error(f"found '{unknown[0]}', which is no argument of it{hint and ', ' + hint}")
+        parser.error(f"found '{unknown[0]}', expected no further argument")
     return vars(values)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from alpharl.errors import StudyError
 from alpharl.verbs import shared
 from alpharl.verbs.inputs import json_value, validated
 from alpharl.verbs.parser import prints
@@ -29,17 +30,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--manifest", type=Path, metavar="FILE",
         help="manifest of the model to write too: its files with their digests",
     )  # fmt: skip
+    parser.add_argument(
+        "--replace", action="store_true",
+        help="start over where --out holds a model already (default: refuse)",
+    )  # fmt: skip
     shared.gpus(parser)
     prints(parser, Written)
 
 
-def run(spec: str, out: Path, manifest: Path | None, gpus: int) -> Written:
+def run(spec: str, out: Path, manifest: Path | None, replace: bool, gpus: int) -> Written:
     """Pretrain the base."""
     from alpharl.checkpoints.manifest import write_manifest
     from alpharl.gpu import cards
     from alpharl.training.spec import PretrainSpec
 
     recipe = validated(PretrainSpec, json_value(spec, "--spec"))
+    if out.exists() and not replace:
+        raise StudyError(
+            f"{out}: exists already, expected a new folder; name another, or say --replace"
+        )
     with cards(gpus):
         from alpharl.training.pretrain import pretrain
 

@@ -90,10 +90,11 @@ def run(
     dense: bool,
 ) -> Written:
     """Make a model of one checkpoint's update."""
-    from alpharl.progress import shown
     from alpharl.spectra.lowrank import read_factors
     from alpharl.trajectory import Trajectory
+    from alpharl.variants.model import require_free
 
+    require_free(out, dense)
     step = step_of(checkpoint) if step is None else step
     # Nothing in scope is kept of `rest-only`: its factors are not needed.
     made = {step: read_factors(factors)} if factors and kind != "rest-only" else None
@@ -104,6 +105,5 @@ def run(
     model = trajectory.rank_model(
         Depth(rank, *percents), step, kind=kind, scale=scale, rest=rest, merged=merged, seed=seed
     )
-    with shown() as progress:
-        model.save(out, dense, progress)
+    model.save(out, dense)
     return Written(written=[str(out)])

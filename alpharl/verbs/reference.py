@@ -19,7 +19,11 @@ HEAD = """# Commands
 This page is generated from the verbs. `alpharl VERB --help` explains every argument. A verb that
 reports something takes `--json`; its schema is in [output.schema.json](output.schema.json).
 Results go to standard output, progress to standard error. The exit status is 0; 1 if something is
-wrong with the input, with one line on standard error; 2 if the command line is wrong.
+wrong with the input, with one line on standard error; 2 if the command line is wrong; 130 after
+Ctrl-C.
+
+At a terminal, tables are framed and progress is shown as bars. In pipes and logs, and with
+`NO_COLOR` set, both are plain lines.
 
 The examples assume a base in `models/base`, checkpoints in `runs/foo/checkpoint-50`, `-100` and
 `-150`, and validation accuracies in `scores.csv`.

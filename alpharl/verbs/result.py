@@ -13,7 +13,7 @@ from alpharl.frozen import Frozen
 from alpharl.progress import is_terminal
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from rich.table import Table as Grid
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,6 @@ class Table:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
-
-    @classmethod
-    def of(cls, title: str, frame: pd.DataFrame) -> Table:
-        """A table of a frame, whose index is left out."""
-        return cls(title, [*map(str, frame.columns)], frame.to_numpy(dtype=object).tolist())
 
     def texts(self) -> list[list[str]]:
         """The cells as people read them."""
@@ -87,19 +82,34 @@ def show(result: Result, as_json: bool) -> None:
 
 def _show_in_colour(blocks: Iterable[str | Table]) -> None:
     from rich.console import Console
-    from rich.table import Table as Grid
+    from rich.text import Text
 
     console = Console()
     for block in blocks:
         if isinstance(block, str):
-            console.print(block, markup=False, soft_wrap=True)
+            console.print(Text(block), soft_wrap=True)
             continue
-        grid = Grid(title=block.title or None, title_justify="left", header_style="bold")
-        for name, cells in zip(block.columns, [*zip(*block.rows, strict=True)], strict=False):
-            grid.add_column(name, justify="right" if is_number(cells) else "left")
-        for row in block.texts():
-            grid.add_row(*row)
-        console.print(grid)
+        grid = _grid(block)
+        if console.measure(grid, options=console.options.update(max_width=10_000)).maximum <= (
+            console.width
+        ):
+            console.print(grid)
+        else:
+            # A frame would cut numbers off: a line that wraps keeps them.
+            console.print(Text("\n".join(block.lines())), soft_wrap=True)
+
+
+def _grid(table: Table) -> Grid:
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(title=Text(table.title), title_justify="left", header_style="bold")
+    cells = [*zip(*table.rows, strict=True)] or [()] * len(table.columns)
+    for name, column in zip(table.columns, cells, strict=True):
+        grid.add_column(Text(name), justify="right" if is_number(column) else "left", no_wrap=True)
+    for row in table.texts():
+        grid.add_row(*map(Text, row))
+    return grid
 
 
 def is_number(cells: Sequence[object]) -> bool:

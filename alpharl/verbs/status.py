@@ -28,6 +28,8 @@ class Status(Result):
     """Folder of the results, as an absolute path."""
     started: bool
     """Whether that folder is there."""
+    report: str
+    """Absolute path of the report's page, made or not."""
     running: bool
     """Whether a Snakemake works on the study, on this machine or one that shares its locks."""
     stages: list[StageProgress]
@@ -37,6 +39,13 @@ class Status(Result):
     failed: list[Failure]
     """Logs that end with an error."""
 
+    def _state(self) -> str:
+        if self.running:
+            return "a snakemake is at work; finished so far:"
+        if all(stage.done == stage.total for stage in self.stages):
+            return f"finished, with the report in {self.report}"
+        return "no snakemake is at work; finished so far:"
+
     def blocks(self) -> Iterator[str | Table]:
         """Where it looked; then how far the stages are, or how to start."""
         if not self.started:
@@ -44,7 +53,7 @@ class Status(Result):
             yield f"  snakemake --configfile {self.study}"
             yield "in the folder that the paths in the study file are relative to."
             return
-        yield f"{self.results}: {'a' if self.running else 'no'} snakemake works on it; made:"
+        yield f"{self.results}: {self._state()}"
         rows = [(stage.stage, stage.done, stage.total) for stage in self.stages]
         yield Table("", ["stage", "files", "of"], rows)
         if self.jobs:
@@ -76,6 +85,7 @@ def run(study: Path) -> Status:
         study=str(study),
         results=str(results),
         started=results.is_dir(),
+        report=str(Path(plan.paths.report).absolute()),
         running=is_running(plan),
         stages=progress(plan),
         jobs=left(plan.paths.root),

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alpharl.errors import StudyError
 from alpharl.names import checkpoint_name
 from alpharl.verbs import shared
 from alpharl.verbs.inputs import json_value, validated
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from alpharl.training.questions import Questions
     from alpharl.training.spec import TrainSpec
 
+RESUME = ".resume"
+"""What a killed run leaves in its folder (`alpharl.training.resume`, which loads torch)."""
 EXAMPLE = (
     'alpharl train --spec \'{"algorithm": "sft", "steps": 2, "save_every": 1}\' --base models/base '
     "--out runs/sft"
@@ -54,6 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--without", type=Path, action="append", default=[], metavar="FILE",
         help="suite.json whose questions are not trained on; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--replace", action="store_true",
+        help="start over where --out holds the checkpoints of a finished run (default: refuse)",
+    )  # fmt: skip
     shared.gpus(parser)
     prints(parser, Written)
 
@@ -66,6 +73,7 @@ def run(
     teacher: Path | None,
     data: Path | None,
     without: list[Path],
+    replace: bool,
     gpus: int,
 ) -> Written:
     """Train the run, in several processes if it says so."""
@@ -79,6 +87,8 @@ def run(
         _train(recipe, base, out, teacher, data, without)
         return Written(written=[])
     with cards(gpus), alone(out):
+        if not replace:
+            _require_unfinished(out)
         if recipe.processes > 1:
             launch(recipe.processes, _arguments(spec, base, out, teacher, data, without))
         else:
@@ -86,6 +96,20 @@ def run(
         described = _write_manifests(recipe, base, out, manifests) if manifests else []
     saved = [out / checkpoint_name(step) for step in recipe.saved_steps()]
     return Written(written=[str(path) for path in [*saved, out / "training.csv", *described]])
+
+
+def _require_unfinished(out: Path) -> None:
+    """Refuse to train over checkpoints that no killed run has left to go on from.
+
+    Raises:
+        StudyError: there are some.
+    """
+    saved = sorted(out.glob("step-*"))
+    if saved and not (out / RESUME).is_dir():
+        raise StudyError(
+            f"{out}: found {saved[0].name} of a finished run, expected a new folder; name another, "
+            "or delete these checkpoints with --replace"
+        )
 
 
 def _arguments(

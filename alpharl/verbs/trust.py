@@ -16,6 +16,7 @@ from pydantic import PrivateAttr
 from alpharl.verbs import shared
 from alpharl.verbs.judgement import Judgement, judged
 from alpharl.verbs.opened import opened
+from alpharl.verbs.outputs import require_files
 from alpharl.verbs.parser import prints
 
 EXAMPLE = (
@@ -81,6 +82,8 @@ def run(
     from alpharl.checkpoints.files import write_json
     from alpharl.gpu import cards
 
+    if out:
+        require_files(out)
     with (
         cards(gpus),
         opened(

@@ -15,7 +15,7 @@ from alpharl.checkpoints.sources import at_steps, find_steps
 from alpharl.errors import StudyError
 from alpharl.frozen import Frozen
 from alpharl.verbs.inputs import paths_at
-from alpharl.verbs.outputs import records, write_table
+from alpharl.verbs.outputs import records, require_table, write_table
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Result, Table
 
@@ -92,6 +92,7 @@ def run(
     from alpharl.spectra.gram import read_gram
     from alpharl.variants.truth import OVERALL, truth_table
 
+    require_table(out)
     folders, targets = paths_at(variant), _targets(target, step)
     with shown() as progress:
         table = truth_table(folders, targets, read_gram(gram), progress)

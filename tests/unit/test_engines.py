@@ -227,9 +227,9 @@ def test_another_engine_is_in_the_help(with_toy, verb):
     words = " ".join(done.stdout.split())
     assert "--engine {hf,vllm,api,toy}" in words
     assert "toy: Writes one word, whatever it is asked" in words
-    assert "--word WORD toy: The word, 100% of the time" in words
-    assert "--habits HABITS toy: How often it does what, as JSON" in words
-    assert "--hurry HURRY toy: Whether it is quick about it (default: False)" in words
+    assert "--word VALUE toy: The word, 100% of the time" in words
+    assert "--habits JSON toy: How often it does what, as JSON" in words
+    assert "--hurry VALUE toy: Whether it is quick about it (default: False)" in words
 
 
 def test_another_engine_scores(with_toy, base, tmp_path):

@@ -21,6 +21,13 @@ from tests.unit.forecasts import (
 
 
 @pytest.mark.parametrize("method", SUITELESS)
+def test_a_forecast_prints_at_most_fifteen_lines(trajectory, tmp_path, cli, method):
+    shown = cli(*forecast_args(trajectory, method, tmp_path / "v")).out
+    assert 3 <= len(shown.splitlines()) <= 15
+    assert "verdict:" in shown
+
+
+@pytest.mark.parametrize("method", SUITELESS)
 def test_verb_prints_and_writes_what_it_fitted(trajectory, tmp_path, cli, method):
     out = tmp_path / "v"
     shown = json.loads(cli(*forecast_args(trajectory, method, out), "--json").out)
@@ -103,7 +110,10 @@ def test_bad_options_are_one_line(trajectory, tmp_path, cli, method, pair, messa
         ({"--scores": "step,accuracy\n10\n"}, "expected a CSV with columns step,accuracy"),
         ({"--scores": "step,accuracy\n10,0.5\n"}, "no validation accuracy for steps [20, 35, 50]"),
         ({"--scores": None}, "no validation accuracy for steps [10, 20, 35, 50]"),
-        ({"--steps": [10, 20, 30]}, "no such checkpoint folder"),
+        (
+            {"--steps": [10, 20, 30], "--scores": "step,accuracy\n10,0.1\n20,0.2\n30,0.3\n"},
+            "no such checkpoint folder",
+        ),
     ],
 )
 def test_bad_input_is_one_line(trajectory, tmp_path, cli, change, message):

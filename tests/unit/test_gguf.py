@@ -1,6 +1,10 @@
-"""What `alpharl unpack` refuses; tests/engines unpacks a real file."""
+"""What `alpharl unpack` writes and refuses; tests/engines unpacks a real file."""
 
 from __future__ import annotations
+
+import numpy as np
+from safetensors.numpy import load_file
+from tests.workflow.tiny_gguf import write_gguf
 
 
 def test_what_cannot_be_unpacked_is_said(cli, tmp_path):
@@ -12,3 +16,17 @@ def test_what_cannot_be_unpacked_is_said(cli, tmp_path):
     assert f"{text}: transformers cannot read it" in cli("unpack", text, "--out", out).error
     assert not out.exists()
     assert f"{text}: exists already" in cli("unpack", text, "--out", text).error
+
+
+def test_weights_are_those_of_the_file(cli, tmp_path):
+    tensors = write_gguf(tmp_path / "model.gguf")
+    assert cli("unpack", tmp_path / "model.gguf", "--out", tmp_path / "out").status == 0
+    weights = load_file(tmp_path / "out/model.safetensors")
+    assert len(weights) == len(tensors)
+    for ours, theirs in {
+        "model.embed_tokens.weight": "token_embd.weight",
+        "model.layers.0.mlp.down_proj.weight": "blk.0.ffn_down.weight",
+        "model.layers.0.self_attn.k_proj.bias": "blk.0.attn_k.bias",
+        "lm_head.weight": "output.weight",
+    }.items():
+        np.testing.assert_array_equal(weights[ours], tensors[theirs])

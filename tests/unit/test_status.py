@@ -63,7 +63,7 @@ def test_what_is_there_is_counted(place, cli):
     assert some["factors"] == (3, 10) and some["report"] == (1, 1)
     assert some["gram"] == (0, 4)
     text = cli("status", "s.yaml").out
-    assert f"{place}/results/s: no snakemake works on it" in text
+    assert f"{place}/results/s: no snakemake is at work" in text
     rows = [line.split() for line in text.splitlines()]
     assert ["factors", "3", "10"] in rows and ["gram", "0", "4"] in rows
 
@@ -86,10 +86,10 @@ def test_a_report_of_no_results_is_one_line(place, cli):
 
 def test_a_workflow_at_work_is_seen(place, cli):
     make("results/s/.lock")
-    assert "no snakemake works" in cli("status", "s.yaml").out
+    assert "no snakemake is at work" in cli("status", "s.yaml").out
     with open("results/s/.lock") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert "a snakemake works on it" in cli("status", "s.yaml").out
+        assert "a snakemake is at work" in cli("status", "s.yaml").out
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,15 @@ from pathlib import Path
 import alpharl
 import pytest
 from alpharl.cli import main
-from alpharl.verbs import GROUPS, RENAMED, VERBS, WORKFLOW, module_of, summary_of
+from alpharl.errors import StudyError
+from alpharl.verbs import GROUPS, RENAMED, VERBS, module_of, summary_of
+from alpharl.verbs.inputs import named_paths
 from alpharl.verbs.parser import parser_of
 from alpharl.verbs.reference import commands_page, result_of, schemas
 
 PACKAGE = Path(alpharl.__file__).parent
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PUBLIC = [verb for verb in VERBS if verb not in WORKFLOW]
+PUBLIC = [verb for verb in VERBS if verb not in GROUPS["Used by the workflow"]]
 
 
 def actions(verb: str) -> list[argparse.Action]:
@@ -142,7 +144,7 @@ def at_terminal(command: list[str], **variables: str) -> str:
         return b" "  # nothing of it goes to the tests' own output
 
     before = dict(os.environ)
-    os.environ |= {"TERM": "xterm", **variables}
+    os.environ |= {"TERM": "xterm", "COLUMNS": "200", **variables}
     try:
         assert pty.spawn(command, read) == 0
     finally:
@@ -151,8 +153,107 @@ def at_terminal(command: list[str], **variables: str) -> str:
     return shown.decode()
 
 
-def test_colour_at_a_terminal_and_none_under_no_color():
-    command = [sys.executable, "-m", "alpharl", "tasks"]
-    plain = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "\x1b" not in plain
-    assert "\x1b" not in at_terminal(command, NO_COLOR="1")
+@pytest.fixture
+def measuring(trajectory, tmp_path) -> list[str]:
+    """A command that takes a moment, and ends with tables."""
+    return [sys.executable, "-m", "alpharl", "measure", "sparsity", "--base", str(trajectory.base),
+            "--checkpoints", trajectory.pattern, "--out", str(tmp_path / "out")]  # fmt: skip
+
+
+def test_a_terminal_gets_bars_and_coloured_tables(measuring):
+    shown = at_terminal(measuring)
+    assert "\x1b[1m" in shown, "bold"
+    assert "\u2501" in shown, "a bar, or a table's frame"
+    assert "20/20 model.norm.weight" not in shown
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_a_plain_terminal_gets_what_a_pipe_gets(measuring, variables):
+    done = subprocess.run(measuring, capture_output=True, text=True, check=True)
+    shown = at_terminal(measuring, **variables)
+    assert "\x1b" not in shown
+    assert sorted(shown.replace("\r\n", "\n").splitlines()) == sorted(
+        (done.stderr + done.stdout).splitlines()
+    )
+    assert "20/20 model.norm.weight" in done.stderr
+
+
+def test_narrow_terminals_get_whole_numbers(measuring):
+    """A frame that does not fit would cut them off."""
+    wide, narrow = at_terminal(measuring), at_terminal(measuring, COLUMNS="60")
+    number = re.search(r"1208\W+(\d+\.\d+)", wide)
+    assert number and number[1] in narrow
+    assert "\u2026" not in narrow.rpartition("Sparsity, last step")[2], "no ellipsis"
+
+
+def test_markup_in_names_is_text():
+    """Names in square brackets are no instructions to the terminal's library."""
+    code = """from alpharl.progress import Bars
+with Bars() as bars:
+    bars.step("[red]", 1, 2, "[/b] of x")
+    bars.line("[/b]")
+from alpharl.verbs.result import Table, _show_in_colour
+_show_in_colour([Table("[/b]", ["[/i]"], [["y[/b]"]]), "z[/b]"])
+"""
+    shown = at_terminal([sys.executable, "-c", code])
+    assert "y[/b]" in shown and "z[/b]" in shown and "[/i]" in shown
+
+
+def test_an_interrupt_is_one_line(tmp_path, trajectory):
+    code = f"""import os, signal, threading
+from alpharl.cli import main
+from alpharl.verbs import gram
+def run(**values):
+    os.kill(os.getpid(), signal.SIGINT)
+gram.run = run
+raise SystemExit(main(["gram", "--base", "b", "--checkpoints", "c", "--out", "{tmp_path}/g"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "alpharl gram: interrupted\n"
+
+
+def test_work_goes_on_when_nobody_reads_its_progress(tmp_path, trajectory):
+    out = tmp_path / "gram.safetensors"
+    verb = f"{sys.executable} -m alpharl gram --base {trajectory.base} --out {out}"
+    command = f"set -o pipefail; {verb} --checkpoints '{trajectory.pattern}' 2>&1 >/dev/null | true"
+    subprocess.run(["bash", "-c", command], check=True)
+    assert out.is_file()
+
+
+def test_a_full_disk_behind_the_output_is_one_line():
+    command = f"{sys.executable} -m alpharl methods > /dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("alpharl methods: error: cannot write to standard output: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_trust_tells_scripts_by_its_exit_status(cli, trajectory):
+    arguments = ["trust", "--base", trajectory.base, "--checkpoints", trajectory.pattern]
+    assert cli(*arguments).status == 0
+    assert cli(*arguments, "--exit-code").status == 3, "no accuracy, so nothing is supported"
+
+
+@pytest.mark.parametrize("entry", ["../a=x", "=x", ".a=x", "a/b=x", "a b=x", "a-{step}=x"])
+def test_names_of_results_stay_in_their_folder(entry):
+    with pytest.raises(StudyError, match="as a name, expected one that can name a file"):
+        named_paths([entry])
+
+
+@pytest.mark.parametrize("entry", ["a=x", "rank-4x0.5@90=x", "relex@0.4=y", "rank-1+rest@6=z"])
+def test_names_that_variants_have_are_taken(entry):
+    name, _, path = entry.partition("=")
+    assert named_paths([entry]) == {name: Path(path)}
+
+
+@pytest.mark.parametrize("verb", ["check", "status", "trust", "evaluate", "forecast"])
+def test_help_comes_at_once(verb):
+    """The best of three, in CPU seconds, so that a busy machine does not count."""
+    seconds = []
+    for _ in range(3):
+        before = os.times().children_user
+        command = [sys.executable, "-m", "alpharl", verb, "--help"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        seconds.append(os.times().children_user - before)
+    assert min(seconds) < 0.5

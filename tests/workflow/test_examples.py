@@ -11,12 +11,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from alpharl.verbs import VERBS, WORKFLOW, module_of
+from alpharl.verbs import GROUPS, VERBS, module_of
 from alpharl.verbs.reference import result_of
 
 from tests.workflow.mini import REPO
+from tests.workflow.tiny_gguf import write_gguf
 
-PUBLIC = [verb for verb in VERBS if verb not in WORKFLOW]
+PUBLIC = [verb for verb in VERBS if verb not in GROUPS["Used by the workflow"]]
 SCHEMAS = json.loads((REPO / "docs/output.schema.json").read_text())
 FIRST = ["init", "factors", "gram", "rank", "forecast", "suite", "evaluate"]
 """Verbs whose files the examples of others read."""
@@ -36,13 +37,13 @@ def folder(finished, mini, tmp_path_factory) -> Path:
     (folder / "scores.csv").write_text("step,accuracy\n0,0.10\n50,0.20\n100,0.40\n150,0.45\n")
     question = {"question": "What is 1 + 1?", "answer": "1 + 1 = <<1+1=2>>2\n#### 2"}
     (folder / "gsm8k.jsonl").write_text(json.dumps(question) + "\n")
+    write_gguf(folder / "model.gguf")
     (folder / "mini.yaml").write_text(yaml.safe_dump(mini()))
     return folder
 
 
-@pytest.mark.parametrize("verb", [verb for verb in ORDER if verb != "unpack"])
+@pytest.mark.parametrize("verb", ORDER)
 def test_example(folder, monkeypatch, cli, verb):
-    """`unpack` reads a GGUF file: tests/engines runs its example on a real one."""
     monkeypatch.chdir(folder)
     arguments = shlex.split(module_of(verb).EXAMPLE)[1:]
     done = cli(*arguments, "--json")

@@ -69,7 +69,7 @@ OWN_RUN, OWN_LANGUAGE_MODEL = blocks("docs/own-run.md", "yaml")
 
 
 @pytest.fixture(scope="module")
-def place(mini: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(mini: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the pages assume it: a clone, a base model, three checkpoints, scores."""
     folder = tmp_path_factory.mktemp("readme")
     workflow = Workflow(tmp_path_factory.mktemp("trained"))
@@ -120,23 +120,48 @@ def test_every_study_that_ships_is_named():
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=[script.name for script in SCRIPTS])
-def test_script(place: Path, script: Script):
+def test_script(project: Path, script: Script):
     if script.first:
         # `alpharl init` writes over no study; the pages that need one have it written.
-        (place / "my-study.yaml").unlink(missing_ok=True)
+        (project / "my-study.yaml").unlink(missing_ok=True)
     done = subprocess.run(
-        script.command, cwd=place, env=environment(), text=True,
+        script.command, cwd=project, env=environment(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     if script.page == "docs/own-run.md" and script.first:
-        assert load_study(place / "my-study.yaml") == parse_study(yaml.safe_load(OWN_RUN))
+        assert load_study(project / "my-study.yaml") == parse_study(yaml.safe_load(OWN_RUN))
 
 
-def test_what_the_commands_made(place: Path):
-    assert list(place.glob("results/*/report/index.html"))
-    assert (place / "relex-150-model/model.safetensors").is_file()
-    assert (place / "rank-1/adapter/adapter_config.json").is_file()
-    assert (place / "dynamics.csv").is_file()
-    assert (place / "scores/rank-4.json").is_file()
-    assert (place / "watch/gram.safetensors").is_file()
+def test_python_says_what_the_commands_say(project: Path, tmp_path: Path):
+    """README: "the same in Python, to the last bit"."""
+    for name in ("models", "runs", "scores.csv"):
+        (tmp_path / name).symlink_to(project / name)
+    (commands,) = (text for text in blocks("README.md", "sh") if "alpharl trust" in text)
+    (python,) = blocks("README.md", "python")
+    shell, library = (
+        subprocess.run(
+            command, cwd=tmp_path, env=environment(), text=True, capture_output=True, check=True
+        ).stdout
+        for command in (["bash", "-ec", commands], [sys.executable, "-c", python])
+    )
+    assert library
+    assert shell.startswith(library), "the verdict"
+    for made in ("forecast", "forecast-model"):
+        ours, theirs = (contents(tmp_path / name) for name in (made, f"{made}-in-python"))
+        assert ours == theirs
+        assert ours
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_what_the_commands_made(project: Path):
+    assert list(project.glob("results/*/report/index.html"))
+    assert (project / "relex-150-model/model.safetensors").is_file()
+    assert (project / "rank-1/adapter/adapter_config.json").is_file()
+    assert (project / "dynamics.csv").is_file()
+    assert (project / "scores/rank-4.json").is_file()
+    assert (project / "watch/gram.safetensors").is_file()

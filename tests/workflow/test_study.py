@@ -65,7 +65,8 @@ def test_status_says_that_all_is_made(finished, mini):
     command = [sys.executable, "-m", "alpharl.cli", "status", "study.yaml"]
     done = subprocess.run(command, cwd=finished.folder, capture_output=True, text=True, check=True)
     first, header, *stages = done.stdout.splitlines()
-    assert first == f"{finished.folder}/results/mini: no snakemake works on it; made:"
+    results = f"{finished.folder}/results/mini"
+    assert first == f"{results}: finished, with the report in {results}/report/index.html"
     assert header.split() == ["stage", "files", "of"]
     assert len(stages) == 14 and all(line.split()[-2] == line.split()[-1] for line in stages)
 

@@ -25,7 +25,7 @@ rule pretrain:
         "Pretraining base {wildcards.base}"
     shell:
         "alpharl pretrain --spec {params.spec:q} --out {params.model:q} --manifest {output.manifest:q}"
-        " --gpus {resources.gpus} 2>&1 | tee {log:q} >&2"
+        " --replace --gpus {resources.gpus} 2>&1 | tee {log:q} >&2"
 
 
 rule bases:
@@ -113,7 +113,7 @@ for _index, ((_steps, _processes), _runs) in enumerate(
         shell:
             "alpharl train --spec {params.spec:q} --base {params.model:q} --out {params.out:q}"
             " --manifests {params.pattern:q} {params.teacher:q} {params.data:q} {params.without:q}"
-            " --gpus {resources.gpus} 2>&1 | tee {log:q} >&2"
+            " --replace --gpus {resources.gpus} 2>&1 | tee {log:q} >&2"
 
 
 def checkpoint_made(wildcards):
