@@ -27,7 +27,7 @@ WORKERS := 2
 PYTEST := OMP_NUM_THREADS=1 pytest -n $(WORKERS)
 
 .PHONY: setup develop engines demo test coverage test-sample test-slow test-faults test-slurm test-engines test-gpu fuzz \
-  benchmark benchmark-plan benchmark-slurm benchmark-scoring calibration lint format schema clean
+  benchmark benchmark-plan benchmark-slurm benchmark-scoring audit-rates calibration lint format schema clean
 
 setup: $(VENV)/.installed
 
@@ -112,6 +112,10 @@ benchmark-scoring: develop demo engines
 	python -m tests.benchmarks.scoring --base results/demo/bases/tiny/model \
 	  --checkpoint results/demo/runs/grpo-slow/checkpoints/step-100 \
 	  --environment .venv-vllm --out docs/benchmarks-scoring.md
+
+# Detection rates and false stops of the audit, on simulated runs; ten minutes.
+audit-rates: develop
+	python -m tests.studies.audit --out docs/audit.md
 
 # Trains about thirty small runs and scores every method from three windows of each: some hours on two cores.
 STUDIES := calibration-design calibration-exam

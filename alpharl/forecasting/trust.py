@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,6 +24,12 @@ CAUTION = 0.5
 weights do."""
 ERRORS = 2.0
 """Paired standard errors by which the best trial must beat the last checkpoint."""
+
+
+AUDIT = "audit"
+"""Name of the evidence that the checkpoints are not what their names say."""
+MOST_FAULTS = 5
+"""Faults that are told with a verdict."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,14 @@ class Verdict:
     """What it was made from, with the target."""
 
     @property
+    def is_of_faulty_checkpoints(self) -> bool:
+        """Whether the checkpoints are not what their names say, so that it does not count."""
+        return any(e.name == AUDIT for e in self.evidence)
+
+    @property
     def lines(self) -> list[str]:
-        """The verdict, then the reasons, for people."""
-        head = headline(self.supported, self.method, self.step)
-        return [head, *(f"{'+' if e.speaks_for else '-'} {e.text}" for e in self.evidence)]
+        """Faults of the checkpoints, the verdict, then the reasons, for people."""
+        return lines(self.supported, self.method, self.step, self.evidence)
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
@@ -62,26 +72,58 @@ class Verdict:
         }
 
 
-def headline(supported: bool, method: str, step: int) -> str:
-    """The verdict in a line."""
+class Reason(Protocol):
+    """What a verdict says of a number; `Evidence`, and its form in JSON."""
+
+    @property
+    def name(self) -> str:
+        """What was looked at."""
+
+    @property
+    def speaks_for(self) -> bool:
+        """Whether it speaks for a forecast."""
+
+    @property
+    def text(self) -> str:
+        """The number in a sentence."""
+
+
+def lines(supported: bool, method: str, step: int, evidence: Sequence[Reason]) -> list[str]:
+    """A verdict for people: faults of the checkpoints, the verdict in a line, then the reasons."""
+    faults = [e.text for e in evidence if e.name == AUDIT]
+    some = [f"audit: {text}" for text in faults[:MOST_FAULTS]]
+    if len(faults) > MOST_FAULTS:
+        some.append(f"audit: and {len(faults) - MOST_FAULTS} more; see `alpharl audit`")
+    head = "not supported, keep the last checkpoint"
     if supported:
-        return f"supported, by {method} as far as step {step}"
-    return "not supported, keep the last checkpoint"
+        head = f"supported, by {method} as far as step {step}"
+    elif faults:
+        head = "does not count: the checkpoints are not what their names say"
+    reasons = [e for e in evidence if e.name != AUDIT]
+    return [*some, head, *(f"{'+' if e.speaks_for else '-'} {e.text}" for e in reasons)]
 
 
-def assess(window: Window) -> Verdict:
+def assess(window: Window, faults: Sequence[str] = ()) -> Verdict:
     """The verdict on the window's target.
 
     Args:
         window: with its gram, and where there are any with accuracies and `validate`.
+        faults: what the audit found wrong with the window's checkpoints, in sentences. Nothing is
+            rehearsed or tried with such.
 
     Raises:
         MethodError: no gram.
     """
+    if faults:
+        wrong = [Evidence(AUDIT, float("nan"), False, text) for text in faults]
+        return _keep_last(window, wrong)
     ranked = candidates(window)
     if not ranked:
         short = f"the window holds {len(window.steps)} checkpoints; a rehearsal needs 3 at least"
         return _keep_last(window, [Evidence("window", len(window.steps), False, short)])
+    if any(test.way == 0 for test in ranked[0].tests):
+        still = "training did not move the window's last weights, so nothing can be rehearsed"
+        return _keep_last(window, [Evidence("window", len(window.steps), False, still)])
     best = next(candidate for candidate in ranked if candidate.label in WHOLE)
     geometry = [holdout(best), walks(window, best), rotation(window)]
     if window.validate is not None:

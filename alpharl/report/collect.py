@@ -16,6 +16,7 @@ from alpharl.dynamics.table import COLUMNS
 from alpharl.errors import EvaluationError
 from alpharl.names import BASE
 from alpharl.report.statistics import Outcomes
+from alpharl.spectra.findings import Audit
 from alpharl.study.config import Study
 from alpharl.study.earlier import refuse_earlier
 from alpharl.study.plan import ForecastVariant, Plan
@@ -67,6 +68,8 @@ class Results:
     matrices: pd.DataFrame
     jobs: pd.DataFrame
     checkpoints: pd.DataFrame
+    audits: dict[str, Audit]
+    """Per run, what its audit says."""
 
     @property
     def plan(self) -> Plan:
@@ -100,6 +103,7 @@ def collect(study: Study) -> Results:
         matrices=_matrices(plan),
         jobs=_jobs(plan),
         checkpoints=_checkpoints(plan),
+        audits={run: Audit.model_validate(_read_json(plan.paths.audit(run))) for run in study.runs},
     )
 
 

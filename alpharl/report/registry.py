@@ -7,6 +7,7 @@ from alpharl.report.section import Section
 
 SECTIONS = [
     "notices:Notices",
+    "audit:Audit",
     "verdicts:Verdicts",
     "summary:Summary",
     "accuracy:Accuracy",

@@ -27,6 +27,7 @@ from alpharl.forecasting.registry import METHODS, MethodOptions
 from alpharl.frozen import Frozen, describe_error, nearest
 from alpharl.measures.registry import MeasureOptions, all_measures
 from alpharl.names import require_own_names
+from alpharl.spectra.findings import Fault
 from alpharl.steps import Step, StepOrEarly
 from alpharl.study.runs import Base, Name, Run
 from alpharl.study.sources import with_table
@@ -53,6 +54,14 @@ class Spectra(Frozen):
     """Store all singular values of each update too. Costs more than the factors."""
     stage: str | None = None
     """Node-local folder, such as `$TMPDIR`, that a job first copies its weight files to."""
+
+
+class Audit(Frozen):
+    """What the checkpoints' audit lets pass."""
+
+    accept: list[Fault] = Field(default=[])
+    """Kinds of faults that do not stop the study: `base`, `duplicate`, `serves-last`, `swapped`,
+    `misordered`, `foreign`. The report names what was accepted."""
 
 
 class Dynamics(Frozen):
@@ -134,6 +143,8 @@ class Study(Frozen):
     with role `test`."""
     spectra: Spectra = Spectra()
     """Which matrices are factored, how deep, and how the work is cut into jobs."""
+    audit: Audit = Audit()
+    """Faults of checkpoints that do not stop the study. Every run is audited."""
     rank: RankModels = RankModels()
     """Rank-k models, their variations, and a control next to each."""
     measures: MeasureOptions = all_measures()

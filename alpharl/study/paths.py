@@ -79,6 +79,10 @@ class Paths:
         """Gram matrices of one shard of a run."""
         return f"{self.run(run)}/gram/shard-{shard}.safetensors"
 
+    def audit(self, run: str) -> str:
+        """What the audit says of a run's checkpoints."""
+        return f"{self.run(run)}/audit.json"
+
     def accuracy(self, run: str, suite: str) -> str:
         """Accuracy of a run's checkpoints on a suite, step 0 among them: `step,accuracy,...`."""
         return f"{self.run(run)}/scores/{suite}.csv"

@@ -16,6 +16,7 @@ from alpharl.measures.measure import Input, Measure
 from alpharl.measures.registry import chosen
 from alpharl.names import checkpoint_name, checkpoint_step, forecast_name, variant_name
 from alpharl.spectra.depth import Depth, deepest
+from alpharl.spectra.findings import FAULTS
 from alpharl.study.config import Study
 from alpharl.study.data_files import fetched, training_task
 from alpharl.study.paths import Paths
@@ -126,6 +127,11 @@ class Plan:
     def steps(self, run: str) -> list[int]:
         """Saved steps of a run, without the base."""
         return self._steps[run]
+
+    def accepted(self, run: str) -> list[str]:
+        """Kinds of faults of a run's checkpoints that do not stop the study."""
+        kinds = {*self.study.audit.accept, *self.study.runs[run].accept}
+        return [kind for kind in FAULTS if kind in kinds]
 
     @cached_property
     def measures(self) -> dict[str, Measure]:

@@ -19,6 +19,7 @@ from pydantic import (
 from alpharl.bounds import MOST_JOBS, Seed
 from alpharl.evaluation.settings import Sha256
 from alpharl.frozen import Frozen
+from alpharl.spectra.findings import Fault
 from alpharl.steps import Step
 from alpharl.study.sources import Hub, Merge
 from alpharl.training.spec import PretrainSpec, TrainSpec
@@ -168,6 +169,10 @@ class Run(Frozen):
     steps: _Steps | None = None
     """Optimizer steps of a pattern's or a hub's checkpoints: first, last and every; or a list of
     steps and of such ranges."""
+    leave_out: list[Step] = Field(default=[])
+    """Saved steps that take no part, such as one that the audit finds to be a copy."""
+    accept: list[Fault] = Field(default=[])
+    """Faults of this run's checkpoints that the audit accepts, next to those of `audit.accept`."""
     merge: Merge | None = None
     """The checkpoints are verl's unmerged shards: have verl merge them."""
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)] | None = None
@@ -206,6 +211,17 @@ class Run(Frozen):
             raise ValueError("found both 'seeds' and 'train.seed', expected one; leave one out")
         return self
 
+    @model_validator(mode="after")
+    def _some_steps_are_left(self) -> Run:
+        unknown = sorted(set(self.leave_out) - set(self._all_steps()))
+        if unknown:
+            raise ValueError(
+                f"'leave_out' holds step {unknown[0]}, expected saved steps: {self._all_steps()}"
+            )
+        if self.leave_out and not self.saved_steps():
+            raise ValueError("'leave_out' holds all steps; keep one at least")
+        return self
+
     def expand(self, name: str) -> Iterator[tuple[str, Run]]:
         """The run, or one for each of its seeds, by name, with nothing left to expand."""
         group = self.group or self._default_group(name)
@@ -234,7 +250,10 @@ class Run(Frozen):
         return self.train is not None or self.hub is not None or self.merge is not None
 
     def saved_steps(self) -> list[int]:
-        """The optimizer steps of all checkpoints, increasing, without the base."""
+        """The optimizer steps of the checkpoints that take part, increasing, without the base."""
+        return [step for step in self._all_steps() if step not in self.leave_out]
+
+    def _all_steps(self) -> list[int]:
         if self.train is not None:
             return self.train.saved_steps()
         if isinstance(self.checkpoints, dict):

@@ -176,6 +176,14 @@ STAGES = [
         files=lambda plan, run: [plan.paths.gram(run, i) for i in plan.shards],
         jobs=lambda plan, run: [("gram", run) for _ in plan.shards],
     ),
+    Stage(
+        "audit",
+        "gram, digests of base and checkpoints",
+        ("runs/<run>/audit.json",),
+        files=lambda plan, run: [plan.paths.audit(run)],
+        # It stands before the dynamics of a run that is a path.
+        awaited=lambda plan, run: [] if run in plan.trajectories else [plan.paths.audit(run)],
+    ),
     _of_tables(
         "measures",
         "base, some checkpoints, factors or gram",

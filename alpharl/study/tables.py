@@ -26,7 +26,7 @@ from alpharl.evaluation.protocols import PROTOCOLS
 from alpharl.evaluation.settings import Suite, Task, TokenLevel
 from alpharl.forecasting.registry import METHODS
 from alpharl.measures.registry import MEASURES
-from alpharl.study.config import Dynamics, Forecast, Spectra, Study
+from alpharl.study.config import Audit, Dynamics, Forecast, Spectra, Study
 from alpharl.study.runs import Base, Gguf, Run
 from alpharl.study.sources import Hub, Merge
 from alpharl.study.stages import STAGES
@@ -191,6 +191,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "train.lora": _keys(Lora),
     "train.entropy": _keys(EntropyBand),
     "spectra": _keys(Spectra),
+    "audit": _keys(Audit),
     "measures": _measures,
     "measures.options": _options("measure", MEASURES),
     "suite": _keys(Suite),

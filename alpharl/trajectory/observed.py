@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,13 +10,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
+from alpharl.checkpoints.manifest import KnownDigests
 from alpharl.checkpoints.sources import Given, known_steps, run_folders
 from alpharl.checkpoints.stage import staged
 from alpharl.dynamics.accuracy import Scores, accuracy_of
 from alpharl.errors import CheckpointError
 from alpharl.forecasting.contract import Prediction
 from alpharl.progress import Progress, display
+from alpharl.spectra.audit import audit
 from alpharl.spectra.depth import Depth, some_depth
+from alpharl.spectra.findings import Audit
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.lowrank import Factors
 from alpharl.spectra.run import FactorsOfSteps, RunFactors, RunFolders, RunGram
@@ -119,6 +123,32 @@ class Observed:
             MethodError: the gram that was handed in lacks a step.
         """
         return self._gram.upto(self.steps)
+
+    def audit(
+        self,
+        through: int | None = None,
+        *,
+        accept: Sequence[str] = (),
+        manifests: Sequence[str | Path] = (),
+    ) -> Audit:
+        """Whether the checkpoints are what their names say: faults, and notes.
+
+        Nothing but the gram is read. See `alpharl.spectra.audit`.
+
+        Args:
+            through: last step that is looked at; default: the last checkpoint's.
+            accept: kinds of faults that do not count, such as `duplicate`.
+            manifests: of the model folders, or tables of them: equal digests are equal models.
+
+        Raises:
+            CheckpointError, MethodError: as the gram.
+        """
+        steps = [step for step in self.steps if through is None or step <= through]
+        known = KnownDigests(map(Path, manifests))
+        folders = {0: self.base, **{step: self.checkpoints[step] for step in steps}}
+        digests = {step: known.get(os.path.abspath(path)) for step, path in folders.items()}
+        told = {step: digest for step, digest in digests.items() if digest}
+        return audit(self._gram.upto(steps), self.tensors, told, accept)
 
     def factors(
         self, depth: int | Depth = 8, steps: Sequence[int] | None = None

@@ -6,6 +6,7 @@ method reads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -155,8 +156,11 @@ class Trajectory(Observed):
         target_multiple: float | None = None,
         target_accuracy: float | None = None,
         trials: bool = True,
+        accept: Sequence[str] = (),
     ) -> Verdict:
         """Whether a forecast beyond the window is supported, by which method, how far, and why.
+
+        Nothing is where the window's checkpoints are not what their names say (`audit`).
 
         Args:
             target_step: as `window` takes it; with no target, twice the window's last step.
@@ -164,6 +168,7 @@ class Trajectory(Observed):
             target_multiple: see `window`.
             target_accuracy: see `window`.
             trials: score trial models, if the run was opened with what does; they cost.
+            accept: kinds of faults of the checkpoints that do not count, see `audit`.
 
         Raises:
             MethodError: as `window`; or no step should reach the accuracy.
@@ -176,7 +181,8 @@ class Trajectory(Observed):
             None, through, target_step=target_step, target_multiple=target_multiple,
             target_accuracy=target_accuracy,
         )  # fmt: skip
-        return assess(window if trials else replace(window, validate=None))
+        faults = [fault.text for fault in self.audit(window.last, accept=accept).faults]
+        return assess(window if trials else replace(window, validate=None), faults)
 
     def rank_model(
         self,

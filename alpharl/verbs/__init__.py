@@ -14,7 +14,7 @@ from types import ModuleType
 
 GROUPS = {
     "Start here": ["init", "check", "status", "report"],
-    "Look at a run": ["factors", "gram", "measure", "dynamics", "rank", "unpack"],
+    "Look at a run": ["factors", "gram", "audit", "measure", "dynamics", "rank", "unpack"],
     "Forecast and judge": ["methods", "trust", "forecast", "export", "truth"],
     "Score": ["tasks", "fetch", "suite", "evaluate", "accuracy", "tokens"],
     "Train": ["pretrain", "train"],

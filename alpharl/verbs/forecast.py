@@ -7,7 +7,7 @@ The forecast is an adapter (low-rank factors) or a blend (a number per tensor an
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,9 +95,10 @@ class Forecast(Result):
         if self.verdict is None:
             yield f"verdict: none: {self.no_verdict}"
             return
-        head, *reasons = self.verdict.blocks()
-        yield f"verdict: {head}"
-        yield from (f"  {reason}" for reason in reasons)
+        for line in self.verdict.blocks():
+            is_reason = line.startswith(("+ ", "- "))
+            is_fault = line.startswith("audit: ")
+            yield line if is_fault else f"  {line}" if is_reason else f"verdict: {line}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -125,6 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     shared.scores(parser)
     shared.files(parser)
+    shared.accept(parser)
     shared.trials(parser)
     shared.variant_out(parser)
     prints(parser, Forecast)
@@ -146,6 +148,7 @@ def run(
     factors: str | None,
     gram: str | None,
     shards: int,
+    accept: list[str],
     suite: Path | None,
     trials: Path | None,
     manifests: list[Path],
@@ -174,19 +177,21 @@ def run(
             record_undefined=record_undefined,
         )  # fmt: skip
         model.save(out, dense)
-        return written(model, out, judge_of(trajectory))
+        return written(model, out, judge_of(trajectory, accept))
 
 
 Judge = Callable[[int | None, float | None, int], "Verdict"]
 """The verdict on a target step or else accuracy, and a window's last step; without trial models."""
 
 
-def judge_of(trajectory: Trajectory) -> Judge:
-    """What judges windows of a run, each once."""
+def judge_of(trajectory: Trajectory, accept: Sequence[str] = ()) -> Judge:
+    """What judges windows of a run, each once; `accept` are kinds of faults that do not count."""
 
     @cache
     def judge(step: int | None, accuracy: float | None, through: int) -> Verdict:
-        return trajectory.verdict(step, through, target_accuracy=accuracy, trials=False)
+        return trajectory.verdict(
+            step, through, target_accuracy=accuracy, trials=False, accept=accept
+        )
 
     return judge
 
@@ -205,7 +210,8 @@ def written(model: Model, out: Path, judge: Judge) -> Forecast:
 def _judgement(meta: Mapping[str, Any], judge: Judge) -> Judgement:
     """The verdict on a forecast's window: its own, where the method has made one."""
     steps, target = meta["window_steps"], meta["target_step"]
-    if "verdict" in meta["fit"]:
-        return Judgement(**meta["fit"]["verdict"], window_steps=steps, target_step=target)
-    accuracy = meta["target_accuracy"] if target is None else None
-    return Judgement(**judged(judge(target, accuracy, steps[-1])))
+    verdict = judge(target, meta["target_accuracy"] if target is None else None, steps[-1])
+    own = meta["fit"].get("verdict")
+    if own is None or verdict.is_of_faulty_checkpoints:
+        return Judgement(**judged(verdict))
+    return Judgement(**own, window_steps=steps, target_step=target)

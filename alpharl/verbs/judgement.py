@@ -44,14 +44,11 @@ class Judgement(Result):
     """The reasons."""
 
     def blocks(self) -> Iterator[str]:
-        """The verdict, then the reasons."""
+        """Faults of the checkpoints, the verdict, then the reasons."""
         # Not at the top: help and errors of verbs should not wait for numpy.
-        from alpharl.forecasting.trust import headline
+        from alpharl.forecasting.trust import lines
 
-        yield headline(self.supported, self.method, self.step)
-        yield from (
-            f"{'+' if reason.speaks_for else '-'} {reason.text}" for reason in self.evidence
-        )
+        yield from lines(self.supported, self.method, self.step, self.evidence)
 
 
 def judged(verdict: Verdict) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from alpharl.bounds import MOST_JOBS, MOST_SCALE
+from alpharl.spectra.findings import FAULTS
 from alpharl.verbs import numbers
 from alpharl.verbs.numbers import number, whole
 
@@ -55,8 +56,15 @@ def files(parser: argparse.ArgumentParser) -> None:
         "--factors", metavar="PATTERN",
         help="files of `alpharl factors`, such as 'factors/step-{step}.safetensors'",
     )  # fmt: skip
-    group.add_argument("--gram", metavar="FILE", help="file of `alpharl gram`")
-    shards(group)
+    gram(group)
+
+
+def gram(parser: argparse._ActionsContainer) -> None:
+    """`--gram` and `--shards`: the gram of the run, made before."""
+    parser.add_argument(
+        "--gram", metavar="FILE", help="file of `alpharl gram` (default: make the gram)"
+    )
+    shards(parser)
 
 
 def shards(parser: argparse._ActionsContainer) -> None:
@@ -64,6 +72,14 @@ def shards(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--shards", type=whole(1, MOST_JOBS), default=1, metavar="N",
         help="number of shards, where a pattern holds {shard} (default: %(default)s)",
+    )  # fmt: skip
+
+
+def accept(parser: argparse.ArgumentParser) -> None:
+    """`--accept`: faults that the audit may find."""
+    parser.add_argument(
+        "--accept", nargs="+", action="extend", default=[], choices=FAULTS, metavar="KIND",
+        help="kinds of faults of the checkpoints that do not count, among %(choices)s",
     )  # fmt: skip
 
 

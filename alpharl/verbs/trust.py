@@ -1,8 +1,9 @@
 """Say whether a forecast of a run is supported, by which method, how far, and why.
 
-The answer comes from the window alone. It rehearses forecasts inside the window, sets them next to
-random walks, and looks at the room that accuracy has left. With a validation suite it also scores a
-few trial models, which decide.
+The answer comes from the window alone. First its checkpoints are looked at as `alpharl audit` does:
+a verdict on ones that are not what their names say would not count. Then forecasts are rehearsed
+inside the window and set next to random walks, and the room that accuracy has left is looked at.
+With a validation suite a few trial models are scored too, which decide.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.window(parser, required=False)
     shared.scores(parser)
     shared.files(parser)
+    shared.accept(parser)
     shared.trials(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write the verdict there too, as JSON"
@@ -67,6 +69,7 @@ def run(
     factors: str | None,
     gram: str | None,
     shards: int,
+    accept: list[str],
     suite: Path | None,
     trials: Path | None,
     manifests: list[Path],
@@ -89,8 +92,9 @@ def run(
         ) as trajectory,
     ):  # fmt: skip
         verdict = trajectory.verdict(
-            target_step, through, target_multiple=target_multiple, target_accuracy=target_accuracy
-        )
+            target_step, through, target_multiple=target_multiple,
+            target_accuracy=target_accuracy, accept=accept,
+        )  # fmt: skip
     result = Trust(**judged(verdict))
     if out:
         write_json(out, result.model_dump(mode="json"))

@@ -113,6 +113,8 @@ class Tree:
         for step in steps:
             self._factors(run, step)
         self._truth(run)
+        audit = {"steps": steps, "faults": [], "accepted": [], "notes": []}
+        self.write(self.plan.paths.audit(run), audit)
         if self.study.tokens.suite:
             self._tokens(run)
         self._dynamics(run)

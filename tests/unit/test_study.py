@@ -66,6 +66,10 @@ def changed(path: str, value: object) -> dict:
         ("rank.seed", 2**32, "rank.seed: Input should be less than or equal to 4294967295"),
         ("forecast.amplitudes", [1e300], "forecast.amplitudes.0: Input should be less than or eq"),
         ("runs.r.checkpoints", "r/x", "runs.r: checkpoints 'r/x' lacks '{step}'"),
+        ("runs.r.leave_out", [15], "'leave_out' holds step 15, expected saved steps: [10, 20"),
+        ("runs.r.leave_out", [10, 20, 30, 40], "'leave_out' holds all steps; keep one"),
+        ("runs.r.accept", ["copies"], "runs.r.accept.0: Input should be 'base', 'duplicate'"),
+        ("audit.accept", ["copies"], "audit.accept.0: Input should be 'base', 'duplicate'"),
         ("suites.test.role", "validation", "expected one 'validation' and one or more 'test'"),
         ("suites.test.tasks", [{"task": "addition", "split": "validation"}], "overlap"),
         ("forecast.methods", {"relax": {}}, "unknown method 'relax', did you mean 'relex'?"),
@@ -410,3 +414,22 @@ def test_training_questions_of_data_are_those_that_no_suite_asks():
     assert plan.scored_training_suites("t") == ["validation"]
     own = Plan(parse_study(changed("runs.t", {"base": "b", "train": {}})))
     assert own.training_data("t") is None and own.scored_training_suites("t") == []
+
+
+def test_steps_that_are_left_out_take_no_part():
+    plan = Plan(parse_study(changed("runs.r.leave_out", [20, 40])))
+    assert plan.steps("r") == [10, 30]
+    assert plan.paths.checkpoint_options("r") == ["r/{step}"]
+    assert plan.trajectories == [] and not plan.forecasts("r"), "two are no path"
+    trained = changed("runs.r", {"base": "b", "train": {"steps": 40, "save_every": 10}})
+    trained["runs"]["r"] |= {"leave_out": [30], "seeds": [0, 1]}
+    plan = Plan(parse_study(trained))
+    assert plan.steps("r-seed0") == plan.steps("r-seed1") == [10, 20, 40]
+
+
+def test_faults_are_accepted_of_one_run_and_of_all():
+    study = changed("audit.accept", ["foreign", "base"])
+    study["runs"]["other"] = study["runs"]["r"] | {"accept": ["duplicate", "base"]}
+    plan = Plan(parse_study(study))
+    assert plan.accepted("r") == ["base", "foreign"]
+    assert plan.accepted("other") == ["base", "duplicate", "foreign"]

@@ -68,7 +68,7 @@ def test_status_says_that_all_is_made(finished, mini):
     results = f"{finished.folder}/results/mini"
     assert first == f"{results}: finished, with the report in {results}/report/index.html"
     assert header.split() == ["stage", "files", "of"]
-    assert len(stages) == 14 and all(line.split()[-2] == line.split()[-1] for line in stages)
+    assert len(stages) == 15 and all(line.split()[-2] == line.split()[-1] for line in stages)
 
 
 def test_a_new_rank_plans_only_its_variant_its_score_and_the_report(finished, mini):
@@ -252,6 +252,41 @@ def test_a_missing_checkpoint_folder_is_one_line(finished, mini):
     assert done.returncode == 1
     assert "error: nowhere/2: no such checkpoint folder; check the path and the step" in done.stdout
     assert "Traceback" not in done.stdout.split("Logfile")[1].split("=====")[1]
+
+
+def test_accepting_more_faults_makes_nothing_again(finished, mini):
+    before = finished.planned(mini())
+    after = finished.planned(mini(audit={"accept": ["duplicate"]}))
+    assert after == before | END
+
+
+def test_a_study_of_a_copied_checkpoint_stops_before_anything_is_concluded(finished, mini):
+    config = mini()
+    config |= {"study": "copied", "bases": {"mine": {"path": "results/mini/bases/tiny/model"}}}
+    trained = "results/mini/runs/rl/checkpoints/step-{}"
+    folders = {step: trained.format(source) for step, source in ((2, 2), (3, 2), (4, 4), (6, 6))}
+    config["runs"] = {"rl": {"base": "mine", "checkpoints": folders}}
+    line = "duplicate: steps 2 and 3 are equal; likely one file under several names"
+    done = finished.run(config, "--until", "audit")
+    assert done.returncode == 1
+    assert line in done.stdout and "get the right files, name steps in leave_out" in done.stdout
+    results = finished.folder / "results/copied"
+    assert not (results / "runs/rl/audit.json").exists()
+    assert "dynamics" in finished.planned(config)
+    command = [sys.executable, "-m", "alpharl.cli", "status", "study.yaml"]
+    status = subprocess.run(command, cwd=finished.folder, capture_output=True, text=True)
+    assert "audit/rl.log: alpharl audit: error: found these faults" in status.stdout
+
+    config["runs"]["rl"]["accept"] = ["duplicate"]
+    assert finished.run(config, "--until", "audit").returncode == 0
+    audit = json.loads((results / "runs/rl/audit.json").read_text())
+    assert [fault["steps"] for fault in audit["accepted"]] == [[2, 3]] and not audit["faults"]
+
+    del config["runs"]["rl"]["accept"]
+    assert finished.run(config, "--until", "audit").returncode == 1, "accepted no longer"
+    config["runs"]["rl"]["leave_out"] = [3]
+    assert finished.run(config, "--until", "audit").returncode == 0
+    assert json.loads((results / "runs/rl/audit.json").read_text())["steps"] == [2, 4, 6]
 
 
 def test_only_data_tasks_are_fetched_once_each(tmp_path, mini):

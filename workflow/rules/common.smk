@@ -75,6 +75,11 @@ def gram_files(run):
     return [paths.gram(run, shard) for shard in plan.shards]
 
 
+def audited(wildcards):
+    """What is concluded from a run waits for its audit."""
+    return paths.audit(wildcards.run)
+
+
 def profile_default(resource):
     """What the profile asks for all jobs, or None."""
     defaults = workflow.resource_settings.default_resources

@@ -1,6 +1,9 @@
-# Factors per checkpoint and shard, gram per run and shard, and the fits made from both.
+# Factors per checkpoint and shard, gram per run and shard, the audit of the gram, and the fits made
+# from both.
+import json
+
 from alpharl.dynamics import VERSION as DYNAMICS_VERSION
-from alpharl.spectra import FACTORS_VERSION, GRAM_VERSION
+from alpharl.spectra import AUDIT_VERSION, FACTORS_VERSION, GRAM_VERSION
 
 
 def spectra_options(spectrum=False):
@@ -123,9 +126,55 @@ rule gram:
         " --out {output.gram:q} > {log:q} 2>&1"
 
 
+def withdrawn(wildcards):
+    """Kinds of faults that the audit accepted, and that the study accepts no longer."""
+    audit = Path(paths.audit(wildcards.run))
+    accepted = json.loads(audit.read_text())["accepted"] if audit.is_file() else []
+    return sorted(
+        {fault["kind"] for fault in accepted} - {*plan.accepted(wildcards.run)}
+    )
+
+
+rule audit:
+    input:
+        base=base_manifest,
+        checkpoints=checkpoints_of,
+        gram=lambda w: gram_files(w.run),
+    output:
+        audit=paths.audit("{run}"),
+    log:
+        paths.log("audit/{run}"),
+    benchmark:
+        paths.benchmark("audit/{run}")
+    localrule: True
+    resources:
+        # No param: what is accepted changes no number, so nothing is made again when a study accepts
+        # more. When it accepts less, `withdrawn` changes.
+        accept=lambda w: " ".join(f"--accept={kind}" for kind in plan.accepted(w.run)),
+    params:
+        base=base_model,
+        checkpoints=lambda w: paths.checkpoint_options(w.run),
+        steps=lambda w: plan.steps(w.run),
+        gram=lambda w: paths.gram(w.run, "{shard}"),
+        shards=study.spectra.shards,
+        withdrawn=withdrawn,
+        version=AUDIT_VERSION,
+    message:
+        "Auditing the checkpoints of {wildcards.run}"
+    shell:
+        # A job that stops for a fault has written what it found; its log ends as those of others do.
+        "alpharl audit --base {params.base:q} --checkpoints {params.checkpoints:q} --steps {params.steps}"
+        " --gram {params.gram:q} --shards {params.shards} {resources.accept}"
+        " --manifests {input.base:q} {input.checkpoints:q} --out {output.audit:q} > {log:q} 2>&1 ||"
+        " {{ test ! -e {output.audit:q} || echo 'alpharl audit: error: found these faults, expected"
+        " checkpoints that are what their names say; get the right files, name steps in leave_out of the run,"
+        " or kinds of faults in audit.accept' >> {log:q}; exit 1; }}"
+
+
 rule dynamics:
     input:
         base=base_manifest,
+        audit=audited,
         factors=lambda w: factor_files(w.run, plan.steps(w.run)),
         gram=lambda w: gram_files(w.run),
         scores=lambda w: paths.accuracy(w.run, study.validation_suite),

@@ -14,7 +14,7 @@ def names_of(variants):
 
 def reads(run, forecasts):
     """What fits read; the gram always, for the size of what is predicted."""
-    needed = {"gram": gram_files(run)}
+    needed = {"gram": gram_files(run), "audit": paths.audit(run)}
     last = max((f.through for f in forecasts if "factors" in f.reads), default=0)
     if last:
         seen = [step for step in plan.steps(run) if step <= last]
@@ -64,6 +64,7 @@ for _index, (_names, _runs) in enumerate(
         name:
             numbered("rank", _index)
         input:
+            audit=audited,
             factors=lambda w: factor_files(
                 w.run, sorted({v.step for v in plan.rank_variants(w.run)})
             ),

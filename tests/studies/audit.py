@@ -1,0 +1,219 @@
+"""How often the audit finds what is wrong with a simulated run, and how often it stops a right one.
+
+python -m tests.studies.audit --out docs/audit.md
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from alpharl.spectra.audit import audit
+from alpharl.spectra.findings import Audit
+from alpharl.spectra.path import Path as RunPath
+
+from tests.markdown import markdown
+from tests.studies.paths import CLEAN, DIMENSIONS, UNEVEN, drawn, gram_of
+
+COUNTS = (3, 4, 5, 6, 8, 10, 20, 50, 100)
+"""Checkpoints of a run."""
+FAULTY = (
+    "drift, cosine 0.3", "drift, cosine 0.7", "momentum, cosine 0.5", "momentum, cosine 0.9",
+    "1/k spectrum, cosine 0.5", "lengths fall 100-fold, drift", "warm-up and decay, momentum",
+    "saturating",
+)  # fmt: skip
+"""Kinds of runs that things go wrong with: those whose neighbouring increments go the same way."""
+PERSISTENT = 0.2
+"""Mean cosine of neighbouring increments from which a fault has to be found."""
+SHARED = (0.0, 0.5, 0.9)
+"""Cosines between the last updates of two runs from one base."""
+TEXT = """# Detection rates of the audit
+
+`make audit-rates`: simulated runs of many kinds, from seeds that the audit's constants were not
+chosen on. Each number is a percentage of runs. *Dimensions* are those that the updates live in: few
+dimensions make cosines noisy, and a model's updates have thousands. `alpharl audit --help` and
+[numbers.md](numbers.md#the-audit) say what the faults are.
+"""
+
+
+def judge(steps: list[int], points: np.ndarray) -> Audit:
+    """The audit of a simulated run."""
+    return audit(gram_of(steps, points), ["weights"])
+
+
+Draws = Iterator[tuple[list[int], np.ndarray, np.random.Generator]]
+
+
+def persistent(
+    seed: int, runs: int, count: int, dimensions: int, kinds: Sequence[str] = FAULTY
+) -> Draws:
+    """Runs whose neighbouring increments go the same way."""
+    for at, kind in enumerate(kinds):
+        rng = np.random.default_rng([seed, at, count, dimensions])
+        for _ in range(runs):
+            steps, points = drawn(kind, rng, count, dimensions, uneven=bool(rng.random() < 0.2))
+            if RunPath.of(steps, points @ points.T).turns.mean() > PERSISTENT:
+                yield steps, points, rng
+
+
+def clean(seed: int, runs: int, count: int, dimensions: int) -> dict[str, float]:
+    """By kind, the percentage of right runs that are stopped."""
+    stopped = {}
+    for at, kind in enumerate([*CLEAN, *UNEVEN]):
+        rng = np.random.default_rng([seed, at, count, dimensions])
+        uneven = at >= len(CLEAN)
+        draws = (drawn(kind, rng, count, dimensions, uneven) for _ in range(runs))
+        name = f"{kind}, uneven steps" if uneven else kind
+        stopped[name] = 100 * float(np.mean([bool(judge(*draw).faults) for draw in draws]))
+    return stopped
+
+
+Break = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, list[int]]]
+"""Makes a run faulty: its points, and the indices of those that have to be named."""
+
+
+def swapped(points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[int]]:
+    """Two neighbours exchange their names."""
+    at, broken = int(rng.integers(len(points) - 1)), points.copy()
+    broken[[at, at + 1]] = points[[at + 1, at]]
+    return broken, [at, at + 1]
+
+
+def far_swap(points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[int]]:
+    """Two others exchange their names."""
+    at, broken = int(rng.integers(len(points) - 2)), points.copy()
+    other = int(rng.integers(at + 2, len(points)))
+    broken[[at, other]] = points[[other, at]]
+    return broken, []
+
+
+def shuffled(points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[int]]:
+    """All names are mixed up."""
+    return points[rng.permutation(len(points))], []
+
+
+def backwards(points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[int]]:
+    """The steps count down."""
+    return points[::-1], []
+
+
+def base(points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[int]]:
+    """A step is the base."""
+    at, broken = int(rng.integers(len(points))), points.copy()
+    broken[at] = 0
+    return broken, [at]
+
+
+def duplicate(points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[int]]:
+    """A step is the one before."""
+    at, broken = int(rng.integers(1, len(points))), points.copy()
+    broken[at] = points[at - 1]
+    return broken, [at - 1, at]
+
+
+def serves_last(points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[int]]:
+    """From some step on all are the last one."""
+    at, broken = int(rng.integers(len(points) - 2)), points.copy()
+    broken[at:] = points[-1]
+    return broken, list(range(at, len(points)))
+
+
+BREAKS: dict[str, tuple[Break, str]] = {
+    "equal to the base": (base, "base"),
+    "duplicate of the step before": (duplicate, "duplicate"),
+    "serves the last": (serves_last, "serves-last"),
+    "neighbours swapped": (swapped, "swapped"),
+    "others swapped": (far_swap, "misordered"),
+    "all mixed up": (shuffled, "misordered"),
+    "counted down": (backwards, "misordered"),
+}
+"""What goes wrong, and the kind of fault that it is."""
+
+
+def found(seed: int, runs: int, count: int, dimensions: int, name: str) -> tuple[float, float]:
+    """Percentages of broken runs that are stopped, and whose fault and steps are named."""
+    break_, kind = BREAKS[name]
+    stopped, named = [], []
+    for steps, points, rng in persistent(seed, runs, count, dimensions):
+        broken, at = break_(points, rng)
+        faults = judge(steps, broken).faults
+        stopped.append(bool(faults))
+        right = [
+            f for f in faults if f.kind == kind and (not at or f.steps == [steps[i] for i in at])
+        ]
+        named.append(bool(right))
+    return 100 * float(np.mean(stopped)), 100 * float(np.mean(named))
+
+
+def foreign(seed: int, runs: int, count: int, dimensions: int, shared: float) -> dict[str, float]:
+    """Percentages of runs that are stopped for the same step of another run of their kind."""
+    rows = []
+    first = persistent(seed, runs, count, dimensions)
+    others = [persistent(seed + i, runs, count, dimensions) for i in (1, 2)]
+    for (steps, own, rng), (_, other, _), (_, common, _) in zip(first, *others, strict=False):
+        a, b = (shared**0.5 * common + (1 - shared) ** 0.5 * points for points in (own, other))
+        at = int(rng.integers(len(steps)))
+        broken = a.copy()
+        broken[at] = b[at]
+        faults = judge(steps, broken).faults
+        place = "first" if at == 0 else "last" if at == len(steps) - 1 else "between"
+        rows.append((place, bool(faults), any(f.steps == [steps[at]] for f in faults)))
+    frame = pd.DataFrame(rows, columns=["place", "found", "named"])
+    by_place = 100 * frame.groupby("place")["found"].mean()
+    return {"found": 100 * frame["found"].mean(), "named": 100 * frame["named"].mean(), **by_place}
+
+
+def tables(seed: int, runs: int) -> Iterator[tuple[str, pd.DataFrame]]:
+    """All tables with their titles."""
+    stopped = {
+        (d, n): clean(seed, max(10, min(runs, 1500 // n)), n, d) for d in DIMENSIONS for n in COUNTS
+    }
+    by_count = pd.DataFrame(
+        {n: [np.mean([*stopped[d, n].values()]) for d in DIMENSIONS] for n in COUNTS}
+    )
+    by_count.insert(0, "dimensions", DIMENSIONS)
+    yield "Right runs that are stopped, by their number of checkpoints (all kinds)", by_count
+    kinds = next(iter(stopped.values()))
+    by_kind = pd.DataFrame(
+        {d: [np.mean([stopped[d, n][k] for n in COUNTS]) for k in kinds] for d in DIMENSIONS}
+    )
+    by_kind.insert(0, "kind", list(kinds))
+    yield (
+        "Right runs that are stopped, by kind and dimensions (all numbers of checkpoints)",
+        by_kind,
+    )
+    for title, which in (("stopped", 0), ("stopped for the right fault at the right steps", 1)):
+        rows = []
+        for name in BREAKS:
+            for d in DIMENSIONS[2:]:
+                rates = {n: found(seed + 50, runs // 4, n, d, name)[which] for n in COUNTS[:8]}
+                rows.append({"fault": name, "dimensions": d, **rates})
+        yield f"Broken runs that are {title}, by their number of checkpoints", pd.DataFrame(rows)
+    rows = []
+    for shared in SHARED:
+        for n in COUNTS[1:8]:
+            rates = foreign(seed + 90, runs // 4, n, 2000, shared)
+            rows.append({"cosine of the runs": shared, "checkpoints": n, **rates})
+    yield "The same step of another run, in 2000 dimensions", pd.DataFrame(rows)
+
+
+def main() -> None:
+    """Print the page, or write it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    parts = [TEXT]
+    for title, frame in tables(options.seed, options.runs):
+        parts.append(f"## {title}\n\n{markdown(frame)}\n")
+        print(parts[-1], flush=True)
+    if options.out:
+        options.out.write_text("\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()
