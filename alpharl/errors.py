@@ -30,6 +30,10 @@ class TableError(AlpharlError):
     """A table that was handed over, of scores or of checkpoints, is not what it should be."""
 
 
+class ArtefactError(AlpharlError):
+    """A file that an earlier command made is missing, damaged, or of another kind."""
+
+
 class EvaluationError(AlpharlError):
     """A suite or an engine cannot do what was asked."""
 

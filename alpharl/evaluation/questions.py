@@ -9,6 +9,7 @@ from typing import Any
 from lm_eval.api.task import ConfigurableTask
 
 from alpharl.checkpoints.index import read_config
+from alpharl.checkpoints.manifest import digest_file
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.engine import Decoding
 from alpharl.evaluation.lm_tasks import (
@@ -37,6 +38,8 @@ class TaskQuestions:
         self.private: bool = entry["private"]
         self.budget: int = entry["max_new_tokens"]
         data = suite.folder / entry["data"] if entry["data"] else None
+        if data and not (data.is_file() and digest_file(data) == entry["sha256"]):
+            raise _changed(suite, entry["task"], f"{data} is not as")
         self._task = load_task(entry["task"], data, suite.include_path)
         _require_fixed(suite, entry, self._task)
         self._instances = instances_of(
@@ -60,11 +63,15 @@ def _require_fixed(suite: SuiteFiles, entry: dict[str, Any], task: ConfigurableT
     """Refuse questions that are not those which the suite was fixed with."""
     prompts = [prompt for prompt, _ in questions_of(task)[: len(entry["questions"])]]
     if [question_digest(prompt) for prompt in prompts] != entry["questions"]:
-        raise EvaluationError(
-            f"suite '{suite.name}', task '{entry['task']}': found other questions than the suite "
-            "was fixed with; its data or its task file has changed: make the suite again with "
-            "`alpharl suite`, or by deleting its suite.json and running the workflow"
-        )
+        raise _changed(suite, entry["task"], "found other questions than")
+
+
+def _changed(suite: SuiteFiles, task: str, what: str) -> EvaluationError:
+    return EvaluationError(
+        f"suite '{suite.name}', task '{task}': {what} the suite was fixed with; its data or its "
+        "task file has changed: make the suite again with `alpharl suite`, or by deleting its "
+        "suite.json and running the workflow"
+    )
 
 
 def read_questions(suite: SuiteFiles, base: Path) -> list[TaskQuestions]:
