@@ -140,12 +140,11 @@ def asked(
         system: system prompt of the chat.
 
     Raises:
-        PromptError: there is no chat template, or it makes no prompt of a question.
+        PromptError: the chat template makes no prompt of a question.
     """
     if not chat:
         instances = instances_of(task, count)
         return instances, [tuple(prompts.ids(instance.args[0])) for instance in instances]
-    prompts.require_chat()
     tokens: dict[str, tuple[int, ...]] = {}
 
     def template(history: Messages, add_generation_prompt: bool = True) -> str:

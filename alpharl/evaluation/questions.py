@@ -73,6 +73,8 @@ def read_questions(suite: SuiteFiles, base: Path) -> list[TaskQuestions]:
     tokenizer, config = load_tokenizer(base), read_config(base)
     ends = tuple(end_tokens(base, tokenizer))
     prompts = Prompts(tokenizer, ends, config.get("vocab_size"))
+    if suite.settings["chat_template"]:
+        prompts.require_chat()
     tasks = [TaskQuestions(suite, entry, prompts) for entry in suite.tasks]
     context = config.get("max_position_embeddings", config.get("n_positions"))
     for task in tasks:

@@ -121,16 +121,19 @@ def require_room(longest: int, budget: int, positions: int | None, asked: str, o
 
     Args:
         longest: tokens of the longest prompt.
-        budget: tokens that its answer may have.
+        budget: tokens that its answer may have; 0 if none is asked for.
         positions: of the model, if known.
         asked: what asks.
-        option: the number to lower.
+        option: what sets the budget.
 
     Raises:
         PromptError: they do not fit.
     """
-    if positions is not None and longest + budget > positions:
-        raise PromptError(
-            f"{asked}: found a prompt of {longest} tokens and a budget of {budget}, expected at "
-            f"most {positions} together, the base's context; lower {option}"
-        )
+    if positions is None or longest + budget <= positions:
+        return
+    and_budget, together = (f" and a budget of {budget}", " together") if budget else ("", "")
+    advice = f"lower {option}" if longest < positions else "leave out such long questions"
+    raise PromptError(
+        f"{asked}: found a prompt of {longest} tokens{and_budget}, expected at most {positions}"
+        f"{together}, the base's context; {advice}"
+    )

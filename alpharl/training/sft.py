@@ -8,6 +8,7 @@ from datasets import Dataset
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from alpharl.problems.prompts import require_room
 from alpharl.problems.tokenizers import require_known
 from alpharl.training.lora import adapter_config
 from alpharl.training.options import refuse, trainer_config
@@ -60,6 +61,9 @@ def imitation(
         StudyError: `max_length` of the run's `args` would cut a row.
     """
     require_uncut([row["input_ids"] for row in rows], config.max_length)
+    longest = max(len(row["input_ids"]) for row in rows)
+    positions = getattr(setup.model.config.get_text_config(), "max_position_embeddings", None)
+    require_room(longest, 0, positions, f"{setup.spec.algorithm}, with its completion", "")
     return SFTTrainer(
         model=setup.model,
         args=config,

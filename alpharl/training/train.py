@@ -82,5 +82,7 @@ def _require_room(spec: TrainSpec, asking: Asking, config: Any) -> None:
     """Refuse prompts that do not fit into the base's context with their completions."""
     given = [spec.args.get(option) for option in BUDGETS]
     budget = next((b for b in given if isinstance(b, int)), asking.questions.budget)
+    budget = budget if ALGORITHMS[spec.algorithm].samples else 0
     positions = getattr(config, "max_position_embeddings", None)
-    require_room(asking.longest(), budget, positions, "train", BUDGETS[0])
+    option = "the tokens of a completion in 'args'"
+    require_room(asking.longest(), budget, positions, spec.algorithm, option)
