@@ -10,7 +10,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from alpharl.checkpoints.index import read_config
 from alpharl.errors import EvaluationError
-from alpharl.evaluation.engines.end_tokens import end_tokens
+from alpharl.evaluation.engines.end_tokens import embedding_rows, end_tokens
 from alpharl.evaluation.engines.engine import Decoding
 from alpharl.evaluation.lm_tasks import asked, grade, load_task, questions_of
 from alpharl.evaluation.suites import SuiteFiles, question_digest
@@ -71,12 +71,12 @@ def read_questions(suite: SuiteFiles, base: Path) -> list[TaskQuestions]:
             its answer do not fit into the base's context.
     """
     tokenizer, config = load_tokenizer(base), read_config(base)
-    ends = tuple(end_tokens(base, tokenizer))
-    prompts = Prompts(tokenizer, ends, config.get("vocab_size"))
+    prompts = Prompts(tokenizer, tuple(end_tokens(base, tokenizer)), embedding_rows(base))
     if suite.settings["chat_template"]:
         prompts.require_chat()
     tasks = [TaskQuestions(suite, entry, prompts) for entry in suite.tasks]
     context = config.get("max_position_embeddings", config.get("n_positions"))
+    context = context if isinstance(context, int) else None
     for task in tasks:
         longest = max(map(len, task.tokens))
         require_room(longest, task.budget, context, f"task '{task.name}'", "max_new_tokens")

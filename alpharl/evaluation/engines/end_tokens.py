@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alpharl.checkpoints.index import read_config
 from alpharl.errors import PromptError
 from alpharl.problems import tokenizers
 
@@ -24,9 +23,19 @@ def end_tokens(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) -
         PromptError: the base's configs or its tokenizer cannot be read.
     """
     tokenizer = tokenizer or tokenizers.load_tokenizer(folder)
-    return tokenizers.end_tokens(
-        _declared(folder), tokenizer, read_config(folder).get("vocab_size")
-    )
+    return tokenizers.end_tokens(_declared(folder), tokenizer, embedding_rows(folder))
+
+
+def embedding_rows(folder: Path) -> int | None:
+    """Rows of a model's embedding as its config says; None where no config can be read."""
+    from transformers import AutoConfig
+
+    try:
+        language = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+    except Exception:  # whoever loads the model says what is wrong with it
+        return None
+    rows = getattr(language, "vocab_size", None)
+    return rows if isinstance(rows, int) else None
 
 
 def _declared(folder: Path) -> Any:
