@@ -1,8 +1,8 @@
 """The one place in which prompts become tokens: for training, for scoring, for token analyses.
 
 A chat is what the model's own chat function makes of it, and a plain text what its tokenizer makes
-of it, token for token, with two exceptions: a text that begins with the first token gets no second
-one, and an end token that the tokenizer adds is left out, because an answer follows.
+of it, token for token, with two exceptions: a text that begins with the tokens that the tokenizer
+puts first gets no second ones, and an end token that it adds is left out, as an answer follows.
 """
 
 from __future__ import annotations
@@ -86,14 +86,14 @@ class Prompts:
 
     def _plain(self, text: str) -> list[int]:
         bare: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        first = self.tokenizer.bos_token
-        if first and text.startswith(first):
-            return self._checked(bare)
         ids: list[int] = self.tokenizer(text)["input_ids"]
         added = len(ids) - len(bare)
         starts = [i for i in range(added + 1) if ids[i : i + len(bare)] == bare]
         # Of no text, the first token that is added is the beginning.
-        kept = max(starts, default=0) + len(bare) if bare else 1
+        start = max(starts, default=0) if bare else min(added, 1)
+        kept = start + len(bare)
+        if bare and start and bare[:start] == ids[:start]:
+            ids, kept = ids[start:], len(bare)
         while len(ids) > kept and ids[-1] in {*self._ends(), self.tokenizer.sep_token_id}:
             ids = ids[:-1]
         return self._checked(ids)

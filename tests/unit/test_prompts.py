@@ -141,6 +141,12 @@ def test_an_end_token_in_the_question_stays():
     assert Prompts(MAKERS["adds bos"]()).ids("") == [1]
 
 
+def test_no_second_set_of_first_tokens():
+    for maker, first in [("bert", "[CLS]"), ("bytes", "<bos>"), ("adds bos and eos", "<bos>")]:
+        prompts = Prompts(MAKERS[maker]())
+        assert prompts.ids(f"{first}12") == prompts.ids("12")
+
+
 def test_a_tokenizer_s_limits_cut_nothing(tmp_path):
     tokenizer = character_tokenizer()
     tokenizer.model_max_length, tokenizer.truncation_side = 4, "left"
