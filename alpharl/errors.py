@@ -38,6 +38,13 @@ class EvaluationError(AlpharlError):
     """A suite or an engine cannot do what was asked."""
 
 
+class PromptError(StudyError, EvaluationError):
+    """A base's tokenizer or chat template makes no prompt that its model can answer.
+
+    Training and scoring make prompts in one place, so it is an error of either.
+    """
+
+
 class UndefinedForecast(MethodError):
     """The method gives no forecast on this window, though nothing is wrong with the input."""
 
