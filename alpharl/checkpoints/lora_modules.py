@@ -15,8 +15,8 @@ from functools import cached_property
 from alpharl.checkpoints.header import TensorInfo
 from alpharl.checkpoints.lora_config import LoraConfig
 
-HEADS = ("lm_head", "embed_out")
-"""Names of output heads, which `all-linear` leaves out."""
+HEAD, _STORED_HEAD = "lm_head", "embed_out"
+"""The output head, which `all-linear` leaves out; and its name in files of GPT-NeoX."""
 _EMBEDDING = re.compile(r"(?:^|\.)(?:wte|wpe|(?!embed_out$)\w*emb\w*)$")
 """Ends of the names of embeddings in transformers' models."""
 _POSITIONS = re.compile(r"(?:wpe|\w*pos\w*|token_type\w*)$")
@@ -40,19 +40,20 @@ class BaseModules:
         for tensor in self.tensors:
             parts = tensor.split(".")
             names |= {".".join(parts[:end]): None for end in range(1, len(parts))}
-        return [*names] if self.has_head else [*names, HEADS[0]]
+        names.pop(_STORED_HEAD, None)
+        return [*(names | {HEAD: None})]
 
     @cached_property
     def has_head(self) -> bool:
         """Whether the base stores an output head; else it is its embedding."""
-        return any(f"{head}.weight" in self.tensors for head in HEADS)
+        return any(f"{head}.weight" in self.tensors for head in (HEAD, _STORED_HEAD))
 
     @cached_property
     def linear(self) -> list[str]:
         """Those that `all-linear` stands for."""
         modules = [n.removesuffix(".weight") for n, t in self.tensors.items() if len(t.shape) == 2
                    and n.endswith(".weight")]  # fmt: skip
-        return [m for m in modules if not is_embedding(m) and m not in HEADS]
+        return [m for m in modules if not is_embedding(m) and m not in (HEAD, _STORED_HEAD)]
 
     @cached_property
     def experts(self) -> list[str]:

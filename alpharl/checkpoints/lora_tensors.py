@@ -12,7 +12,7 @@ from pathlib import Path
 from alpharl.checkpoints.header import TensorInfo
 from alpharl.checkpoints.lora_config import LoraConfig
 from alpharl.checkpoints.lora_modules import (
-    HEADS,
+    HEAD,
     BaseModules,
     holds_tokens,
     is_embedding,
@@ -90,7 +90,8 @@ class _Sorting:
 
     def _parsed(self, key: str) -> StoredName:
         name = parse(key)
-        if name and name.tensor in self.modules.tensors:
+        known = name and name.module in self.modules.names
+        if name and known and name.tensor in self.modules.tensors:
             return name
         right = rightly_named(key, self.modules.names)
         if right and right != key:
@@ -98,10 +99,10 @@ class _Sorting:
                 f"holds {key}, expected the name {right}, as PEFT ignores any other; rename its "
                 "tensors, or save the adapter with PEFT from the model without wrappers"
             )
-        if name and name.half and name.module in HEADS:
+        if name and name.module == HEAD:
             raise self._error(
-                f"holds {key}, expected none, as the base's output head is tied to its embedding "
-                "and not stored; merge the adapter with PEFT and save the whole model"
+                f"holds {key}, expected nothing of the output head, which the base stores as its "
+                "embedding or by another name; merge the adapter with PEFT and save the whole model"
             )
         where = f", which has no {name.tensor}" if name else ", and PEFT's names for them"
         raise self._error(
