@@ -30,7 +30,7 @@ _INERT = {
     "qalora_group_size", "revision", "runtime_config",
 }  # fmt: skip
 """Options that do not change what the stored tensors mean, nor where they go."""
-_KEEPS_BASE = (True, False, None, "gaussian", "eva", "orthogonal")
+_KEEPS_BASE = ("gaussian", "eva", "orthogonal")
 """Initialisations that leave the base as it is; PiSSA, OLoRA, CorDA and others change it."""
 _TASKS = (None, "CAUSAL_LM", "FEATURE_EXTRACTION")
 """Tasks for which PEFT puts nothing else around the model."""
@@ -131,7 +131,8 @@ def _require_plain(folder: Path, options: dict[str, Any]) -> None:
 
 
 def _moves_base(options: dict[str, Any]) -> bool:
-    return options.get("init_lora_weights", True) not in _KEEPS_BASE
+    start = options.get("init_lora_weights")
+    return start not in _KEEPS_BASE and start is not None and not isinstance(start, bool)
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,6 @@ class _Options:
     def refusal(self, key: str, expected: str) -> CheckpointError:
         shown = json.dumps(self.values.get(key))[:80]
         return CheckpointError(
-            f"{self.file}: found {key} {shown}, expected {expected}; PEFT cannot load it: correct "
-            "it, or copy the adapter again"
+            f"{self.file}: found {key} {shown}, expected {expected}; correct it, or copy the "
+            "adapter again"
         )

@@ -77,7 +77,7 @@ class _Sorting:
             place = halves.setdefault(name.tensor, {}) if name.half else whole
             slot = name.half or name.tensor
             if slot in place:
-                raise self._error(f"holds {name.tensor} twice, as {key} too, expected it once")
+                raise self._error(f"holds {key} under two names, expected it once; copy it again")
             self._require_used(key, name, left_out)
             place[slot] = info if name.half else replace(info, name=name.tensor)
             usual &= name.usual
@@ -157,7 +157,8 @@ class _Sorting:
                     "expected those of all modules that adapter_config.json names: correct it, or "
                     "save the adapter again"
                 )
-        for name in self._inside(saved):
+        head = [f"{HEAD}.weight"] if HEAD in saved else []
+        for name in (*self._inside(saved), *head):
             if name not in whole:
                 raise self._error(
                     f"lacks {name}, which {self._shown('modules_to_save')} names, expected it "
@@ -172,7 +173,7 @@ class _Sorting:
         """Refuse modules that are stored whole and hold others that are stored or adapted too."""
         inner = [m for m in (*targets, *saved) for s in saved if m.startswith(f"{s}.") or
                  (m in targets and m == s)]  # fmt: skip
-        if inner or (saved and names_internals(self.config)):
+        if inner or names_internals(self.config):
             at = inner[0] if inner else "parts of the adapter"
             raise self._error(
                 f"has {self._shown('modules_to_save')} and names {at} in another option too, "
