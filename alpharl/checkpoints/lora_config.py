@@ -114,7 +114,8 @@ def _load(folder: Path) -> dict[str, Any]:
 
 def _require_plain(folder: Path, options: dict[str, Any]) -> None:
     """Refuse options that make something else of the tensors than W + scale B A."""
-    strange = [key for key, value in options.items() if value and key not in _READ | _INERT]
+    others = {key: value for key, value in options.items() if key not in _READ | _INERT}
+    strange = [key for key, value in others.items() if value or isinstance(value, str)]
     # PEFT wraps the embedding for an empty list too.
     if options.get("trainable_token_indices") is not None:
         strange.append("trainable_token_indices")

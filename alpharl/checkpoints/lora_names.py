@@ -21,6 +21,10 @@ _LOW_RANK = re.compile(
 )
 _ANY_LOW_RANK = re.compile(r"(.+)\.lora_(?:embedding_)?[AB](?:\.[^.]+)*")
 _BASE_LAYER = ".base_layer."
+_WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+"""What libraries put anywhere into a name; no model has modules of these names."""
+_AROUND = {"base_model", "model", "module", "policy", "actor"}
+"""What they put before all names."""
 
 
 @dataclass(frozen=True)
@@ -61,28 +65,36 @@ def parse(key: str) -> StoredName | None:
     return StoredName(whole, None, False, bool(layer), usual=True)
 
 
-def rightly_named(key: str, modules: Collection[str]) -> str | None:
-    """The name that PEFT would read, where a name differs from it by what stands before and in it.
-
-    Wrappers (`module.`, `_orig_mod.`, `policy.`) and other names of a model's shells are such.
+def same_module(key: str, modules: Collection[str]) -> str | None:
+    """The module that an A or a B is of, whatever stands before and in its name.
 
     Args:
         key: the stored name.
         modules: of the base.
     """
     match = _ANY_LOW_RANK.fullmatch(key)
-    if not match:
-        return None
-    parts, ends = match[1].split("."), key.removeprefix(match[1])
+    parts = [p for p in match[1].split(".") if p not in _WRAPPERS] if match else []
     for start in range(len(parts)):
         tail = ".".join(parts[start:])
-        fits = [m for m in modules if m == tail or (start and m.endswith(f".{tail}"))]
+        fits = [m for m in modules if m == tail or m.endswith(f".{tail}")]
         if len(fits) == 1 or tail in fits:
-            module = tail if tail in fits else fits[0]
-            half = "embedding_" if ends.startswith(".lora_embedding") else ""
-            letter = ends.removeprefix(f".lora_{half}")[0]
-            return f"{PREFIX}{module}.lora_{half}{letter}{'' if half else '.weight'}"
+            return tail if tail in fits else fits[0]
     return None
+
+
+def rightly_named(key: str, module: str) -> str | None:
+    """The name that PEFT would read, where a name differs from it by wrappers of the model alone.
+
+    Args:
+        key: the stored name.
+        module: that it is of, from `same_module`.
+    """
+    match = _ANY_LOW_RANK.fullmatch(key)
+    if not match or {*match[1].split(".")} - {*module.split(".")} - _WRAPPERS - _AROUND:
+        return None
+    letter = "A" if re.search(r"\.lora_(?:embedding_)?A", key) else "B"
+    end = f"embedding_{letter}" if ".lora_embedding_" in key else f"{letter}.weight"
+    return f"{PREFIX}{module}.lora_{end}"
 
 
 def has_low_rank(names: Collection[str]) -> str | None:

@@ -20,7 +20,7 @@ from alpharl.checkpoints.lora_modules import (
     saved_whole,
     targeted,
 )
-from alpharl.checkpoints.lora_names import StoredName, parse, rightly_named
+from alpharl.checkpoints.lora_names import StoredName, parse, rightly_named, same_module
 from alpharl.errors import CheckpointError
 
 
@@ -93,7 +93,8 @@ class _Sorting:
         known = name and name.module in self.modules.names
         if name and known and name.tensor in self.modules.tensors:
             return name
-        right = rightly_named(key, self.modules.names)
+        module = same_module(key, self.modules.names)
+        right = rightly_named(key, module) if module else None
         if right and right != key:
             raise self._error(
                 f"holds {key}, expected the name {right}, as PEFT ignores any other; rename its "
@@ -105,9 +106,11 @@ class _Sorting:
                 "embedding or by another name; merge the adapter with PEFT and save the whole model"
             )
         where = f", which has no {name.tensor}" if name else ", and PEFT's names for them"
+        where += f" but {module}" if module else ""
+        base = "" if module else "name the right base, or "
         raise self._error(
-            f"holds {key}, expected tensors of LoRA on {self.base}{where}; name the right base, or "
-            "merge the adapter with PEFT and save the whole model"
+            f"holds {key}, expected tensors of LoRA on {self.base}{where}; {base}merge the adapter "
+            "with PEFT and save the whole model"
         )
 
     def _require_used(self, key: str, name: StoredName, left_out: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""A sample of `make fuzz`: nothing is read that the format's own library, or PEFT, does not read."""
+"""A sample of `make fuzz`: nothing is read that the format's library, or PEFT, does not read."""
 
 from __future__ import annotations
 
