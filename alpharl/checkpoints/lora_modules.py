@@ -8,7 +8,7 @@ are not among them: PEFT refuses a config that names one.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,14 +34,14 @@ class BaseModules:
     """Of the base, by name."""
 
     @cached_property
-    def names(self) -> list[str]:
-        """Their names, those that hold others included."""
+    def names(self) -> Collection[str]:
+        """Their names, those that hold others included, in the order of the tensors."""
         names: dict[str, None] = {}
         for tensor in self.tensors:
             parts = tensor.split(".")
             names |= {".".join(parts[:end]): None for end in range(1, len(parts))}
         names.pop(_STORED_HEAD, None)
-        return [*(names | {HEAD: None})]
+        return (names | {HEAD: None}).keys()
 
     @cached_property
     def has_head(self) -> bool:

@@ -3,7 +3,7 @@
 base/  run/step-10/ -20/ -30/  scores.csv       a tiny Qwen2 and its checkpoints
 adapters/step-30/                               a LoRA adapter on the base
 made/blend/  made/low/  made/full/              variants: forecasts, and a whole update
-made/gram.safetensors  made/suite/suite.json  made/scores/  study.yaml
+made/gram.safetensors  made/suite/suite.json  made/scores/  study.yaml  adapters.yaml
 """
 
 from __future__ import annotations
@@ -89,3 +89,6 @@ def _made() -> None:
     suites = {role: {"role": role, "tasks": asked} for role, asked in tasks.items()}
     study = {"study": "s", "bases": {"b": {"path": "base"}}, "runs": {"r": run}, "suites": suites}
     Path("study.yaml").write_text(json.dumps(study))
+    folders = {step: f"{'adapters' if step == 30 else 'run'}/step-{step}" for step in STEPS}
+    study["runs"] = {"r": {"base": "b", "checkpoints": folders}}
+    Path("adapters.yaml").write_text(json.dumps(study))

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs import options, scores, steps, weights
+from tests.bad_inputs import adapters, options, scores, steps, weights
 from tests.bad_inputs.good import make_good
 from tests.bad_inputs.table import BadInput
 from tests.conftest import CliResult
 
-ROWS = [*weights.ROWS, *scores.ROWS, *steps.ROWS, *options.ROWS]
+ROWS = [*weights.ROWS, *adapters.ROWS, *scores.ROWS, *steps.ROWS, *options.ROWS]
 CASES = [
     pytest.param(row, command, id=f"{row.name}-{call}")
     for row in ROWS
@@ -61,7 +61,7 @@ def listing(folder: Path) -> dict[str, object]:
 
 def test_the_good_files_are_good(files, cli):
     """Else a refusal would prove nothing."""
-    readers = {**weights.READERS, **weights.ADAPTER_READERS, **scores.READERS, **steps.PLANNERS}
+    readers = {**weights.READERS, **adapters.READERS, **scores.READERS, **steps.PLANNERS}
     for call, command in readers.items():
         done = cli(*shlex.split(command))
         assert done.status == 0, f"{call}: {done.err}"
