@@ -90,6 +90,11 @@ class _Sorting:
 
     def _parsed(self, key: str) -> StoredName:
         name = parse(key)
+        if name and name.half and any(name.tensor.startswith(b) for b in self.modules.experts):
+            raise self._error(
+                f"holds {key}, expected no adapter on a block of experts, which transformers "
+                "stacks; merge it with PEFT and save the whole model"
+            )
         known = name and name.module in self.modules.names
         if name and known and name.tensor in self.modules.tensors:
             return name
@@ -133,11 +138,6 @@ class _Sorting:
             raise self._error(
                 f"holds {key}, which PEFT ignores: expected it {how} '.base_layer', as the config "
                 f"puts {'no' if option else 'an'} adapter on {name.module}; save it with PEFT"
-            )
-        if name.half and any(name.tensor.startswith(block) for block in self.modules.experts):
-            raise self._error(
-                f"holds {key}, expected no adapter on a block of experts, which transformers "
-                "stacks; merge it with PEFT and save the whole model"
             )
 
     def _require_complete(
