@@ -75,6 +75,12 @@ def _require_no_adapter(folder: Path, tensors: dict[str, TensorInfo]) -> None:
             "expected a model or an adapter; save what PEFT's merge_and_unload gives, or the "
             f"adapter alone with its {ADAPTER_CONFIG}"
         )
+    if (folder / "lora_adapter" / ADAPTER).is_file():
+        raise CheckpointError(
+            f"{folder}: found an adapter in lora_adapter/ below a whole model, expected one of "
+            "them: verl's merger leaves the base's weights as they are; name lora_adapter as the "
+            "checkpoint, or move it away if the model is merged"
+        )
     if (folder / ADAPTER_CONFIG).is_file():
         raise CheckpointError(
             f"{folder}: found {ADAPTER_CONFIG} next to a whole model, expected one of them: "
