@@ -112,10 +112,10 @@ class _Sorting:
             )
         where = f", which has no {name.tensor}" if name else ", and PEFT's names for them"
         where += f" but {module}" if module else ""
-        base = "" if module else "name the right base, or "
+        first = "rename its tensors if that is the same module" if module else "name the right base"
         raise self._error(
-            f"holds {key}, expected tensors of LoRA on {self.base}{where}; {base}merge the adapter "
-            "with PEFT and save the whole model"
+            f"holds {key}, expected tensors of LoRA on {self.base}{where}; {first}, or merge the "
+            "adapter with PEFT and save the whole model"
         )
 
     def _require_used(self, key: str, name: StoredName, left_out: Mapping[str, str]) -> None:

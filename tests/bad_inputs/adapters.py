@@ -90,6 +90,8 @@ NAMED = [
     BadInput("another adapter's name", renamed("_A.weight", "_A.policy.weight"), NAMES, READERS),
     BadInput("names of another model", renamed(".q_proj", ".query"),
              r"has no \S*query.weight; name the right base, or merge", READERS),
+    BadInput("names of a multimodal model", renamed("model.layers", "model.language_model.layers"),
+             rf"which has no \S* but {Q_MODULE}; rename its tensors if that is the same", READERS),
     BadInput("a pair under two names",
              stored(lambda t: t.update({A.replace(".weight", ".default.weight"): t[A].clone()})),
              "under two names, expected it once", READERS),

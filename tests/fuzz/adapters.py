@@ -114,7 +114,7 @@ def base_of(kind: str, scratch: Path) -> Base:
 
 def _targets(rng: random.Random, base: Base) -> Any:
     some = rng.sample(base.ends, rng.randint(1, len(base.ends)))
-    full = rng.sample(base.linear, rng.randint(1, 4))
+    full = rng.sample(base.linear, rng.choice([1, 2, 4, min(20, len(base.linear))]))
     end, layer = rng.choice(base.ends), rng.randint(0, 2)
     last = rng.choice([*base.others, "none", ".".join(full[0].split(".")[-2:])]).split(".")[-1]
     return rng.choices(
