@@ -24,7 +24,8 @@ from alpharl.checkpoints.index import (
     read_index,
 )
 from alpharl.checkpoints.lora_config import read_lora_config
-from alpharl.checkpoints.lora_modules import BaseModules
+from alpharl.checkpoints.lora_modules import BaseModules, shell_of
+from alpharl.checkpoints.lora_names import PREFIX
 from alpharl.checkpoints.lora_tensors import read_stored_tensors
 from alpharl.checkpoints.plain import require_plain
 from alpharl.errors import CheckpointError
@@ -81,17 +82,20 @@ def _read_adapter(folder: Path, base: Path) -> MergedIndex:
     config, origin = read_lora_config(folder), read_index(base)
     infos = {info.name: info for info in read_header(folder / ADAPTER)}
     require_plain(folder, infos, {})
-    stored = read_stored_tensors(folder, base, config, BaseModules(origin.tensors), infos)
+    shell = shell_of(origin.tensors, (key.removeprefix(PREFIX) for key in infos))
+    in_memory = {f"{shell}{name}": info for name, info in origin.tensors.items()}
+    stored = read_stored_tensors(folder, base, config, BaseModules(in_memory), infos)
     absolute = base.absolute()
     # Absolute names, since the base's files lie in another folder than the adapter's.
     tensors = {
         name: replace(info, file=str(absolute / info.file)) for name, info in origin.tensors.items()
-    } | stored.whole
-    updates = {
-        name: LowRankUpdate(tensors[name], *pair, config.scale_of(name.removesuffix(".weight")),
-                            name in stored.transposed)
-        for name, pair in stored.pairs.items()
-    }  # fmt: skip
+    }
+    for name, info in stored.whole.items():
+        tensors[in_memory[name].name] = replace(info, name=in_memory[name].name)
+    updates = {}
+    for name, pair in stored.pairs.items():
+        scale, own = config.scale_of(name.removesuffix(".weight")), in_memory[name].name
+        updates[own] = LowRankUpdate(tensors[own], *pair, scale, name in stored.transposed)
     if not any(update.scale for update in updates.values()):
         raise CheckpointError(
             f"{folder / ADAPTER_CONFIG}: found lora_alpha 0, with which the adapter does nothing; "

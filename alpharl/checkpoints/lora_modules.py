@@ -8,7 +8,7 @@ are not among them: PEFT refuses a config that names one.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +21,8 @@ _EMBEDDING = re.compile(r"(?:^|\.)(?:wte|wpe|(?!embed_out$)\w*emb\w*)$")
 """Ends of the names of embeddings in transformers' models."""
 _POSITIONS = re.compile(r"(?:wpe|\w*pos\w*|token_type\w*)$")
 """Those of embeddings that are not of tokens."""
+_SHELLS = ("model", "transformer", "gpt_neox", "backbone")
+"""The module of a language model that is all of it but the head."""
 _INTERNAL = ("base_layer", "lora_dropout", "lora_A", "lora_B", "lora_embedding_A", "default",
              "lora_embedding_B", "lora_magnitude_vector")  # fmt: skip
 """Modules that PEFT itself puts into a model."""
@@ -92,6 +94,27 @@ class BaseModules:
             return bias.shape == (columns,)
         ways = set(self._transposed)
         return None if len(ways) == 2 else True in ways
+
+
+def shell_of(tensors: Iterable[str], modules: Iterable[str]) -> str:
+    """What stands before the names of a base in memory, where its files were saved without a head.
+
+    For example, `h.0.attn.c_attn.weight` of GPT-2 is `transformer.h.0.attn.c_attn.weight` there.
+
+    Args:
+        tensors: of the base.
+        modules: names that an adapter has for modules in memory.
+    """
+    lists = [parts[0] for parts in map(_parts, tensors) if parts[1:2] and parts[1].isdecimal()]
+    if not lists:
+        return ""
+    starts = {_parts(module)[0] for module in modules}
+    usual = "transformer" if lists[0] == "h" else "model"
+    return f"{next((shell for shell in _SHELLS if shell in starts), usual)}."
+
+
+def _parts(name: str) -> list[str]:
+    return name.split(".")
 
 
 def is_embedding(module: str) -> bool:

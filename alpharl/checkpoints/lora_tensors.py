@@ -6,7 +6,7 @@ Torch-free.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from alpharl.checkpoints.header import TensorInfo
@@ -79,7 +79,7 @@ class _Sorting:
             if slot in place:
                 raise self._error(f"holds {key} under two names, expected it once; copy it again")
             self._require_used(key, name, left_out)
-            place[slot] = info if name.half else replace(info, name=name.tensor)
+            place[slot] = info
             usual &= name.usual
         self._require_complete(halves, whole, left_out, saved)
         pairs = {name: (half["A"], half["B"]) for name, half in halves.items()}

@@ -30,7 +30,7 @@ from alpharl.checkpoints.index import (
     read_index,
 )
 from alpharl.checkpoints.lora_config import read_lora_config
-from alpharl.checkpoints.lora_modules import BaseModules, is_embedding
+from alpharl.checkpoints.lora_modules import BaseModules, is_embedding, shell_of
 from alpharl.checkpoints.lora_names import PREFIX, parse
 from alpharl.checkpoints.manifest import digest_json, digest_part
 from alpharl.errors import CheckpointError
@@ -219,7 +219,9 @@ def _peft_adapter(
     zeros. Parts of a fused projection become one update of it, of their summed rank.
     """
     index = read_index(base)
-    adapter, modules = _join_parts(index, adapter), BaseModules(index.tensors)
+    shell = shell_of(index.tensors, [])
+    adapter = {f"{shell}{name}": low for name, low in _join_parts(index, adapter).items()}
+    modules = BaseModules({f"{shell}{name}": info for name, info in index.tensors.items()})
     rank = max(len(low.s) for low in adapter.values())
     tensors, transposed = {}, False
     for name, low in adapter.items():
@@ -302,20 +304,21 @@ def read_adapter(variant: Variant) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     if variant.meta.get("peft", True):
         read_model(variant.adapter, variant.base)
     config = read_lora_config(variant.adapter)
-    modules = BaseModules(read_index(variant.base).tensors)
+    tensors = read_index(variant.base).tensors
+    shell, modules = shell_of(tensors, []), BaseModules(tensors)
     halves: dict[str, dict[str, np.ndarray]] = {}
     embeddings = set()
     for key, array in read_arrays(variant.adapter / ADAPTER).items():
-        name = parse(key)
-        if name and name.half:
-            halves.setdefault(name.tensor, {})[name.half] = array
-            embeddings |= {name.tensor} if name.embedding else set()
+        stored = parse(key)
+        if stored and stored.half:
+            halves.setdefault(stored.tensor, {})[stored.half] = array
+            embeddings |= {stored.tensor} if stored.embedding else set()
     pairs = {}
     for tensor, half in halves.items():
-        module = tensor.removesuffix(".weight")
-        a, b = half["A"], half["B"] * np.float32(config.scale_of(module))
-        transposed = config.fan_in_fan_out and modules.is_transposed(module)
-        pairs[tensor] = (a.T, b.T) if transposed or tensor in embeddings else (b, a)
+        scale = config.scale_of(tensor.removesuffix(".weight"))
+        a, b, name = half["A"], half["B"] * np.float32(scale), tensor.removeprefix(shell)
+        transposed = config.fan_in_fan_out and modules.is_transposed(name.removesuffix(".weight"))
+        pairs[name] = (a.T, b.T) if transposed or tensor in embeddings else (b, a)
     return pairs
 
 

@@ -67,13 +67,9 @@ BASES: dict[str, Callable[[], PreTrainedModel]] = {
         )
     ),
 }
-_IN_MEMORY = {"embed_out.weight": "lm_head.weight"}
-"""Names of tensors that transformers changes while it loads a model."""
-
-
-def _is_in_memory(name: str) -> bool:
-    """Whether it is a tensor there too: experts are stacked, and no adapter on them is accepted."""
-    return ".experts." not in name
+HEADLESS = "headless gpt2"
+"""A base whose files hold the model without its head, as GPT-2 was published."""
+BASES[HEADLESS] = BASES["gpt2"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +95,7 @@ def base_of(kind: str, scratch: Path) -> Base:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(0.2 * torch.randn_like(parameter))
-    model.save_pretrained(scratch / kind)
+    (model.transformer if kind == HEADLESS else model).save_pretrained(scratch / kind)
     every = [(name, m) for name, m in model.named_modules() if name]
     linear = [n for n, m in every if type(m).__name__ in ("Linear", "Conv1D") and ".0." in n]
     linear += [n.replace(".0.", f".{i}.") for i in (1, 2) for n in linear]
@@ -242,7 +238,7 @@ def _more(rng: random.Random, base: Base, options: Options, tensors: Tensors) ->
     if rng.random() < 0.6:
         module = rng.choice([*base.linear, *base.embeddings, "lm_head", "none.q_proj"])
         shape = tuple(state.get(f"{module}.weight", torch.zeros(16, 16)).shape)
-        if base.folder.name == "gpt2" and module in base.linear:
+        if base.folder.name in ("gpt2", HEADLESS) and module in base.linear:
             shape = shape[::-1]
         rank = rng.choice([options.get("r", 8), 2])
         rank = rank if isinstance(rank, int) and 0 < rank < 9 else 2
@@ -333,6 +329,15 @@ def merged_by_peft(folder: Path, base: Base) -> Tensors | str:
         return f"{type(error).__name__}: {error}"
 
 
+def _in_memory(base: Base, name: str) -> str | None:
+    """A tensor's name in memory; None for experts, which are stacked there, and not adapted."""
+    if name == "embed_out.weight":
+        return "lm_head.weight"
+    if ".experts." in name:
+        return None
+    return f"transformer.{name}" if base.folder.name == HEADLESS else name
+
+
 def check(seed: int, scratch: Path) -> tuple[str, str] | None:
     """Compare what is read of an adapter with what PEFT loads of it.
 
@@ -364,8 +369,11 @@ def check(seed: int, scratch: Path) -> tuple[str, str] | None:
         return ("refused" if isinstance(merged, str) else "stricter"), str(error)
     assert not isinstance(merged, str), f"seed {seed}: accepted, but PEFT: {merged}"
     with ModelReader(folder, base=base.folder) as reader:
-        for name in filter(_is_in_memory, reader.index.tensors):
-            found, expected = reader.float32(name), merged[_IN_MEMORY.get(name, name)].float()
+        names = {name: _in_memory(base, name) for name in reader.index.tensors}
+        for name, other in names.items():
+            if other is None:
+                continue
+            found, expected = reader.float32(name), merged[other].float()
             error = (found - expected).abs().max() / expected.abs().max()
             assert error <= 1e-5, f"seed {seed}: {name} is {error:.1e} off"
     return "accepted", ""

@@ -31,14 +31,18 @@ FORMS = {
 }
 
 
-def save_gpt2(folder: Path, tied: bool = True) -> Path:
-    """A random GPT-2, whose matrices are stored transposed and partly square."""
+def save_gpt2(folder: Path, tied: bool = True, head: bool = True) -> Path:
+    """A random GPT-2, whose matrices are stored transposed and partly square.
+
+    Without its head, it has names as GPT-2 was published with: `h.0...`, not `transformer.h.0...`.
+    """
     config = GPT2Config(
         vocab_size=VOCABULARY_SIZE, n_embd=16, n_layer=2, n_head=2, n_positions=32,
         tie_word_embeddings=tied, bos_token_id=1, eos_token_id=2, initializer_range=0.2,
     )  # fmt: skip
     torch.manual_seed(0)
-    GPT2LMHeadModel(config).save_pretrained(folder)
+    model = GPT2LMHeadModel(config)
+    (model if head else model.transformer).save_pretrained(folder)
     character_tokenizer().save_pretrained(folder)
     return folder
 
@@ -83,10 +87,11 @@ def test_an_adapter_that_no_engine_puts_on_keeps_its_scale(tmp_path):
     agree(logits(merged_by_peft(folder, base, torch.float32)), built(source, tmp_path / "dense"))
 
 
+@pytest.mark.parametrize("head", [True, False])
 @pytest.mark.parametrize("said", [True, False])
-def test_the_layout_of_gpt2_comes_from_its_weights(tmp_path, said):
+def test_the_layout_of_gpt2_comes_from_its_weights(tmp_path, said, head):
     """PEFT goes by the module, whatever `fan_in_fan_out` says; some matrices are square."""
-    base = save_gpt2(tmp_path / "base")
+    base = save_gpt2(tmp_path / "base", head=head)
     folder = save_adapter(tmp_path / "a", base, target_modules=["c_attn", "c_proj"])
     config = json.loads((folder / CONFIG).read_text())
     (folder / CONFIG).write_text(json.dumps(config | {"fan_in_fan_out": said}))
@@ -108,19 +113,23 @@ def test_names_with_peft_s_name_of_an_adapter(tmp_path):
     agree(logits(merged_by_peft(folder, base, torch.float32)), expected, scored(base, source))
 
 
-@pytest.mark.parametrize("kind", ["qwen2", "qwen2 tied", "gpt2", "gpt2 untied"])
+@pytest.mark.parametrize("kind", ["qwen2", "qwen2 tied", "gpt2", "gpt2 untied", "gpt2 headless"])
 def test_an_adapter_made_here_on_any_matrix(tmp_path, kind):
     """Also on embeddings and heads, and in GPT-2's layout: PEFT's names for them differ."""
     save = save_gpt2 if kind.startswith("gpt2") else save_base
-    base = save(tmp_path / "base", tied=kind in ("qwen2 tied", "gpt2"))
+    options = {"head": False} if kind == "gpt2 headless" else {}
+    base = save(tmp_path / "base", tied=kind not in ("qwen2", "gpt2 untied"), **options)
     rng, adapter = np.random.default_rng(0), {}
     for name, info in read_model(base, None).tensors.items():
-        if len(info.shape) == 2 and ".1." not in name:
+        tokens = kind == "gpt2 headless" and "wte" in name
+        if len(info.shape) == 2 and ".1." not in name and not tokens:
             u, v = (rng.standard_normal((length, 2)) for length in info.shape)
             adapter[name] = LowRank(u, np.array([0.05, -0.02]), v)
     write_variant(tmp_path / "v", base, {}, {}, adapter=adapter)
     variant = read_variant(tmp_path / "v")
-    assert variant.pure_adapter == (kind in ("qwen2", "gpt2 untied")), "a tied head may not follow"
+    assert variant.pure_adapter == (kind not in ("qwen2 tied", "gpt2")), (
+        "a tied head may not follow"
+    )
     dense = built(variant, tmp_path / "dense")
     assert (dense - logits(AutoModelForCausalLM.from_pretrained(base))).abs().max() > 1e-2
     agree(dense, scored(base, read_source(tmp_path / "v", base)))
