@@ -4,7 +4,7 @@ base/  run/step-10/ -20/ -30/  scores.csv       a tiny Qwen2 and its checkpoints
 adapters/step-30/                               a LoRA adapter on the base
 made/blend/  made/low/  made/full/              variants: forecasts, and a whole update
 made/gram.safetensors  made/factors/  made/manifests/  made/suite/suite.json  made/scores/
-study.yaml  rows.jsonl                          questions to train on
+study.yaml  adapters.yaml  rows.jsonl           studies, and questions to train on
 """
 
 from __future__ import annotations
@@ -79,11 +79,13 @@ def _made() -> None:
         f"gram {RUN} --out made/gram.safetensors",
         *(
             f"factors --base base --checkpoint run/step-{step} --rank 2 "
-            f"--out made/factors/step-{step}.safetensors" for step in STEPS
+            f"--out made/factors/step-{step}.safetensors"
+            for step in STEPS
         ),
         *(
             f"manifest --base base --checkpoint run/step-{step} --step {step} "
-            f"--out made/manifests/step-{step}.json" for step in STEPS
+            f"--out made/manifests/step-{step}.json"
+            for step in STEPS
         ),
         f"forecast {RUN} --gram made/gram.safetensors --method raw-linear --target-step 60 "
         "--out made/blend",
@@ -100,3 +102,6 @@ def _made() -> None:
     suites = {role: {"role": role, "tasks": asked} for role, asked in tasks.items()}
     study = {"study": "s", "bases": {"b": {"path": "base"}}, "runs": {"r": run}, "suites": suites}
     Path("study.yaml").write_text(json.dumps(study))
+    folders = {step: f"{'adapters' if step == 30 else 'run'}/step-{step}" for step in STEPS}
+    study["runs"] = {"r": {"base": "b", "checkpoints": folders}}
+    Path("adapters.yaml").write_text(json.dumps(study))

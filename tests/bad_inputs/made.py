@@ -17,12 +17,12 @@ TRAIN = (
 RANK = '[{"name": "rank-1@30", "step": 30, "recipe": {"kind": "rank", "depth": {"rank": 1}}}]'
 
 
-def of_variant(name: str) -> dict[str, str]:
-    """What reads a variant's folder."""
+def of_variant(name: str, step: int) -> dict[str, str]:
+    """What reads a variant's folder, a forecast of a step."""
     return {
         "export": f"export made/{name} --out new",
         "evaluate": EVALUATE.replace("x=run/step-30", f"x=made/{name}"),
-        "truth": f"truth --variant made/{name} --target run/step-30 --step 30 --gram "
+        "truth": f"truth --variant made/{name} --target run/step-30 --step {step} --gram "
         "made/gram.safetensors --out new.parquet",
     }
 
@@ -44,7 +44,7 @@ READERS = {
         "trust": f"trust {RUN} {GRAM}",
         "dynamics": f"dynamics {RUN} {GRAM} --scores scores.csv --out new.parquet",
         "audit": f"audit {RUN} {GRAM}",
-        "truth": of_variant("low")["truth"],
+        "truth": of_variant("low", 30)["truth"],
     },
     "made/manifests/step-30.json": {
         "checkpoints": "checkpoints --run r --base b --manifests made/manifests/step-10.json "
@@ -57,10 +57,10 @@ READERS = {
         "dynamics": f"dynamics {RUN} {FACTORS} --scores scores.csv --out new.parquet",
         "ranks": f"ranks {RUN} {FACTORS} --spec '{RANK}' --out new",
     },
-    "made/blend/blend.json": of_variant("blend"),
-    "made/blend/variant.json": of_variant("blend"),
-    "made/low/adapter/adapter_model.safetensors": of_variant("low"),
-    "made/low/adapter/adapter_config.json": of_variant("low"),
+    "made/blend/blend.json": of_variant("blend", 60),
+    "made/blend/variant.json": of_variant("blend", 60),
+    "made/low/adapter/adapter_model.safetensors": of_variant("low", 30),
+    "made/low/adapter/adapter_config.json": of_variant("low", 30),
     "study.yaml": {"check": "check study.yaml", "status": "status study.yaml",
                    "report": "report study.yaml"},
 }  # fmt: skip

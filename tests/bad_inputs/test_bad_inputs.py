@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs import made, options, prompts, scores, steps, weights
+from tests.bad_inputs import adapters, made, options, prompts, scores, steps, weights
 from tests.bad_inputs.good import make_good
 from tests.bad_inputs.table import BadInput
 from tests.conftest import CliResult
 
-ROWS = [*weights.ROWS, *scores.ROWS, *steps.ROWS, *options.ROWS, *prompts.ROWS, *made.ROWS]
+KINDS = (weights, adapters, scores, steps, options, prompts, made)
+ROWS = [row for kind in KINDS for row in kind.ROWS]
 CASES = [
     pytest.param(row, command, id=f"{row.name}-{call}")
     for row in ROWS
@@ -62,11 +63,8 @@ def listing(folder: Path) -> dict[str, object]:
 
 def test_the_good_files_are_good(files, cli):
     """Else a refusal would prove nothing."""
-    tables = (weights.READERS, weights.ADAPTER_READERS, scores.READERS, steps.PLANNERS)
-    made_files = [(call, c) for t in made.READERS.values() for call, c in t.items()]
-    for call, command in chain(
-        *(table.items() for table in tables), prompts.TRAINERS.items(), made_files
-    ):
+    commands = [weights.READERS, adapters.READERS, scores.READERS, steps.PLANNERS, prompts.TRAINERS]
+    for call, command in chain(*(table.items() for table in [*commands, *made.READERS.values()])):
         if call == "report":  # of a study that has run
             continue
         done = cli(*shlex.split(command))

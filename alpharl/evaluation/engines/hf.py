@@ -97,10 +97,10 @@ class HfEngine:
         """
         if isinstance(source, Path):
             yield self._base if source.absolute() == self._folder else self._load(source)
-        elif source.pure_adapter:
-            from peft import PeftModel
+        elif source.pure_adapter and source.adapter:
+            from alpharl.evaluation.engines.put_on import put_on
 
-            adapted = PeftModel.from_pretrained(self._base, source.adapter)
+            adapted = put_on(self._base, source.adapter)
             try:
                 yield adapted.base_model.model
             finally:
