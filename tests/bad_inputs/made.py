@@ -11,24 +11,23 @@ from tests.bad_inputs.weights import READERS as OF_WEIGHTS
 
 EVALUATE, TOKENS = OF_WEIGHTS["evaluate"], OF_WEIGHTS["tokens"]
 TRAIN = (
-    """train --spec '{"algorithm": "sft", "data": "svamp", "steps": 1, "save_every": 1}' --base base """
-    "--data rows.jsonl --without made/suite/suite.json --out new"
+    """train --spec '{"algorithm": "sft", "data": "svamp", "steps": 1, "save_every": 1}' """
+    "--base base --data rows.jsonl --without made/suite/suite.json --out new"
 )
 RANK = '[{"name": "rank-1@30", "step": 30, "recipe": {"kind": "rank", "depth": {"rank": 1}}}]'
 
 
-def of_variant(name: str, step: int) -> dict[str, str]:
-    """What reads a variant's folder, a forecast of a step."""
+def of_variant(name: str) -> dict[str, str]:
+    """What reads a variant's folder."""
     return {
         "export": f"export made/{name} --out new",
         "evaluate": EVALUATE.replace("x=run/step-30", f"x=made/{name}"),
-        "truth": f"truth --variant made/{name} --target run/step-30 --step {step} --gram "
-        "made/gram.safetensors --out new.parquet",
     }
 
 
 GRAM = "--gram made/gram.safetensors"
 FACTORS = "--factors 'made/factors/step-{step}.safetensors'"
+LOW = of_variant("low") | {"truth": OF_WEIGHTS["truth"]}
 READERS = {
     "made/suite/suite.json": {
         "evaluate": EVALUATE, "tokens": TOKENS,
@@ -44,7 +43,7 @@ READERS = {
         "trust": f"trust {RUN} {GRAM}",
         "dynamics": f"dynamics {RUN} {GRAM} --scores scores.csv --out new.parquet",
         "audit": f"audit {RUN} {GRAM}",
-        "truth": of_variant("low", 30)["truth"],
+        "truth": OF_WEIGHTS["truth"],
     },
     "made/manifests/step-30.json": {
         "checkpoints": "checkpoints --run r --base b --manifests made/manifests/step-10.json "
@@ -57,10 +56,10 @@ READERS = {
         "dynamics": f"dynamics {RUN} {FACTORS} --scores scores.csv --out new.parquet",
         "ranks": f"ranks {RUN} {FACTORS} --spec '{RANK}' --out new",
     },
-    "made/blend/blend.json": of_variant("blend", 60),
-    "made/blend/variant.json": of_variant("blend", 60),
-    "made/low/adapter/adapter_model.safetensors": of_variant("low", 30),
-    "made/low/adapter/adapter_config.json": of_variant("low", 30),
+    "made/blend/blend.json": of_variant("blend"),
+    "made/blend/variant.json": of_variant("blend"),
+    "made/low/adapter/adapter_model.safetensors": LOW,
+    "made/low/adapter/adapter_config.json": LOW,
     "study.yaml": {"check": "check study.yaml", "status": "status study.yaml",
                    "report": "report study.yaml"},
 }  # fmt: skip
