@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from alpharl.checkpoints.fit import under_names_of
 from alpharl.checkpoints.header import TensorInfo, read_header
 from alpharl.checkpoints.index import (
     ADAPTER,
@@ -78,14 +79,16 @@ def is_adapter(folder: Path) -> bool:
 
 
 def read_model(folder: Path, base: Path | None) -> ModelIndex:
-    """Index a model folder, or a LoRA adapter together with its base.
+    """Index a model folder under its base's names, or a LoRA adapter together with its base.
 
     Raises:
         CheckpointError: no folder, no weights, a broken header, or an adapter that is no plain LoRA
             of this base.
     """
-    if base is None or not is_adapter(folder):
+    if base is None:
         return read_index(folder)
+    if not is_adapter(folder):
+        return under_names_of(read_index(base), read_index(folder, base))
     config, origin = _read_config(folder), read_index(base)
     absolute = base.absolute()
     # Absolute names, since the base's files lie in another folder than the adapter's.

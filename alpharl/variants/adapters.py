@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alpharl.checkpoints.adapter import MergedIndex, is_adapter, read_model
+from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.index import ADAPTER, read_index
 from alpharl.forecasting.contract import Blend
 from alpharl.variants.store import Variant, read_variant
@@ -58,13 +59,14 @@ def read_source(folder: Path, base: Path) -> Path | Variant:
     """The model to score: a model folder, a variant, or an adapter checkpoint on the base.
 
     Raises:
-        CheckpointError: it is none of them, or broken; no weight is read.
+        CheckpointError: it is none of them, broken, or has other tensors than the base; no weight
+            is read.
     """
     if (folder / "variant.json").is_file():
         return read_variant(folder)
     if is_adapter(folder):
         return adapter_checkpoint(folder, base)
-    read_index(folder)
+    require_same_tensors(read_index(base), read_model(folder, base))
     return folder
 
 

@@ -125,7 +125,7 @@ class HfEngine:
 
         if is_adapter(folder):
             return self._built(adapter_checkpoint(folder, self._folder, merged=True))
-        model = load_model(folder, self._dtype)
+        model = load_model(folder, self._dtype, self._folder)
         # How a model decodes is the suite's business: penalties and temperatures that it was
         # published with go.
         model.generation_config = GenerationConfig(
