@@ -64,7 +64,8 @@ class HfEngine:
         self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         self._dtype, self._batch_size = getattr(torch, dtype), batch_size
         self.tokenizer, self._ends = AutoTokenizer.from_pretrained(base), end_tokens(base)
-        self._folder, self._base = base.absolute(), self._load(base)
+        self._folder = base.absolute()
+        self._base = self._load(base)
 
     def close(self) -> None:
         """Nothing outlives the object."""
