@@ -24,15 +24,9 @@ def under_names_of(base: ModelIndex, index: ModelIndex) -> ModelIndex:
     if index.tensors.keys() == base.tensors.keys():
         return index
     names = renamed(index.tensors, base.tensors)
-    if names is None:
-        one, other = _vocabulary(index), _vocabulary(base)
-        if one and other and ties(read_own_config(with_config(index.folder, base.folder))):
-            ours = [name for name in index.tensors if name != one]
-            theirs = [name for name in base.tensors if name != other]
-            names = renamed(ours, theirs)
-            names = names and {**names, one: other}
-    if names is None:
-        return index
+    head, other = _vocabulary(index), _vocabulary(base)
+    if head and other and ties(read_own_config(with_config(index.folder, base.folder))):
+        names[head] = other
     tensors = {names[n]: replace(info, name=names[n]) for n, info in index.tensors.items()}
     return replace(index, tensors=tensors)
 

@@ -37,24 +37,26 @@ def _shared_start(names: list[str]) -> str | None:
     return next((a for a in _AROUND if names and all(n.startswith(a) for n in names)), None)
 
 
-def renamed(names: Iterable[str], wanted: Iterable[str]) -> dict[str, str] | None:
-    """The wanted name of each name; None unless they differ by wrappers and shells alone.
+def renamed(names: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
+    """The names with those wanted in place of such as differ by wrappers and shells alone.
+
+    Unchanged where two tensors would get the same name.
 
     Args:
         names: of a checkpoint's tensors.
         wanted: of its base's.
     """
-    by_key, keys = _by_key(list(wanted)), _by_key(list(names))
-    if by_key is None or keys is None or by_key.keys() != keys.keys():
-        return None
-    return {name: by_key[key] for key, name in keys.items()}
+    by_key, keys = _keys([*wanted]), _keys([*names])
+    of_key = {key: name for name, key in by_key.items()}
+    new = {name: of_key.get(key, name) for name, key in keys.items()}
+    unique = len(of_key) == len(by_key) and len(set(new.values())) == len(new)
+    return new if unique else {name: name for name in keys}
 
 
-def _by_key(names: list[str]) -> dict[str, str] | None:
-    """Names by what is left of them without shells; None where that is not unique."""
+def _keys(names: list[str]) -> dict[str, str]:
+    """What is left of each name without shells."""
     start = len(_common(names))
-    keys = {_key(name, start): name for name in names}
-    return keys if len(keys) == len(names) else None
+    return {name: _key(name, start) for name in names}
 
 
 def _common(names: list[str]) -> list[str]:

@@ -79,9 +79,9 @@ def matrices(index: ModelIndex, scope: Scope) -> dict[str, Matrix]:
     unknown = [m.name for m in every if scope == "paper" and _is_unknown(m.name)]
     if unknown:
         raise CheckpointError(
-            f"{index.folder}: scope 'paper' would leave out {unknown[0]} and {len(unknown) - 1} "
-            f"more matrices of layers next to {len(by_name)} in it; expected q, k, v, o, gate, up "
-            "and down projections alone: use `gram`, or `factors --scope all`, which take them in"
+            f"{index.folder}: scope 'paper' would leave out {unknown[0]} ({len(unknown)} such "
+            f"matrices next to {len(by_name)} in scope); expected layers of q, k, v, o, gate, up "
+            "and down projections: use `gram`, or `factors --scope all`, which take all matrices"
         )
     return by_name
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs import options, scores, steps, weights
+from tests.bad_inputs import names, options, scores, steps, weights
 from tests.bad_inputs.good import make_good
 from tests.bad_inputs.table import BadInput
 from tests.conftest import CliResult
 
-ROWS = [*weights.ROWS, *scores.ROWS, *steps.ROWS, *options.ROWS]
+ROWS = [*weights.ROWS, *names.ROWS, *scores.ROWS, *steps.ROWS, *options.ROWS]
 CASES = [
     pytest.param(row, command, id=f"{row.name}-{call}")
     for row in ROWS
