@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from alpharl.checkpoints.header import TensorInfo
-from alpharl.checkpoints.index import ModelIndex, read_own_config, with_config
-from alpharl.checkpoints.tied import embedding_of, head_of, is_vocabulary, ties
+from alpharl.checkpoints.index import ModelIndex, read_own_config, read_stored, with_config
+from alpharl.checkpoints.tied import embedding_of, head_of, is_vocabulary, require_equal, ties
 from alpharl.checkpoints.wrappers import renamed
 from alpharl.errors import CheckpointError
 
@@ -107,3 +107,21 @@ def _has_other_rows(base: ModelIndex, other: ModelIndex, name: str) -> bool:
     """Whether a tensor is an embedding or a head that differs in its number of rows alone."""
     info = base.tensors[name]
     return is_vocabulary(info) and other.tensors[name].shape[1:] == info.shape[1:]
+
+
+def require_stored_names(index: ModelIndex) -> None:
+    """Refuse a folder that a program which reads it by itself, such as vLLM, would read otherwise.
+
+    Raises:
+        CheckpointError: a tensor has another name in its file, or a stored head that its config
+            ties differs from the embedding.
+    """
+    stored = read_stored(index.folder).tensors
+    others = [name for name in index.tensors if name not in stored]
+    if others:
+        raise CheckpointError(
+            f"{index.folder}: found no {others[0]} under this name ({len(others)} such tensors), "
+            "as a wrapper changed it when the model was saved; vLLM cannot read it: score it with "
+            "engine 'hf', or save the model without the wrapper"
+        )
+    require_equal(index.folder, index.tied)

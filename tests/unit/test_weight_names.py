@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from alpharl.checkpoints.adapter import read_model
+from alpharl.checkpoints.fit import require_stored_names
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.loaded import load_model
 from alpharl.checkpoints.manifest import write_manifest
@@ -27,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    Gemma3Config,
     Gemma3TextConfig,
     GPT2Config,
     GPTNeoXConfig,
@@ -195,6 +197,19 @@ def test_names_of_gpt2_on_the_hub(tmp_path):
     torch.testing.assert_close(logits(run / "plain", base), transformers_logits(run / "plain"))
 
 
+def test_names_of_a_multimodal_model_in_memory(tmp_path):
+    """They differ from those on disk: `language_model.model...`, `vision_tower...` there."""
+    text = {**SMALL, "head_dim": 8}
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+              "num_attention_heads": 2, "image_size": 28, "patch_size": 14}  # fmt: skip
+    config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4)
+    run = make_run(tmp_path, config)
+    state = AutoModelForCausalLM.from_pretrained(run / "plain").state_dict()
+    folder = save_as(run / "plain", tmp_path / "c", lambda _: state)
+    assert "lm_head.weight" in state and not state.keys() & read_index(run / "base").tensors.keys()
+    require_alike(run / "base", folder, run / "plain", run / "base")
+
+
 # --- buffers ---
 
 
@@ -343,6 +358,14 @@ def test_the_engine_scores_what_is_measured(run, tmp_path):
     with engine.weights(folder) as model, torch.inference_mode():
         ours = model(IDS).logits
     torch.testing.assert_close(ours, transformers_logits(run / "plain"), rtol=0, atol=0)
+
+
+def test_vllm_reads_no_wrapped_names(run, tmp_path):
+    """It loads a folder by itself, so that the engine refuses what it would not find there."""
+    folder = save_as(run / "plain", tmp_path / "c", by_name(WRAPPED["policy."]))
+    require_stored_names(read_model(run / "plain", run / "base"))
+    with pytest.raises(CheckpointError, match=r"found no \S+ under this name .* engine 'hf'"):
+        require_stored_names(read_model(folder, run / "base"))
 
 
 def test_what_the_architecture_has_not_is_not_scored(run, tmp_path):

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from alpharl.checkpoints.adapter import read_model
-from alpharl.checkpoints.fit import require_same_tensors
-from alpharl.checkpoints.index import ModelIndex, read_index, read_stored
-from alpharl.checkpoints.tied import require_equal
+from alpharl.checkpoints.fit import require_same_tensors, require_stored_names
+from alpharl.checkpoints.index import read_index
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.engine import Answer, Decoding, Generate, Prompt
 from alpharl.evaluation.engines.settings import EngineSettings
@@ -153,6 +152,7 @@ class VllmEngine:
 
         Raises:
             EvaluationError: the source is a line through logits, or of another architecture.
+            CheckpointError: its tensors are not the base's, or have other names in its files.
         """
         from alpharl.variants.build import build_dense
 
@@ -199,12 +199,12 @@ class VllmEngine:
         index = read_model(folder, self._base)
         # A tensor that the folder lacks would stay the model's before it.
         require_same_tensors(read_index(self._base), index)
-        _require_stored_so(index)
+        require_stored_names(index)
         self._ask({"op": "load", "path": str(folder)})
         self._loaded = folder
 
     def _start(self) -> None:
-        _require_stored_so(read_index(self._base))
+        require_stored_names(read_index(self._base))
         variables = dict(_ENVIRONMENT)
         if not {"kv_cache_memory_bytes", "gpu_memory_utilization"} & self._arguments.keys():
             variables[_CACHE] = "1"
@@ -264,19 +264,6 @@ def _versions(environment: Path) -> dict[str, str]:
         )
     libraries = {name: installed[name] for name in ("torch", "transformers")}
     return {"vllm": installed[names[0]], **libraries}
-
-
-def _require_stored_so(index: ModelIndex) -> None:
-    """vLLM reads a folder by itself, so that its files must have the names and numbers meant."""
-    stored = read_stored(index.folder).tensors
-    others = [name for name in index.tensors if name not in stored]
-    if others:
-        raise EvaluationError(
-            f"{index.folder}: found no {others[0]} under this name ({len(others)} such tensors), "
-            "as a wrapper changed it when the model was saved; vLLM cannot read it: score it with "
-            "engine 'hf', or save the model without the wrapper"
-        )
-    require_equal(index.folder, index.tied)
 
 
 def _adapter_arguments(rank: int) -> dict[str, Any]:
