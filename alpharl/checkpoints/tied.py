@@ -68,13 +68,14 @@ def ties(config: Mapping[str, Any]) -> bool:
     What the config does not say, the default of its class in transformers says. A multimodal
     model's class also looks at what is said of its language model.
     """
-    said = config.get("tie_word_embeddings")
-    if said is not None and "text_config" not in config:
+    nested, kind = config.get("text_config"), config.get("model_type")
+    nested = nested if isinstance(nested, dict) else {}
+    said = config.get("tie_word_embeddings", nested.get("tie_word_embeddings"))
+    if not isinstance(kind, str) or (said is not None and not nested):
         return bool(said)
     # Imported only here: it takes a second, and most configs say it themselves.
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    kind = config.get("model_type")
     if kind not in CONFIG_MAPPING:
         return bool(said)
     try:

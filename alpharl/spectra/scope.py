@@ -66,10 +66,9 @@ def matrices(index: ModelIndex, scope: Scope) -> dict[str, Matrix]:
 
     Raises:
         CheckpointError: the model has none, a fused tensor that cannot be split, or attention or
-            MLP matrices that scope `paper` does not know by their names.
+            MLP matrices that scope `paper` would leave out.
     """
-    config = read_config(index.folder)
-    every = [m for info in index.tensors.values() for m in split(info, config)]
+    every = _every(index)
     by_name = {m.name: m for m in every if scope == "all" or in_paper_scope(m.name)}
     if not by_name:
         raise CheckpointError(
@@ -84,6 +83,25 @@ def matrices(index: ModelIndex, scope: Scope) -> dict[str, Matrix]:
             "and down projections: use `gram`, or `factors --scope all`, which take all matrices"
         )
     return by_name
+
+
+def require_paper_scope(index: ModelIndex) -> None:
+    """Refuse a model of which whatever knows scope `paper` alone would take a part for the whole.
+
+    Raises:
+        CheckpointError: as `matrices`.
+    """
+    matrices(index, "paper")
+
+
+def paper_names(index: ModelIndex) -> list[str]:
+    """Names of the matrices in scope `paper`, of any model; of some models none."""
+    return [matrix.name for matrix in _every(index) if in_paper_scope(matrix.name)]
+
+
+def _every(index: ModelIndex) -> list[Matrix]:
+    config = read_config(index.folder)
+    return [matrix for info in index.tensors.values() for matrix in split(info, config)]
 
 
 def _is_unknown(name: str) -> bool:

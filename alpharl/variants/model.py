@@ -16,7 +16,7 @@ from alpharl.forecasting.contract import Blend, Prediction, Window, norm_ratio
 from alpharl.forecasting.method import Method
 from alpharl.progress import Progress, display
 from alpharl.spectra.lowrank import Factors, LowRank
-from alpharl.spectra.scope import matrices
+from alpharl.spectra.scope import require_paper_scope
 from alpharl.variants import RANK_VERSION
 from alpharl.variants.ranks import rank_parts
 from alpharl.variants.recipes import Recipe
@@ -188,7 +188,7 @@ def rank_model(
             the model has matrices that scope `paper` does not know.
     """
     index = read_index(base)
-    matrices(index, "paper")  # refuses a model of which the rank variants would be a part alone
+    require_paper_scope(index)
     blend, adapter = rank_parts(recipe, step, factors, seed, index.tensors)
     meta = {"kind": recipe.kind, "scale": recipe.scale, "rest": recipe.rest, **asdict(recipe.depth)}
     meta |= {"step": step, "seed": seed, "merged": recipe.merged, "algorithm": RANK_VERSION}
