@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from alpharl.checkpoints.adapter import read_model
 from alpharl.checkpoints.finite import not_finite
@@ -63,7 +63,7 @@ def _load(
     index: ModelIndex, stored: dict[str, str], dtype: torch.dtype, described: Path
 ) -> tuple[Any, dict[str, Any]]:
     """The model, and what transformers says of keys that did not fit."""
-    config = AutoConfig.from_pretrained(described)
+    config = _config(described)
     how = {"config": config, "dtype": dtype, "use_safetensors": True,
            "ignore_mismatched_sizes": True, "output_loading_info": True}  # fmt: skip
     if all(stored[name] == name for name in index.tensors):
@@ -113,3 +113,14 @@ def _require_complete(
             f"{folder}: holds {unused[0]}, which {architecture} has not ({len(unused)} such "
             f"tensors) and would leave out; expected none: {advice}"
         )
+
+
+def _config(folder: Path) -> PretrainedConfig:
+    """The folder's config, without a padding token that the embedding has not: that fails."""
+    config = AutoConfig.from_pretrained(folder)
+    language = config.get_text_config()
+    padding = getattr(language, "pad_token_id", None)
+    if padding is not None and not 0 <= padding < language.vocab_size:
+        language.pad_token_id = None
+    loaded: PretrainedConfig = config
+    return loaded
