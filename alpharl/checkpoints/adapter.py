@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from alpharl.checkpoints.fit import under_names_of
 from alpharl.checkpoints.header import TensorInfo, read_header
 from alpharl.checkpoints.index import (
     ADAPTER,
@@ -66,14 +67,16 @@ def is_adapter(folder: Path) -> bool:
 
 
 def read_model(folder: Path, base: Path | None) -> ModelIndex:
-    """Index a model folder, or a LoRA adapter together with its base.
+    """Index a model folder under its base's names, or a LoRA adapter together with its base.
 
     Raises:
         CheckpointError: no folder, no weights, a broken header, or an adapter that is no plain LoRA
             of this base.
     """
-    if base is None or not is_adapter(folder):
+    if base is None:
         return read_index(folder)
+    if not is_adapter(folder):
+        return under_names_of(read_index(base), read_index(folder, base))
     return _read_adapter(folder, base)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alpharl.checkpoints.index import read_config, require_same_tensors
+from alpharl.checkpoints.fit import require_same_tensors
+from alpharl.checkpoints.index import read_config
 from alpharl.checkpoints.reader import ModelReader, best_device, count_not_finite
 from alpharl.checkpoints.writer import ModelWriter
 from alpharl.errors import CheckpointError, MethodError

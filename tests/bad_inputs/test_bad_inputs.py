@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs import adapters, made, options, prompts, scores, steps, weights
+from tests.bad_inputs import adapters, made, names, options, prompts, scores, steps, weights
 from tests.bad_inputs.good import make_good
 from tests.bad_inputs.table import BadInput
 from tests.conftest import CliResult
 
-KINDS = (weights, adapters, scores, steps, options, prompts, made)
+KINDS = (weights, adapters, names, scores, steps, options, prompts, made)
 ROWS = [row for kind in KINDS for row in kind.ROWS]
 CASES = [
     pytest.param(row, command, id=f"{row.name}-{call}")

@@ -65,7 +65,8 @@ class HfEngine:
         self._dtype, self._batch_size = getattr(torch, dtype), batch_size
         self.tokenizer = load_tokenizer(base)
         self._ends = end_tokens(base, self.tokenizer)
-        self._folder, self._base = base.absolute(), self._load(base)
+        self._folder = base.absolute()
+        self._base = self._load(base)
 
     def close(self) -> None:
         """Nothing outlives the object."""
@@ -127,7 +128,7 @@ class HfEngine:
 
         if is_adapter(folder):
             return self._built(adapter_checkpoint(folder, self._folder, merged=True))
-        model = load_model(folder, self._dtype)
+        model = load_model(folder, self._dtype, self._folder)
         # How a model decodes is the suite's business: penalties and temperatures that it was
         # published with go.
         rows = model.get_input_embeddings().weight.shape[0]
