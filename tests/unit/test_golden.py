@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from alpharl.checkpoints.manifest import digest_json
+from alpharl.checkpoints.manifest import digest_file, digest_json
 from alpharl.cli import main
 from alpharl.dynamics import pls as many
 from alpharl.dynamics.align import align_backwards
@@ -495,11 +495,13 @@ def scores(made, golden) -> dict[str, dict]:
     rows = [json.loads(line) for line in (folder / "questions.jsonl").open()]
     questions = [question_digest(row["prompt"]) for row in rows]
     task = {"task": "addition", "data": "questions.jsonl", "questions": questions,
+            "sha256": digest_file(folder / "questions.jsonl"), "content": digest_json(rows),
             "private": False, "max_new_tokens": 9}  # fmt: skip
     settings = Suite(role="test", tasks=[Task(task="addition")]).model_dump()
     body = {"version": 2, "name": "test", "role": "test", "tasks": [task], "settings": settings,
             "include_path": None}  # fmt: skip
-    (folder / "suite.json").write_text(json.dumps(body | {"digest": digest_json(body)}))
+    asked = body | {"settings": settings | {"max_truncated": None}}
+    (folder / "suite.json").write_text(json.dumps(body | {"digest": digest_json(asked)}))
     folders = {"base": made.run / "base"} | {s: made.run / s for s in ("step-48", "step-120")}
     folders |= {name: made.variant(name) for name in MODELS}
     arguments = ["evaluate", "--suite", folder / "suite.json", "--base", made.run / "base",
