@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from alpharl.checkpoints.configs import changes
 from alpharl.checkpoints.header import TensorInfo, read_header
 from alpharl.checkpoints.index import (
     ADAPTER,
@@ -25,6 +26,7 @@ from alpharl.checkpoints.index import (
     read_index,
 )
 from alpharl.checkpoints.plain import require_plain
+from alpharl.checkpoints.vocabulary import fitted
 from alpharl.errors import CheckpointError
 
 _PREFIX = "base_model.model."
@@ -78,14 +80,17 @@ def is_adapter(folder: Path) -> bool:
 
 
 def read_model(folder: Path, base: Path | None) -> ModelIndex:
-    """Index a model folder, or a LoRA adapter together with its base.
+    """Index a model folder in the shapes of its base, or a LoRA adapter together with its base.
 
     Raises:
-        CheckpointError: no folder, no weights, a broken header, or an adapter that is no plain LoRA
-            of this base.
+        CheckpointError: no folder, no weights, a broken header, a config of another model, or an
+            adapter that is no plain LoRA of this base.
     """
-    if base is None or not is_adapter(folder):
+    if base is None:
         return read_index(folder)
+    if not is_adapter(folder):
+        changes(base, folder)  # refuses a config of another model
+        return fitted(read_index(folder), read_index(base))
     config, origin = _read_config(folder), read_index(base)
     absolute = base.absolute()
     # Absolute names, since the base's files lie in another folder than the adapter's.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alpharl.checkpoints.config_file import raw_config, text_config
 from alpharl.checkpoints.foreign import foreign_at
 from alpharl.checkpoints.header import TensorInfo, read_header, unique_json
 from alpharl.checkpoints.plain import require_plain
@@ -65,18 +65,14 @@ def read_stored(folder: Path) -> ModelIndex:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The model's `config.json`; empty where there is none or it is not an object.
+    """The model's `config.json`; empty where there is none.
 
     What a multimodal model says of its language model stands at the top too.
+
+    Raises:
+        CheckpointError: as `raw_config`.
     """
-    try:
-        config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(config, dict):
-        return {}
-    nested = config.get("text_config")
-    return {**(nested if isinstance(nested, dict) else {}), **config}
+    return text_config(raw_config(folder))
 
 
 def _without_tied_head(

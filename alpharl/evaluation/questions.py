@@ -73,9 +73,9 @@ def read_questions(suite: SuiteFiles, base: Path) -> list[TaskQuestions]:
     Raises:
         EvaluationError: a prompt and its answer do not fit into the base's context.
     """
-    from transformers import AutoTokenizer
+    from alpharl.checkpoints.loaded import load_tokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer = load_tokenizer(base)
     tasks = [TaskQuestions(suite, entry, tokenizer) for entry in suite.tasks]
     context = read_config(base).get("max_position_embeddings")
     for task in tasks:

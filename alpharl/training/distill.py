@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 from trl import DistillationConfig, DistillationTrainer, SFTConfig, SFTTrainer
 
-from alpharl.checkpoints.loaded import load_model
+from alpharl.checkpoints.loaded import load_model, load_tokenizer
 from alpharl.errors import StudyError
 from alpharl.training.lora import adapter_config
 from alpharl.training.options import refuse, trainer_config
@@ -92,7 +92,7 @@ def _teacher(setup: Setup) -> Path:
     """The teacher's folder, of which the tokenizer was checked."""
     if setup.teacher is None:
         raise StudyError(f"{setup.spec.algorithm}: found no teacher, expected a model folder")
-    taught, tokenizer = AutoTokenizer.from_pretrained(setup.teacher).get_vocab(), setup.tokenizer
+    taught, tokenizer = load_tokenizer(setup.teacher).get_vocab(), setup.tokenizer
     if taught != tokenizer.get_vocab():
         raise StudyError(
             f"{setup.spec.algorithm}: found another tokenizer in the teacher {setup.teacher} "

@@ -10,10 +10,9 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # which parts are experimental: docs
 
 import torch
-from transformers import AutoTokenizer
 
 from alpharl.checkpoints.index import read_index
-from alpharl.checkpoints.loaded import load_model
+from alpharl.checkpoints.loaded import load_model, load_tokenizer
 from alpharl.training.progress import quiet
 from alpharl.training.questions import ProblemQuestions, Questions, ask
 from alpharl.training.registry import ALGORITHMS
@@ -53,7 +52,7 @@ def train(
     """
     read_index(base)
     quiet()
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer = load_tokenizer(base)
     dtype = getattr(torch, spec.dtype)
     model = load_model(base, dtype)
     asking = ask(spec, questions or ProblemQuestions(spec.problem, spec.options), tokenizer)

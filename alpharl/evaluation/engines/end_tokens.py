@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from transformers import GenerationConfig
+
+from alpharl.checkpoints.loaded import load_config, load_tokenizer
 
 
 def end_tokens(folder: Path) -> list[int]:
@@ -12,10 +14,10 @@ def end_tokens(folder: Path) -> list[int]:
     if (folder / "generation_config.json").is_file():
         settings = GenerationConfig.from_pretrained(folder)
     else:
-        settings = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
+        settings = GenerationConfig.from_model_config(load_config(folder))
     ends = settings.eos_token_id
     if ends is None:
-        ends = AutoTokenizer.from_pretrained(folder).eos_token_id
+        ends = load_tokenizer(folder).eos_token_id
     if ends is None:
         return []
     return [ends] if isinstance(ends, int) else list(ends)

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.engine import Generate
 from alpharl.evaluation.engines.settings import EngineSettings
 
@@ -54,17 +55,18 @@ class HfEngine:
             batch_size: prompts decoded at once.
         """
         import torch
-        from transformers import AutoTokenizer
         from transformers.utils import logging
 
+        from alpharl.checkpoints.loaded import load_tokenizer
         from alpharl.evaluation.engines.end_tokens import end_tokens
 
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         self._dtype, self._batch_size = getattr(torch, dtype), batch_size
-        self.tokenizer, self._ends = AutoTokenizer.from_pretrained(base), end_tokens(base)
-        self._folder, self._base = base.absolute(), self._load(base)
+        self.tokenizer, self._ends = load_tokenizer(base), end_tokens(base)
+        self._folder = base.absolute()
+        self._base = self._load(self._folder)
 
     def close(self) -> None:
         """Nothing outlives the object."""
@@ -85,6 +87,7 @@ class HfEngine:
         else:
             line = source.logits
             earlier, later = (self._load(source.checkpoints[step]) for step in (line.a, line.b))
+            _require_same_tokens(source, earlier, later)
             yield Generation(later, *shared, lambda mask: MixedLogits(earlier, line.beta, mask))
 
     @contextmanager
@@ -125,7 +128,9 @@ class HfEngine:
 
         if is_adapter(folder):
             return self._built(adapter_checkpoint(folder, self._folder, merged=True))
-        model = load_model(folder, self._dtype)
+        model = load_model(folder, self._dtype, self._folder)
+        if folder != self._folder:
+            self._require_tokens(folder, _tokens(model))
         # How a model decodes is the suite's business: penalties and temperatures that it was
         # published with go.
         model.generation_config = GenerationConfig(
@@ -135,6 +140,28 @@ class HfEngine:
         model.config.use_cache = True
         return model.to(best_device()).eval()
 
+    def _require_tokens(self, folder: Path, rows: int) -> None:
+        """Refuse a model that has lost rows of tokens which its prompts may hold."""
+        if rows < min(len(self.tokenizer), _tokens(self._base)):
+            raise EvaluationError(
+                f"{folder}: found {rows} rows of tokens, expected the {len(self.tokenizer)} of the "
+                "base's tokenizer at least; it cannot read the base's prompts: save it again with "
+                "all of them"
+            )
+
     def _padding(self) -> int:
         padding = self.tokenizer.pad_token_id
         return int(padding) if padding is not None else [*self._ends, 0][0]
+
+
+def _tokens(model: PreTrainedModel) -> int:
+    return int(model.config.get_text_config().vocab_size)
+
+
+def _require_same_tokens(source: Variant, earlier: PreTrainedModel, later: PreTrainedModel) -> None:
+    rows = [_tokens(model) for model in (earlier, later)]
+    if rows[0] != rows[1]:
+        raise EvaluationError(
+            f"{source.folder}: found a line through logits of {rows[0]} and {rows[1]} tokens, "
+            "expected as many of both checkpoints; forecast from checkpoints of one vocabulary"
+        )
