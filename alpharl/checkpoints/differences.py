@@ -116,7 +116,8 @@ def token_rows(base: Path, folder: Path) -> tuple[int, int]:
     if is_adapter(folder):
         return rows, rows
     if (folder / CONFIG).is_file():
-        return text_config(raw_config(folder)).get("vocab_size", rows), rows
+        own = text_config(raw_config(folder)).get("vocab_size")
+        return (own if isinstance(own, int) and isinstance(rows, int) else rows), rows
     index = read_model(folder, base)
     return (index.rows if isinstance(index, ResizedIndex) else rows), rows
 

@@ -94,11 +94,6 @@ def load_config(folder: Path) -> Any:
         raise CheckpointError(
             f"{folder}: found no {CONFIG}, expected one that describes the model; copy it there"
         )
-    if config.get("quantization_config"):
-        raise CheckpointError(
-            f"{folder}: found quantization_config in its {CONFIG}, expected a config of the plain "
-            "weights next to it; take that key out, or name the model as it was before"
-        )
     with _in_words(folder, CONFIG):
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 

@@ -14,19 +14,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs import options, scores, steps, weights
+from tests.bad_inputs import configs, options, scores, steps, weights
 from tests.bad_inputs.good import make_good
 from tests.bad_inputs.table import BadInput
 from tests.conftest import CliResult
 
-ROWS = [*weights.ROWS, *scores.ROWS, *steps.ROWS, *options.ROWS]
+ROWS = [*weights.ROWS, *configs.ROWS, *scores.ROWS, *steps.ROWS, *options.ROWS]
 CASES = [
     pytest.param(row, command, id=f"{row.name}-{call}")
     for row in ROWS
     for call, command in row.calls.items()
 ]
 PROGRESS = re.compile(
-    r"\d+/\d+ |(gram|factors) of |\d+ of \d+ variants are scored already|.*\d%\||Generating |$"
+    r"\d+/\d+ |note: |(gram|factors) of |\d+ of \d+ variants are scored already"
+    r"|.*\d%\||Generating |$"
 )
 """Lines that a long computation may have printed before it met the bad input. The last three are
 bars of libraries, which show none in a process of their own."""
