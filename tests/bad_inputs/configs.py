@@ -13,7 +13,7 @@ import torch
 from tests.bad_inputs.good import LAST, STEPS
 from tests.bad_inputs.spoil import FILE, tensors
 from tests.bad_inputs.table import BadInput
-from tests.bad_inputs.weights import ANY, READERS, TRAIN
+from tests.bad_inputs.weights import ANY, LOADERS, READERS, TRAIN
 
 CONFIG, BASE = LAST / "config.json", Path("base/config.json")
 BASE_READERS = {
