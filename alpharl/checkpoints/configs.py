@@ -74,6 +74,11 @@ def changes(base: Path, folder: Path) -> tuple[Change, ...]:
     if not _compared(before, after):
         return ()
     changed = _compared(_described(base, before, _normal), _described(folder, after, _normal))
+    if any(change.key.startswith("quantization_config") for change in changed):
+        raise CheckpointError(
+            f"{folder}: found quantization_config in its config.json, expected the base's: loaders "
+            "would quantise the plain weights next to it; take that key out"
+        )
     if changed and _described(base, before, _shapes) != _described(folder, after, _shapes):
         raise CheckpointError(
             f"{folder}: found {listed(changed)} in its config.json, expected a config of the "

@@ -12,10 +12,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from alpharl.checkpoints.adapter import is_adapter, read_model
+from alpharl.checkpoints.adapter import read_model
 from alpharl.checkpoints.config_file import CONFIG, raw_config, text_config
 from alpharl.checkpoints.configs import Change, changes, listed
-from alpharl.checkpoints.index import read_config
+from alpharl.checkpoints.index import INDEX, SINGLE, read_config
 from alpharl.checkpoints.tokenizers import tokenizer_change
 from alpharl.checkpoints.vocabulary import ResizedIndex
 from alpharl.errors import CheckpointError
@@ -113,8 +113,8 @@ def token_rows(base: Path, folder: Path) -> tuple[int, int]:
     Headers are read only where the checkpoint has no config.
     """
     rows = read_config(base).get("vocab_size", 0)
-    if is_adapter(folder):
-        return rows, rows
+    if not any((folder / name).is_file() for name in (SINGLE, INDEX)):
+        return rows, rows  # an adapter, or weights that are gone
     if (folder / CONFIG).is_file():
         own = text_config(raw_config(folder)).get("vocab_size")
         return (own if isinstance(own, int) and isinstance(rows, int) else rows), rows

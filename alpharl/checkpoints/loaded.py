@@ -94,6 +94,11 @@ def load_config(folder: Path) -> Any:
         raise CheckpointError(
             f"{folder}: found no {CONFIG}, expected one that describes the model; copy it there"
         )
+    if config.get("quantization_config"):
+        raise CheckpointError(
+            f"{folder}: found quantization_config in its {CONFIG}, expected none: loaders would "
+            "quantise the plain weights next to it; take that key out"
+        )
     with _in_words(folder, CONFIG):
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 

@@ -44,8 +44,7 @@ def require_plain(
         config: the model's `config.json`.
 
     Raises:
-        CheckpointError: names the first such tensor, or one without elements; or the config says
-            that the model is quantised, which none of them is.
+        CheckpointError: names the first such tensor, or one without elements.
     """
     scales, method = _scales_by_module(tensors), _quantization(config)
     for name, info in tensors.items():
@@ -61,11 +60,6 @@ def require_plain(
         if info.dtype not in _COUNTS or not _is_buffer(info):
             words = _words(folder, near, method, name in scaled_codes(tensors))
             raise CheckpointError(f"{folder}: {name} is {info.dtype}{words}")
-    if method:
-        raise CheckpointError(
-            f"{folder}: found quantization_config in its config.json, expected a config of the "
-            "plain weights next to it, which loaders would quantise; take that key out"
-        )
 
 
 def scaled_codes(tensors: Mapping[str, TensorInfo]) -> dict[str, str]:

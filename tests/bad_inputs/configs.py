@@ -109,7 +109,7 @@ MODELS = [
              "vocab_size 'all' in its config.json, expected 64", ANY),
     BadInput("quantisation of plain weights",
              keys(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
-             "quantization_config in its config.json, expected a config of the plain weights", ANY),
+             "quantization_config in its config.json, expected the base's: loaders would", ANY),
     BadInput("code that comes with a checkpoint", with_code(CONFIG),
              'found model_type "evil"', ANY),
     BadInput("code that comes with the base",
