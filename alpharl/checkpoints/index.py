@@ -9,6 +9,7 @@ from typing import Any
 from alpharl.checkpoints.config_file import raw_config, text_config
 from alpharl.checkpoints.foreign import foreign_at
 from alpharl.checkpoints.header import TensorInfo, read_header, unique_json
+from alpharl.checkpoints.lora_names import has_low_rank
 from alpharl.checkpoints.plain import require_plain
 from alpharl.errors import CheckpointError
 
@@ -37,9 +38,10 @@ def read_index(folder: Path) -> ModelIndex:
     """Index a Hugging Face model folder, single-file or sharded.
 
     Raises:
-        CheckpointError: as `read_stored`, or a tensor is no plain weight.
+        CheckpointError: as `read_stored`, a tensor is no plain weight, or there is LoRA in it.
     """
     tensors, config = read_stored(folder).tensors, read_config(folder)
+    _require_no_adapter(folder, tensors)
     require_plain(folder, tensors, config)
     return ModelIndex(folder, _without_tied_head(tensors, config))
 
@@ -62,6 +64,28 @@ def read_stored(folder: Path) -> ModelIndex:
     if not tensors:
         raise CheckpointError(f"{folder}: found no tensor in its files; copy the model again")
     return ModelIndex(folder, tensors)
+
+
+def _require_no_adapter(folder: Path, tensors: dict[str, TensorInfo]) -> None:
+    """Refuse a model that is not its weights alone."""
+    low_rank = has_low_rank(tensors)
+    if low_rank:
+        raise CheckpointError(
+            f"{folder}: holds {low_rank}, LoRA that is not merged and whose scale no file tells, "
+            "expected a model or an adapter; save what PEFT's merge_and_unload gives, or the "
+            f"adapter alone with its {ADAPTER_CONFIG}"
+        )
+    if (folder / "lora_adapter" / ADAPTER).is_file():
+        raise CheckpointError(
+            f"{folder}: found an adapter in lora_adapter/ below a whole model, expected one of "
+            "them: verl's merger leaves the base's weights as they are; name lora_adapter as the "
+            "checkpoint, or move it away if the model is merged"
+        )
+    if (folder / ADAPTER_CONFIG).is_file():
+        raise CheckpointError(
+            f"{folder}: found {ADAPTER_CONFIG} next to a whole model, expected one of them: "
+            "transformers would put the adapter on that model; move one to a folder of its own"
+        )
 
 
 def read_config(folder: Path) -> dict[str, Any]:

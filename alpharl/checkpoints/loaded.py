@@ -13,13 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GenerationConfig,
-    PreTrainedModel,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from transformers.utils import logging
 
 from alpharl.checkpoints.adapter import read_model
@@ -51,6 +45,7 @@ def load_model(folder: Path, dtype: torch.dtype, base: Path | None = None) -> Pr
     decoding = {"generation_config": GenerationConfig.from_model_config(config)} if alone else {}
     if isinstance(index, ResizedIndex):
         config.get_text_config().vocab_size = index.rows
+    _drop_padding_beyond_the_rows(config)
     with _in_words(folder, "model"):
         model, report = AutoModelForCausalLM.from_pretrained(
             folder, config=config, dtype=dtype, use_safetensors=True, trust_remote_code=False,
@@ -103,14 +98,12 @@ def load_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model folder.
-
-    Raises:
-        CheckpointError: transformers cannot load it.
-    """
-    with _in_words(folder, "tokenizer"):
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+def _drop_padding_beyond_the_rows(config: Any) -> None:
+    """A padding token that the embedding has not would fail; padding is masked anyway."""
+    language = config.get_text_config()
+    padding = getattr(language, "pad_token_id", None)
+    if padding is not None and not 0 <= padding < language.vocab_size:
+        language.pad_token_id = None
 
 
 @contextmanager

@@ -62,10 +62,14 @@ def read_source(folder: Path, base: Path) -> Path | Variant:
     """The model to score: a model folder, a variant, or an adapter checkpoint on the base.
 
     Raises:
-        CheckpointError: it is none of them, or broken; no weight is read.
+        CheckpointError: it is none of them, broken, or has an adapter that PEFT would not put on
+            the base as a whole; no weight is read.
     """
     if (folder / "variant.json").is_file():
-        return read_variant(folder)
+        variant = read_variant(folder)
+        if variant.pure_adapter and variant.adapter:
+            read_model(variant.adapter, base)
+        return variant
     if is_adapter(folder):
         return adapter_checkpoint(folder, base)
     read_model(folder, base)

@@ -40,7 +40,7 @@ def build_dense(variant: Variant, out: Path, progress: Progress = SILENT) -> Non
             "so score the forecast itself with `alpharl evaluate`"
         )
     blend = variant.blend
-    adapter = read_adapter(variant.adapter) if variant.adapter else {}
+    adapter = read_adapter(variant)
     steps = sorted({step for row in blend.values() for step in row})
     device = best_device()
     with ExitStack() as stack:

@@ -10,16 +10,18 @@ import re
 import shlex
 import shutil
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs import configs, options, scores, steps, weights
+from tests.bad_inputs import adapters, configs, made, options, prompts, scores, steps, weights
 from tests.bad_inputs.good import make_good
 from tests.bad_inputs.table import BadInput
 from tests.conftest import CliResult
 
-ROWS = [*weights.ROWS, *configs.ROWS, *scores.ROWS, *steps.ROWS, *options.ROWS]
+KINDS = (weights, configs, adapters, scores, steps, options, prompts, made)
+ROWS = [row for kind in KINDS for row in kind.ROWS]
 CASES = [
     pytest.param(row, command, id=f"{row.name}-{call}")
     for row in ROWS
@@ -62,8 +64,10 @@ def listing(folder: Path) -> dict[str, object]:
 
 def test_the_good_files_are_good(files, cli):
     """Else a refusal would prove nothing."""
-    readers = {**weights.READERS, **weights.ADAPTER_READERS, **scores.READERS, **steps.PLANNERS}
-    for call, command in readers.items():
+    commands = [weights.READERS, adapters.READERS, scores.READERS, steps.PLANNERS, prompts.TRAINERS]
+    for call, command in chain(*(table.items() for table in [*commands, *made.READERS.values()])):
+        if call == "report":  # of a study that has run
+            continue
         done = cli(*shlex.split(command))
         assert done.status == 0, f"{call}: {done.err}"
         shutil.rmtree("new", ignore_errors=True)

@@ -57,14 +57,15 @@ class HfEngine:
         import torch
         from transformers.utils import logging
 
-        from alpharl.checkpoints.loaded import load_tokenizer
         from alpharl.evaluation.engines.end_tokens import end_tokens
+        from alpharl.problems.tokenizers import load_tokenizer
 
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         self._dtype, self._batch_size = getattr(torch, dtype), batch_size
-        self.tokenizer, self._ends = load_tokenizer(base), end_tokens(base)
+        self.tokenizer = load_tokenizer(base)
+        self._ends = end_tokens(base, self.tokenizer)
         self._folder = base.absolute()
         self._base = self._load(self._folder)
 
@@ -99,10 +100,10 @@ class HfEngine:
         """
         if isinstance(source, Path):
             yield self._base if source.absolute() == self._folder else self._load(source)
-        elif source.pure_adapter:
-            from peft import PeftModel
+        elif source.pure_adapter and source.adapter:
+            from alpharl.evaluation.engines.put_on import put_on
 
-            adapted = PeftModel.from_pretrained(self._base, source.adapter)
+            adapted = put_on(self._base, source.adapter)
             try:
                 yield adapted.base_model.model
             finally:
@@ -124,6 +125,7 @@ class HfEngine:
         from alpharl.checkpoints.adapter import is_adapter
         from alpharl.checkpoints.loaded import load_model
         from alpharl.checkpoints.reader import best_device
+        from alpharl.problems.tokenizers import padding_token
         from alpharl.variants.adapters import adapter_checkpoint
 
         if is_adapter(folder):
@@ -133,8 +135,10 @@ class HfEngine:
             self._require_tokens(folder, _tokens(model))
         # How a model decodes is the suite's business: penalties and temperatures that it was
         # published with go.
+        rows = model.get_input_embeddings().weight.shape[0]
+        padding = padding_token(self.tokenizer, self._ends, rows)
         model.generation_config = GenerationConfig(
-            eos_token_id=self._ends or None, pad_token_id=self._padding()
+            eos_token_id=self._ends or None, pad_token_id=padding
         )
         # A trainer may have saved its own setting; generation without a cache is only slower.
         model.config.use_cache = True
@@ -148,10 +152,6 @@ class HfEngine:
                 "base's tokenizer at least; it cannot read the base's prompts: save it again with "
                 "all of them"
             )
-
-    def _padding(self) -> int:
-        padding = self.tokenizer.pad_token_id
-        return int(padding) if padding is not None else [*self._ends, 0][0]
 
 
 def _tokens(model: PreTrainedModel) -> int:
