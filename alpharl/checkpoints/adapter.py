@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from alpharl.checkpoints.configs import changes
 from alpharl.checkpoints.fit import under_names_of
 from alpharl.checkpoints.header import TensorInfo, read_header
 from alpharl.checkpoints.index import (
@@ -29,6 +30,7 @@ from alpharl.checkpoints.lora_modules import BaseModules, shell_of
 from alpharl.checkpoints.lora_names import PREFIX
 from alpharl.checkpoints.lora_tensors import read_stored_tensors
 from alpharl.checkpoints.plain import require_plain
+from alpharl.checkpoints.vocabulary import fitted
 from alpharl.errors import CheckpointError
 
 
@@ -67,16 +69,18 @@ def is_adapter(folder: Path) -> bool:
 
 
 def read_model(folder: Path, base: Path | None) -> ModelIndex:
-    """Index a model folder under its base's names, or a LoRA adapter together with its base.
+    """Index a model folder under its base's names and in its shapes, or a LoRA adapter on its base.
 
     Raises:
-        CheckpointError: no folder, no weights, a broken header, or an adapter that is no plain LoRA
-            of this base.
+        CheckpointError: no folder, no weights, a broken header, a config of another model, or an
+            adapter that is no plain LoRA of this base.
     """
     if base is None:
         return read_index(folder)
     if not is_adapter(folder):
-        return under_names_of(read_index(base), read_index(folder, base))
+        changes(base, folder)  # refuses a config of another model
+        origin = read_index(base)
+        return fitted(under_names_of(origin, read_index(folder, base)), origin)
     return _read_adapter(folder, base)
 
 

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
+from alpharl.checkpoints.config_file import raw_config
 from alpharl.checkpoints.header import TensorInfo
-from alpharl.checkpoints.index import ModelIndex, read_own_config, read_stored, with_config
+from alpharl.checkpoints.index import ModelIndex, read_stored, with_config
 from alpharl.checkpoints.tied import embedding_of, head_of, is_vocabulary, require_equal, ties
 from alpharl.checkpoints.wrappers import renamed
 from alpharl.errors import CheckpointError
@@ -25,7 +26,7 @@ def under_names_of(base: ModelIndex, index: ModelIndex) -> ModelIndex:
         return index
     names = renamed(index.tensors, base.tensors)
     head, other = _vocabulary(index), _vocabulary(base)
-    if head and other and ties(read_own_config(with_config(index.folder, base.folder))):
+    if head and other and ties(raw_config(with_config(index.folder, base.folder))):
         names[head] = other
     tensors = {names[n]: replace(info, name=names[n]) for n, info in index.tensors.items()}
     return replace(index, tensors=tensors)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from alpharl.checkpoints.buffers import is_computed
+from alpharl.checkpoints.config_file import CONFIG, raw_config, text_config
 from alpharl.checkpoints.foreign import foreign_at
 from alpharl.checkpoints.header import TensorInfo, read_header, unique_json
 from alpharl.checkpoints.lora_names import has_low_rank
@@ -56,7 +56,7 @@ def read_index(folder: Path, base: Path | None = None) -> ModelIndex:
     _require_no_adapter(folder, stored)
     require_plain(folder, stored, read_config(described))
     tensors = {n: replace(stored[key], name=n) for key, n in unwrapped(stored).items()}
-    tied = tied_pair(tensors, read_own_config(described))
+    tied = tied_pair(tensors, raw_config(described))
     head = tied[0].name if tied else None
     weights = {n: t for n, t in tensors.items() if n != head and not is_computed(t)}
     return ModelIndex(folder, weights, tied=tied)
@@ -105,27 +105,19 @@ def _require_no_adapter(folder: Path, tensors: dict[str, TensorInfo]) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The model's `config.json`; empty where there is none or it is not an object.
+    """The model's `config.json`; empty where there is none.
 
     What a multimodal model says of its language model stands at the top too.
+
+    Raises:
+        CheckpointError: as `raw_config`.
     """
-    config = read_own_config(folder)
-    nested = config.get("text_config")
-    return {**(nested if isinstance(nested, dict) else {}), **config}
-
-
-def read_own_config(folder: Path) -> dict[str, Any]:
-    """The same as it is written."""
-    try:
-        config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return config if isinstance(config, dict) else {}
+    return text_config(raw_config(folder))
 
 
 def with_config(folder: Path, base: Path | None) -> Path:
     """The folder whose config holds for a model: its base's, where a folder is weights alone."""
-    return folder if base is None or (folder / "config.json").is_file() else base
+    return folder if base is None or (folder / CONFIG).is_file() else base
 
 
 def _without_weights(folder: Path) -> CheckpointError:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from alpharl.checkpoints.adapter import MergedIndex, read_model
+from alpharl.checkpoints.configs import as_json, changes
 from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.finite import digest_weights
 from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.index import ModelIndex, read_index
 from alpharl.checkpoints.tied import require_equal
+from alpharl.checkpoints.vocabulary import ResizedIndex
 
 VERSION = 1
 
@@ -74,6 +76,9 @@ def write_manifest(
 ) -> None:
     """Write a model folder's manifest, after checking that its tensors are those of `base`.
 
+    Where its config changes the base's function, `config` says how; where it has other rows of
+    tokens, `rows` says how many.
+
     The digest of an adapter covers its base, whose own is taken from the `known` manifests.
 
     Raises:
@@ -84,7 +89,11 @@ def write_manifest(
     if base is not None:
         require_same_tensors(read_index(base), index)
     digest = KnownDigests(known)[os.path.abspath(base)] if base and _is_on_base(index) else ""
-    write_json(out, describe_model(index, step, digest))
+    described = describe_model(index if _is_on_base(index) else read_index(folder), step, digest)
+    changed = as_json(changes(base, folder)) if base and not _is_on_base(index) else {}
+    described |= {"config": changed} if changed else {}
+    described |= {"rows": index.rows} if isinstance(index, ResizedIndex) else {}
+    write_json(out, described)
 
 
 def _is_on_base(index: ModelIndex) -> bool:

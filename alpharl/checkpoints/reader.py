@@ -23,6 +23,7 @@ from alpharl.checkpoints.finite import not_finite
 from alpharl.checkpoints.header import TensorInfo
 from alpharl.checkpoints.index import ModelIndex
 from alpharl.checkpoints.tied import require_equal
+from alpharl.checkpoints.vocabulary import ResizedIndex
 from alpharl.errors import CheckpointError
 
 DTYPES = {
@@ -59,6 +60,7 @@ class ModelReader:
         self.index: ModelIndex = read_model(folder, base)
         require_equal(folder, self.index.tied)
         self._updates = self.index.updates if isinstance(self.index, MergedIndex) else {}
+        self._completed = self.index.completed if isinstance(self.index, ResizedIndex) else {}
         self._pair = lru_cache(_PAIRS + torch.get_num_threads())(self._read_pair)
         self.device = device
         self._local = threading.local()
@@ -91,15 +93,30 @@ class ModelReader:
         Raises:
             CheckpointError: the file ends before them.
         """
-        update = self._updates.get(info.name)
-        return self._raw(info, start, buffer) if not update else self._merged(update, start, buffer)
+        if update := self._updates.get(info.name):
+            return self._merged(update, start, buffer)
+        if halves := self._completed.get(info.name):
+            return self._joined(*halves, start, buffer)
+        return self._raw(info, start, buffer)
+
+    def _joined(self, own: TensorInfo, rest: TensorInfo, start: int, buffer: Tensor) -> Tensor:
+        """The same of a tensor that ends sooner than another one, which goes on for it."""
+        out = buffer.view(torch.float32)
+        count = min(max(0, own.size - start), out.numel())
+        self._convert(own, start, out[:count])
+        self._convert(rest, start + count, out[count:])
+        return out
+
+    def _convert(self, info: TensorInfo, start: int, out: Tensor) -> None:
+        """Fill `out` with elements in float32."""
+        raw = torch.empty(out.numel() * DTYPES[info.dtype].itemsize, dtype=torch.uint8)
+        out.copy_(self._raw(info, start, raw))
 
     def _merged(self, update: LowRankUpdate, start: int, buffer: Tensor) -> Tensor:
         """The same of W + scale B A: of the product only the rows that hold the elements."""
         out, origin = buffer.view(torch.float32), update.origin
         count, columns = out.numel(), origin.shape[1]
-        raw = torch.empty(count * DTYPES[origin.dtype].itemsize, dtype=torch.uint8)
-        out.copy_(self._raw(origin, start, raw))
+        self._convert(origin, start, out)
         left_mr, right_rn = self._pair(origin.name)
         first, last = start // columns, -(-(start + count) // columns)
         product = (left_mr[first:last] @ right_rn).view(-1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
@@ -26,6 +28,7 @@ class ModelWriter:
         shard_bytes: int = SHARD_BYTES,
         without: str = "",
         replace: bool = False,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         """Start a model folder at `out` with the config and tokenizer of `like`.
 
@@ -34,6 +37,7 @@ class ModelWriter:
             like: of the model whose config and tokenizer it gets.
             shard_bytes: of a file, at most.
             without: key that is left out of the config.
+            config: what it gets instead of the config of `like`.
             replace: put it in place of a model folder that stands there, once it is whole.
 
         Raises:
@@ -48,11 +52,12 @@ class ModelWriter:
         self._shards: list[list[str]] = []
         self._total = 0
         _copy_companions(like.folder, self._temporary)
-        config = self._temporary / "config.json"
-        if without and config.is_file():
-            described = json.loads(config.read_text())
-            described.pop(without, None)
-            config.write_text(json.dumps(described, indent=1))
+        file = self._temporary / "config.json"
+        if config is None and without and file.is_file():
+            config = json.loads(file.read_text())
+        if config is not None:
+            described = {key: value for key, value in config.items() if key != without}
+            file.write_text(json.dumps(described, indent=1))
 
     def add(self, name: str, tensor: Tensor) -> None:
         """Append a tensor; a full shard is written at once and its memory freed."""

@@ -32,7 +32,7 @@ from alpharl.evaluation.questions import longest_sequence, read_questions
 from alpharl.evaluation.statistics import per_task, summarize
 from alpharl.evaluation.suites import SuiteFiles
 from alpharl.progress import SILENT, Progress
-from alpharl.variants.adapters import read_source, source_digest
+from alpharl.variants.adapters import read_source, source_changes, source_digest, tell_of_sources
 from alpharl.variants.store import Variant, adapter_rank
 
 
@@ -64,6 +64,7 @@ def score_variants(
         The variants more of whose answers ran out of tokens than the suite allows.
     """
     sources = {name: read_source(folder, base) for name, folder in variants.items()}
+    tell_of_sources(progress, base, sources)
     rank = max(map(adapter_rank, sources.values()))
     with Scorer(suite, base, evaluation, gpus, rank, progress) as scorer:
         pending: dict[str, tuple[Path | Variant, str, str]] = {}
@@ -166,9 +167,11 @@ class Scorer:
     def key(self, source: Path | Variant, model: str) -> str:
         """Digest of all that a model's result depends on.
 
-        Among that are the prompts as the base's tokenizer and chat template make them.
+        Among that are what its config changes, and the prompts as the base's tokenizer and chat
+        template make them.
         """
         model_parts = [model, _is_merged(source), self._answering, self._ends]
+        model_parts += [self._changes(source)] if self._changes(source) else []
         return digest_json([SCORE_VERSION, *model_parts, self._suite.digest, self._prompts])
 
     @cached_property
@@ -197,6 +200,7 @@ class Scorer:
         requests = self._requests(model)
         head = {"model": model, "merged": _is_merged(source), **self._answering}
         head |= {"end_tokens": self._ends}
+        head |= {"config": self._changes(source)} if self._changes(source) else {}
         with AnswerFile(answers, head) as file:
             self._complete(source, requests, file)
         graded, names = [], []
@@ -211,6 +215,10 @@ class Scorer:
             "seconds": round(time.monotonic() - started, 3),
             "question_ids": self._suite.questions,
         }
+
+    def _changes(self, source: Path | Variant) -> dict[str, Any]:
+        """What its config changes: weights alone do not tell what a model answers."""
+        return source_changes(source, self._opening[0])
 
     def _requests(self, model: str) -> list[list[Request]]:
         """All that the suite asks a model, by task."""

@@ -19,7 +19,7 @@ from alpharl.evaluation.engines.settings import EngineSettings
 from alpharl.evaluation.offline import go_offline
 from alpharl.forecasting.contract import Prediction
 from alpharl.progress import SILENT, Progress
-from alpharl.variants.model import Model
+from alpharl.variants.model import Model, config_of
 from alpharl.variants.store import Variant, read_variant
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ def built(prediction: Prediction, base: Path, checkpoints: Mapping[int, Path]) -
         checkpoints: model folders by step that the prediction may name.
     """
     meta = {"logits": asdict(prediction.logits)} if prediction.logits else {}
+    meta |= {"config": config_of(base, checkpoints)}
     model = Model(base, checkpoints, meta, prediction.blend, prediction.adapter)
     with TemporaryDirectory(prefix="alpharl-") as folder:
         model.absolute().save(Path(folder) / "trial")

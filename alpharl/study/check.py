@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from alpharl.checkpoints.adapter import is_adapter, read_model
+from alpharl.checkpoints.differences import differences
 from alpharl.checkpoints.index import ModelIndex, read_index
 from alpharl.checkpoints.verl import merge_command, shards_at
 from alpharl.errors import StudyError
@@ -38,6 +39,9 @@ class RunOverview(Frozen):
     """Forecasts, from all windows."""
     rank_variants: int
     """Rank-k models and controls."""
+    notes: list[str]
+    """What its checkpoints have other than their base: a config that changes what they compute,
+    other rows of tokens, another tokenizer."""
     sizes: RunSize | None
     """What its stages read, hold and write, in bytes; null if unknown."""
     sizes_unknown: str | None
@@ -119,6 +123,7 @@ def _describe_run(plan: Plan, name: str) -> RunOverview:
         windows=dict(sorted({(f.window, f.through) for f in forecasts})),
         forecasts=len(forecasts),
         rank_variants=len(plan.rank_variants(name)),
+        notes=_notes(plan, name),
         sizes=sizes,
         sizes_unknown=None if sizes else _why_unknown(plan, run),
     )
@@ -157,6 +162,15 @@ def _estimate(plan: Plan, run: str) -> RunSize | None:
     # A run that is made here has its base's tensors.
     scope = plan.study.spectra.scope
     return estimate_run(base, indices or [base] * len(steps), scope, plan.depth)
+
+
+def _notes(plan: Plan, run: str) -> list[str]:
+    """What the checkpoints that are there have other than their base, if that is there too."""
+    spec, base = plan.study.runs[run], _base(plan, plan.study.runs[run].base)
+    if base is None or spec.made_here:
+        return []
+    folders = {step: Path(spec.source(step)) for step in plan.steps(run)}
+    return [other.text for other in differences(base.folder, folders, tokenizers=True)]
 
 
 def _base(plan: Plan, base: str) -> ModelIndex | None:

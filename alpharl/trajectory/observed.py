@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
+from alpharl.checkpoints.differences import differences
 from alpharl.checkpoints.manifest import KnownDigests
 from alpharl.checkpoints.sources import Given, known_steps, run_folders
 from alpharl.checkpoints.stage import staged
@@ -19,7 +20,7 @@ from alpharl.forecasting.contract import Prediction
 from alpharl.progress import Progress, display
 from alpharl.spectra.audit import audit
 from alpharl.spectra.depth import Depth, some_depth
-from alpharl.spectra.findings import Audit
+from alpharl.spectra.findings import Audit, Finding
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.lowrank import Factors
 from alpharl.spectra.run import FactorsOfSteps, RunFactors, RunFolders, RunGram
@@ -134,7 +135,7 @@ class Observed:
     ) -> Audit:
         """Whether the checkpoints are what their names say: faults, and notes.
 
-        Nothing but the gram is read. See `alpharl.spectra.audit`.
+        Nothing but the gram and the configs is read. See `alpharl.spectra.audit`.
 
         Args:
             through: last step that is looked at; default: the last checkpoint's.
@@ -149,7 +150,10 @@ class Observed:
         folders = {0: self.base, **{step: self.checkpoints[step] for step in steps}}
         digests = {step: known.get(os.path.abspath(path)) for step, path in folders.items()}
         told = {step: digest for step, digest in digests.items() if digest}
-        return audit(self._gram.upto(steps), self.tensors, told, accept)
+        found = audit(self._gram.upto(steps), self.tensors, told, accept)
+        others = differences(self.base, {step: self.checkpoints[step] for step in steps})
+        notes = [Finding(kind="differs", steps=one.names, text=one.text) for one in others]
+        return found.model_copy(update={"notes": [*found.notes, *notes]})
 
     def factors(
         self, depth: int | Depth = 8, steps: Sequence[int] | None = None

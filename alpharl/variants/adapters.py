@@ -6,11 +6,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from alpharl.checkpoints.adapter import MergedIndex, is_adapter, read_model
+from alpharl.checkpoints.configs import as_json, changes
+from alpharl.checkpoints.differences import tell
 from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.index import ADAPTER, read_index
 from alpharl.forecasting.contract import Blend
+from alpharl.progress import Progress
 from alpharl.variants.store import Variant, read_variant
 
 _STEP = 1
@@ -71,6 +75,27 @@ def read_source(folder: Path, base: Path) -> Path | Variant:
         return adapter_checkpoint(folder, base)
     require_same_tensors(read_index(base), read_model(folder, base))
     return folder
+
+
+def source_changes(source: Path | Variant, base: Path) -> dict[str, Any]:
+    """What a model's config changes of the function that the base's config describes."""
+    if isinstance(source, Variant):
+        changed: dict[str, Any] = source.meta.get("config", {}).get("changes", {})
+        return changed
+    return as_json(changes(base, source))
+
+
+def tell_of_sources(progress: Progress, base: Path, sources: Mapping[str, Path | Variant]) -> None:
+    """Say what models that are scored have other than their base, next to their weights."""
+    folders = {name: source for name, source in sources.items() if isinstance(source, Path)}
+    tell(progress, base, folders, tokenizers=True)
+    for name, source in sources.items():
+        if isinstance(source, Variant) and source.config_step:
+            changed = ", ".join(source_changes(source, base))
+            progress.line(
+                f"note: {name}: has the config of step {source.config_step}, which changes "
+                f"{changed}"
+            )
 
 
 def source_digest(source: Path | Variant, known: Mapping[str, str]) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from alpharl.checkpoints.configs import built_config
 from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.index import read_config
 from alpharl.checkpoints.reader import ModelReader, best_device, count_not_finite
@@ -51,7 +53,7 @@ def build_dense(variant: Variant, out: Path, progress: Progress = SILENT) -> Non
         for reader in runs.values():
             require_same_tensors(base.index, reader.index)
         _require_known({*blend, *adapter}, base)
-        writer = ModelWriter(out, base.index)
+        writer = ModelWriter(out, base.index, config=_config(variant, progress))
         try:
             for done, name in enumerate(base.index.tensors, start=1):
                 tensor = _tensor(name, base, runs, blend, adapter)
@@ -63,6 +65,15 @@ def build_dense(variant: Variant, out: Path, progress: Progress = SILENT) -> Non
         except BaseException:
             writer.discard()
             raise
+
+
+def _config(variant: Variant, progress: Progress) -> dict[str, Any] | None:
+    """The config of a model that does not compute as the base's config says."""
+    step = variant.config_step
+    if not step:
+        return None
+    progress.line(f"note: the model has the config of step {step}, not that of its base")
+    return built_config(variant.base, variant.checkpoints[step])
 
 
 def _not_finite(

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from alpharl.checkpoints.configs import as_json
+from alpharl.checkpoints.differences import shared_config
 from alpharl.checkpoints.index import read_index
 from alpharl.errors import CheckpointError, MethodError, UndefinedForecast
 from alpharl.forecasting import VERSION
@@ -153,6 +155,7 @@ def forecast_model(
         "undefined": undefined,
         "logits": asdict(prediction.logits) if prediction.logits else None,
         "fit": prediction.fit,
+        "config": config_of(base, checkpoints),
     }
     return Model(base, checkpoints, meta, prediction.blend, prediction.adapter)
 
@@ -192,4 +195,19 @@ def rank_model(
     blend, adapter = rank_parts(recipe, step, factors, seed, index.tensors)
     meta = {"kind": recipe.kind, "scale": recipe.scale, "rest": recipe.rest, **asdict(recipe.depth)}
     meta |= {"step": step, "seed": seed, "merged": recipe.merged, "algorithm": RANK_VERSION}
+    meta |= {"config": config_of(base, {step: checkpoint})}
     return Model(base, {step: checkpoint}, meta, blend, adapter)
+
+
+def config_of(base: Path, checkpoints: Mapping[int, Path]) -> dict[str, Any]:
+    """Which config a model that is made of checkpoints has, as `variant.json` says it.
+
+    Returns:
+        `step`: of the checkpoint whose config it is, 0 being the base; and `changes`, what that
+        changes of the function that the base's config describes.
+
+    Raises:
+        CheckpointError: the checkpoints' configs change different things.
+    """
+    step, changed = shared_config(base, checkpoints)
+    return {"step": step, "changes": as_json(changed)}

@@ -62,9 +62,17 @@ class Variant:
         return bool(self.meta.get("merged"))
 
     @property
+    def config_step(self) -> int:
+        """The checkpoint whose config the model has; 0 is the base's."""
+        return int(self.meta.get("config", {}).get("step", 0))
+
+    @property
     def pure_adapter(self) -> bool:
-        """Whether the whole variant is put on a loaded base: PEFT can, and it is not `merged`."""
-        fits = bool(self.meta.get("peft", True)) and not self.merged
+        """Whether the whole variant is put on a loaded base.
+
+        PEFT can, it is not `merged`, and it computes as the base does.
+        """
+        fits = bool(self.meta.get("peft", True)) and not self.merged and not self.config_step
         return self.adapter is not None and not self.blend and fits
 
     @property

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from alpharl.checkpoints.differences import tell
 from alpharl.checkpoints.index import read_index
 from alpharl.errors import MethodError
 from alpharl.forecasting.contract import Blend
@@ -95,6 +96,8 @@ def truth_table(
     read = [read_forecast(folder, targets) for folder in folders]
     defined = [forecast for forecast in read if forecast is not None]
     _require_one_run(defined)
+    if defined:
+        tell(progress, defined[0].base, targets)
     scope = matrices(read_index(defined[0].base), "paper") if defined else {}
     products: list[list[tuple[float, ...]]] = [[] for _ in defined]
     with ExitStack() as stack:

@@ -77,7 +77,8 @@ def run(
 
     if out:
         require_files(out)
-    with cards(gpus), opened(base, checkpoints, steps, gram=gram, shards=shards) as trajectory:
+    given = opened(base, checkpoints, steps, gram=gram, shards=shards, told=False)
+    with cards(gpus), given as trajectory:
         audit = trajectory.audit(accept=accept, manifests=manifests)
     result = Audited(**audit.model_dump())
     if out:

@@ -75,6 +75,7 @@ def _run_lines(name: str, run: RunOverview) -> Iterator[str]:
     yield f"  {name}: base {run.base}, {steps}, {run.source}{end_only}"
     yield f"    windows: {windows or 'none'}; {run.forecasts} forecasts"
     yield f"    {run.rank_variants} rank variants and controls"
+    yield from (f"    note: {note}" for note in run.notes)
 
 
 def _sizes(sizes: dict[str, RunSize]) -> Iterator[str | Table]:

@@ -75,6 +75,7 @@ def run(
     gpus: int,
 ) -> Written:
     """Factor the updates of one or more checkpoints, or one shard of them."""
+    from alpharl.checkpoints.differences import tell
     from alpharl.checkpoints.stage import staged
     from alpharl.gpu import cards
     from alpharl.progress import shown
@@ -94,6 +95,7 @@ def run(
                "scope": scope, "shard": settings.part}  # fmt: skip
         metadata = {s: how | {"checkpoint": str(path)} for s, path in paths.items()}
         with staged({-1: base, **paths}, stage) as copies, shown() as progress:
+            tell(progress, base, paths)
             write_factors(copies.pop(-1), copies, settings, written, metadata, progress)
     return Written(written=[str(path) for path in written.values()])
 

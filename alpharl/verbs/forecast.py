@@ -61,6 +61,8 @@ class Forecast(Result):
     """Of a line through the logits of two checkpoints: which, and how far."""
     fit: dict[str, Any]
     """What was fitted: the method's own keys."""
+    config: dict[str, Any]
+    """Which config the model has: that of checkpoint `step`, 0 being the base; its `changes`."""
     verdict: Judgement | None
     """Whether the window supports a forecast, as far as that is known without trial models."""
     no_verdict: str | None
@@ -84,6 +86,9 @@ class Forecast(Result):
         yield f"wrote {self.written}: {self.method} from {steps}, forecast of {target}"
         if self.undefined:
             yield f"no forecast: {self.undefined}"
+        if self.config["step"]:
+            changed = ", ".join(self.config["changes"])
+            yield f"config: that of step {self.config['step']}, which changes {changed}"
         options = {k: v for k, v in self.options.items() if k != "method" and v is not None}
         if options:
             yield "options: " + ", ".join(f"{key} {value}" for key, value in options.items())

@@ -43,6 +43,7 @@ def run(
     gpus: int,
 ) -> Written:
     """Make the gram of a run, or of one shard of it."""
+    from alpharl.checkpoints.differences import tell
     from alpharl.checkpoints.stage import staged
     from alpharl.gpu import cards
     from alpharl.progress import shown
@@ -56,5 +57,6 @@ def run(
            "shard": part}  # fmt: skip
     folders = {0: base, **run_folders(checkpoints, steps)}
     with cards(gpus), staged(folders, stage) as copies, shown() as progress:
+        tell(progress, base, folders)
         write_gram(gram_run(copies.pop(0), copies, part, progress), out, how)
     return Written(written=[str(out)])

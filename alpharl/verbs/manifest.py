@@ -34,6 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(checkpoint: Path, step: int, base: Path | None, manifests: list[Path], out: Path) -> None:
     """Write the manifest."""
+    from alpharl.checkpoints.differences import tell
     from alpharl.checkpoints.manifest import write_manifest
+    from alpharl.progress import shown
 
+    if base:
+        tell(shown(), base, {step: checkpoint})
     write_manifest(checkpoint, step, out, base, manifests)

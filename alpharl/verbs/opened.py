@@ -26,6 +26,7 @@ def opened(
     manifests: Sequence[Path] = (),
     engine: Mapping[str, str | None] | None = None,
     gpus: int = 0,
+    told: bool = True,
 ) -> Iterator[Trajectory]:
     """A trajectory from what the command line says; with a suite, the engine runs meanwhile.
 
@@ -42,8 +43,10 @@ def opened(
         manifests: with digests that are known.
         engine: options of the engine that answers.
         gpus: cards that it may use.
+        told: say what the checkpoints have other than the base.
     """
     # Heavy libraries come with these.
+    from alpharl.checkpoints.differences import tell
     from alpharl.progress import shown
     from alpharl.trajectory import Trajectory
     from alpharl.verbs.engine_options import engine_settings
@@ -61,7 +64,10 @@ def opened(
                 gpus=gpus, manifests=manifests, answers=trials, progress=progress,
             )  # fmt: skip
             stack.enter_context(scorer)
-        yield Trajectory.open(
+        trajectory = Trajectory.open(
             base, checkpoints, scores, steps=steps,
             factors=factors, gram=gram, shards=shards, trials=scorer, progress=progress,
         )  # fmt: skip
+        if told:
+            tell(progress, base, trajectory.checkpoints)
+        yield trajectory

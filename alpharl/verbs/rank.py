@@ -92,6 +92,8 @@ def run(
     dense: bool,
 ) -> Written:
     """Make a model of one checkpoint's update."""
+    from alpharl.checkpoints.differences import tell
+    from alpharl.progress import shown
     from alpharl.spectra.lowrank import read_factors
     from alpharl.trajectory import Trajectory
     from alpharl.variants.model import require_free
@@ -100,6 +102,7 @@ def run(
     step = step_of(checkpoint) if step is None else step
     # Nothing in scope is kept of `rest-only`: its factors are not needed.
     made = {step: read_factors(factors)} if factors and kind != "rest-only" else None
+    tell(shown(), base, {step: checkpoint})
     trajectory = Trajectory.open(base, {step: checkpoint}, factors=made)
     percents = (percent_components, percent_parameters)
     if rank is None:

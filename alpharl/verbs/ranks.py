@@ -44,6 +44,7 @@ def run(
     out: Path,
 ) -> Written:
     """Make the models step by step, since the factors of all steps may not fit into memory."""
+    from alpharl.checkpoints.differences import tell
     from alpharl.checkpoints.sources import run_folders
     from alpharl.progress import shown
     from alpharl.trajectory import Trajectory
@@ -53,6 +54,7 @@ def run(
     specified = spec_value(RANK_VARIANTS, spec)
     variants = sorted(specified, key=lambda variant: variant.step)
     with shown() as progress:
+        tell(progress, base, folders)
         for step, group in groupby(variants, key=lambda variant: variant.step):
             trajectory = Trajectory.open(
                 base, {step: folders[step]}, factors=factors, shards=shards, progress=progress

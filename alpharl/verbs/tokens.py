@@ -94,11 +94,14 @@ def run(
     from alpharl.evaluation.offline import go_offline
     from alpharl.gpu import cards
     from alpharl.progress import shown
+    from alpharl.variants.adapters import read_source, tell_of_sources
 
     go_offline()
     writers, readers = named_paths(writer, files=True), {"base": base, **named_paths(reader)}
     files = [out / "reading.csv", out / "prefix.csv"]
     with cards(gpus), shown() as progress:
+        sources = {name: read_source(folder, base) for name, folder in readers.items()}
+        tell_of_sources(progress, base, sources)
         saved = SavedAnswers(suite, base, writers, prefix, dtype, batch_size)
         stamp = saved.stamp(readers, KnownDigests(manifests, base))
         rows = RowFile(out / ".rows.jsonl", stamp)

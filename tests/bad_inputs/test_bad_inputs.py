@@ -15,12 +15,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs import adapters, made, names, options, prompts, scores, steps, weights
+from tests.bad_inputs import (
+    adapters,
+    configs,
+    made,
+    names,
+    options,
+    prompts,
+    scores,
+    steps,
+    weights,
+)
 from tests.bad_inputs.good import make_good
 from tests.bad_inputs.table import BadInput
 from tests.conftest import CliResult
 
-KINDS = (weights, adapters, names, scores, steps, options, prompts, made)
+KINDS = (weights, configs, adapters, names, scores, steps, options, prompts, made)
 ROWS = [row for kind in KINDS for row in kind.ROWS]
 CASES = [
     pytest.param(row, command, id=f"{row.name}-{call}")
@@ -28,7 +38,8 @@ CASES = [
     for call, command in row.calls.items()
 ]
 PROGRESS = re.compile(
-    r"\d+/\d+ |(gram|factors) of |\d+ of \d+ variants are scored already|.*\d%\||Generating |$"
+    r"\d+/\d+ |note: |(gram|factors) of |\d+ of \d+ variants are scored already"
+    r"|.*\d%\||Generating |$"
 )
 """Lines that a long computation may have printed before it met the bad input. The last three are
 bars of libraries, which show none in a process of their own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from alpharl.variants.adapters import read_source
 from alpharl.variants.build import build_dense
 from alpharl.variants.store import read_variant, write_variant
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 from tests.unit.test_worker_process import group
@@ -257,8 +259,27 @@ def test_other_architecture_is_refused(engine, sources, tmp_path):
     strange = make_model(tmp_path / "strange", 1, ENDS)
     config = json.loads((strange / "config.json").read_text())
     (strange / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 1e-3}))
-    with pytest.raises(EvaluationError, match=r"rms_norm_eps 0.001 .*, expected the base's, 1e-06"):
+    with pytest.raises(EvaluationError, match=r"rms_norm_eps 0.001 \(base: 1e-06\) in its .*'hf'"):
         ask(engine, strange, PROMPTS, GREEDY)
+
+
+def test_weights_alone_are_those_of_the_base_config(engine, sources, tmp_path):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(sources["checkpoint"] / "model.safetensors", alone)
+    right = ask(engine, sources["checkpoint"], PROMPTS, GREEDY)
+    ask(engine, sources["base"], PROMPTS[:1], GREEDY)
+    assert ask(engine, alone, PROMPTS, GREEDY) == right
+
+
+def test_other_rows_of_tokens_are_refused(engine, sources, tmp_path):
+    weights = load_file(sources["checkpoint"] / "model.safetensors")
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        weights[name] = torch.cat([weights[name], weights[name][:6]])
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    message = f"found {VOCABULARY_SIZE + 6} rows of tokens .*engine 'hf'"
+    with pytest.raises(EvaluationError, match=message), engine.model(tmp_path):
+        pass
 
 
 def test_answers_that_are_not_taken_end_the_engine(engine, sources):

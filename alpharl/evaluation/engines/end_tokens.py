@@ -47,7 +47,8 @@ def _declared(folder: Path) -> Any:
             return GenerationConfig.from_pretrained(folder).eos_token_id
         if not (folder / "config.json").is_file():
             return None
-        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder)).eos_token_id
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        return GenerationConfig.from_model_config(config).eos_token_id
     except Exception as error:  # of many kinds: whatever a broken file makes of the library
         line = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
         raise PromptError(

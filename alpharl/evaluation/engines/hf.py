@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.engine import Generate
 from alpharl.evaluation.engines.settings import EngineSettings
 
@@ -66,7 +67,7 @@ class HfEngine:
         self.tokenizer = load_tokenizer(base)
         self._ends = end_tokens(base, self.tokenizer)
         self._folder = base.absolute()
-        self._base = self._load(base)
+        self._base = self._load(self._folder)
 
     def close(self) -> None:
         """Nothing outlives the object."""
@@ -87,6 +88,7 @@ class HfEngine:
         else:
             line = source.logits
             earlier, later = (self._load(source.checkpoints[step]) for step in (line.a, line.b))
+            _require_same_tokens(source, earlier, later)
             yield Generation(later, *shared, lambda mask: MixedLogits(earlier, line.beta, mask))
 
     @contextmanager
@@ -129,6 +131,8 @@ class HfEngine:
         if is_adapter(folder):
             return self._built(adapter_checkpoint(folder, self._folder, merged=True))
         model = load_model(folder, self._dtype, self._folder)
+        if folder != self._folder:
+            self._require_tokens(folder, _tokens(model))
         # How a model decodes is the suite's business: penalties and temperatures that it was
         # published with go.
         rows = model.get_input_embeddings().weight.shape[0]
@@ -139,3 +143,25 @@ class HfEngine:
         # A trainer may have saved its own setting; generation without a cache is only slower.
         model.config.use_cache = True
         return model.to(best_device()).eval()
+
+    def _require_tokens(self, folder: Path, rows: int) -> None:
+        """Refuse a model that has lost rows of tokens which its prompts may hold."""
+        if rows < min(len(self.tokenizer), _tokens(self._base)):
+            raise EvaluationError(
+                f"{folder}: found {rows} rows of tokens, expected the {len(self.tokenizer)} of the "
+                "base's tokenizer at least; it cannot read the base's prompts: save it again with "
+                "all of them"
+            )
+
+
+def _tokens(model: PreTrainedModel) -> int:
+    return int(model.config.get_text_config().vocab_size)
+
+
+def _require_same_tokens(source: Variant, earlier: PreTrainedModel, later: PreTrainedModel) -> None:
+    rows = [_tokens(model) for model in (earlier, later)]
+    if rows[0] != rows[1]:
+        raise EvaluationError(
+            f"{source.folder}: found a line through logits of {rows[0]} and {rows[1]} tokens, "
+            "expected as many of both checkpoints; forecast from checkpoints of one vocabulary"
+        )

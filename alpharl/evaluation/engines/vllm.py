@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from alpharl.checkpoints.adapter import read_model
+from alpharl.checkpoints.configs import changes, listed
+from alpharl.checkpoints.differences import token_rows
 from alpharl.checkpoints.fit import require_same_tensors, require_stored_names
 from alpharl.checkpoints.index import read_index
+from alpharl.checkpoints.vocabulary import ResizedIndex
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.engine import Answer, Decoding, Generate, Prompt
 from alpharl.evaluation.engines.settings import EngineSettings
@@ -40,9 +43,6 @@ _ENVIRONMENT = {
 _CACHE = "VLLM_CPU_KVCACHE_SPACE"
 """On a CPU, GiB for keys and values. Goes before vLLM's arguments, and is 1 without any of them:
 vLLM would take nearly all memory."""
-_INERT = {"transformers_version", "architectures", "dtype", "use_cache",
-          "bos_token_id", "eos_token_id", "pad_token_id"}  # fmt: skip
-"""Config keys that do not change what a model computes; nor do those that begin with "_"."""
 _SPEED = {
     "block_size", "cpu_offload_gb", "enable_chunked_prefill", "enable_prefix_caching",
     "enforce_eager", "gpu_memory_utilization", "kv_cache_memory_bytes", "max_loras",
@@ -195,11 +195,7 @@ class VllmEngine:
             self._start()
         if folder == self._loaded:
             return
-        _require_same_architecture(self._base, folder)
-        index = read_model(folder, self._base)
-        # A tensor that the folder lacks would stay the model's before it.
-        require_same_tensors(read_index(self._base), index)
-        require_stored_names(index)
+        _require_same_model(self._base, folder)
         self._ask({"op": "load", "path": str(folder)})
         self._loaded = folder
 
@@ -274,14 +270,22 @@ def _adapter_arguments(rank: int) -> dict[str, Any]:
     return {"enable_lora": True, "max_lora_rank": highest, "max_loras": 1}
 
 
-def _require_same_architecture(base: Path, folder: Path) -> None:
-    """Weights are replaced in place, so that the base's config goes on to hold."""
-    from transformers import AutoConfig
+def _require_same_model(base: Path, folder: Path) -> None:
+    """Weights are replaced in place: config and shapes go on to be the base's.
 
-    right, other = (AutoConfig.from_pretrained(path).to_dict() for path in (base, folder))
-    for key in sorted((right.keys() | other.keys()) - _INERT):
-        if right.get(key) != other.get(key) and not key.startswith("_"):
-            raise EvaluationError(
-                f"{folder}: found {key} {other.get(key)} in its config, expected the base's, "
-                f"{right.get(key)}; score it with engine 'hf'"
-            )
+    Raises:
+        CheckpointError: it does not fit the base, or has other names in its files.
+        EvaluationError: it fits, but has another config, or other rows of tokens.
+    """
+    index, changed = read_model(folder, base), changes(base, folder)
+    # A tensor that the folder lacks would stay the model's before it.
+    require_same_tensors(read_index(base), index)
+    require_stored_names(index)
+    other = f"{listed(changed)} in its config.json" if changed else ""
+    if isinstance(index, ResizedIndex):
+        other = f"{index.rows} rows of tokens (base: {token_rows(base, folder)[1]})"
+    if other:
+        raise EvaluationError(
+            f"{folder}: found {other}, expected what the base has, which vLLM goes on to use; "
+            "score it with engine 'hf'"
+        )
