@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from alpharl.checkpoints.adapter import MergedIndex, read_model
 from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.finite import digest_weights
-from alpharl.checkpoints.index import ModelIndex, read_index, require_same_tensors
+from alpharl.checkpoints.index import ADAPTER_CONFIG, ModelIndex, read_index, require_same_tensors
 
 VERSION = 1
 
@@ -39,6 +39,15 @@ def digest_part(path: Path) -> str:
 def digest_json(data: Any) -> str:
     """SHA-256 of data as canonical JSON, as hex."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def digest_of_weights(files: Mapping[str, str]) -> str:
+    """One digest of a model's weights, from those of its files and whatever these are called.
+
+    What an adapter's weights stand for depends on its config too.
+    """
+    ends = (".safetensors", ADAPTER_CONFIG)
+    return digest_json(sorted(digest for name, digest in files.items() if name.endswith(ends)))
 
 
 def describe_model(index: ModelIndex, step: int, base: str = "") -> dict[str, Any]:

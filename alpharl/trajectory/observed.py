@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from alpharl.checkpoints.manifest import KnownDigests
 from alpharl.checkpoints.sources import Given, known_steps, run_folders
 from alpharl.checkpoints.stage import staged
+from alpharl.checkpoints.unmoved import why_unmoved
 from alpharl.dynamics.accuracy import Scores, accuracy_of
 from alpharl.errors import CheckpointError
 from alpharl.forecasting.contract import Prediction
@@ -148,7 +149,10 @@ class Observed:
         folders = {0: self.base, **{step: self.checkpoints[step] for step in steps}}
         digests = {step: known.get(os.path.abspath(path)) for step, path in folders.items()}
         told = {step: digest for step, digest in digests.items() if digest}
-        return audit(self._gram.upto(steps), self.tensors, told, accept)
+        return audit(
+            self._gram.upto(steps), self.tensors, told, accept,
+            lambda step: why_unmoved(self.checkpoints[step], self.base),
+        )  # fmt: skip
 
     def factors(
         self, depth: int | Depth = 8, steps: Sequence[int] | None = None

@@ -39,9 +39,55 @@ rule unpack:
         " --manifest {output.manifest:q} > {log:q} 2>&1"
 
 
-# These two need a network, as `fetch` does: on a login node,
+def published_models(run):
+    """Where the checkpoints of a run are on the hub, and its base, if that is there too."""
+    base, hub = study.bases[study.runs[run].base].hub, study.runs[run].hub
+    places = {0: base.at(None)} if base else {}
+    places |= {step: hub.at(step) for step in plan.steps(run)}
+    return [f"{step}={repo}@{revision}" for step, (repo, revision) in places.items()]
+
+
+def manifest_of_own_base(wildcards):
+    """The manifest of a base that is a folder; one that is made here is no hub's."""
+    return base_manifest(wildcards) if study.bases[base_of(wildcards.run)].path else []
+
+
+# These three need a network, as `fetch` does: on a login node,
 # `snakemake --until fetch download download_base` runs them alone.
+rule published:
+    input:
+        base=manifest_of_own_base,
+    output:
+        models=paths.published("{run}"),
+    log:
+        paths.log("published/{run}"),
+    benchmark:
+        paths.benchmark("published/{run}")
+    wildcard_constraints:
+        run=one_of(FETCHED_RUNS),
+    priority: 100
+    localrule: True
+    resources:
+        # No param: what is accepted changes no file.
+        accept=lambda w: " ".join(f"--accept={kind}" for kind in plan.accepted(w.run)),
+    params:
+        models=lambda w: published_models(w.run),
+        base=lambda w, input: [f"--base={file}" for file in input],
+    message:
+        "Comparing the checkpoints of {wildcards.run} before they are fetched"
+    shell:
+        "alpharl published --models {params.models:q} {params.base:q} {resources.accept}"
+        " --out {output.models:q} 2> {log:q}"
+
+
 rule download_base:
+    input:
+        # Ancient, here and below: comparing once more fetches nothing again.
+        lambda w: [
+            ancient(paths.published(run))
+            for run in FETCHED_RUNS
+            if study.runs[run].base == w.base
+        ],
     output:
         record=paths.base_fetched("{base}"),
     log:
@@ -63,6 +109,8 @@ rule download_base:
 
 
 rule download:
+    input:
+        ancient(paths.published("{run}")),
     output:
         record=paths.checkpoint_made("{run}", "{step}"),
     log:
