@@ -31,13 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where on the Hub each checkpoint is; step 0 is the base",
     )  # fmt: skip
     parser.add_argument(
-        "--base", type=Path, metavar="FILE",
-        help="manifest of a base that is not on the Hub (default: the base is step 0, or unknown)",
+        "--base", type=Path, metavar="FOLDER",
+        help="model folder of a base that is not on the Hub (default: step 0, or not compared)",
     )  # fmt: skip
     shared.accept(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE",
-        help="JSON file to write if there are no faults: commit and digests of each model",
+        help="JSON file to write if there are no faults: commit and digests of each model; if it "
+        "holds these models already, nothing is done",
     )  # fmt: skip
 
 
@@ -48,9 +49,10 @@ def run(
     from alpharl.checkpoints.files import write_json
     from alpharl.checkpoints.hub import listed
 
+    if _places(out) == {step: (repo, revision) for step, repo, revision in models}:
+        return
     listings = {step: listed(repo, revision) for step, repo, revision in models}
-    own = json.loads(base.read_text())["files"] if base else {}
-    faults = _faults(listings, own)
+    faults = _faults(listings, base)
     for fault in faults:
         accepted = "accepted: " if fault.kind in accept else ""
         print(f"{accepted}{fault.kind}: {fault.text}", file=sys.stderr)
@@ -62,18 +64,27 @@ def run(
     write_json(out, {step: vars(listings[step]) for step in sorted(listings)})
 
 
-def _faults(listings: Mapping[int, Published], base: Mapping[str, str]) -> list[Finding]:
+def _places(file: Path) -> dict[int, tuple[str, str]]:
+    """By step, the repositories and revisions that an earlier call has compared."""
+    models = json.loads(file.read_text()) if file.is_file() else {}
+    return {int(step): (model["repo"], model["revision"]) for step, model in models.items()}
+
+
+def _faults(listings: Mapping[int, Published], base: Path | None) -> list[Finding]:
     """Steps whose weights have the same digests as others'.
 
     Args:
         listings: by step, maybe of the base as step 0.
-        base: digests by file of a base that is none of these.
+        base: folder of a base that is none of these.
     """
-    from alpharl.checkpoints.manifest import digest_of_weights
+    from alpharl.checkpoints.index import read_index
+    from alpharl.checkpoints.manifest import digest_file, digest_of_weights
     from alpharl.checkpoints.unmoved import unmerged
     from alpharl.spectra.equal import equal_steps, first_equal, same_digest
 
-    files = ({0: base} if base else {}) | {step: m.files for step, m in listings.items()}
+    files = {step: model.files for step, model in listings.items()}
+    if base:
+        files[0] = {name: digest_file(base / name) for name in read_index(base).files}
     digests = {step: digest_of_weights(digests) for step, digests in files.items()}
     steps = sorted(step for step in listings if step)
 

@@ -20,6 +20,7 @@ class HubServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.models: dict[tuple[str, str], Path] = {}
         self.got: list[str] = []
+        self.listings = 0
         self.refused: set[str] = set()
         self.damaged: set[str] = set()
 
@@ -54,6 +55,8 @@ class _Handler(BaseHTTPRequestHandler):
         parts = unquote(address.path).strip("/").split("/")
         if parts[:2] == ["api", "models"]:
             self._api("/".join(parts[2:4]), parts[4:], "recursive" in parse_qs(address.query))
+        elif parts[0] == "api":  # the client's own affairs
+            self._send(404, b"", {})
         else:
             self._file("/".join(parts[:2]), parts[3], "/".join(parts[4:]), body)
 
@@ -67,6 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
         commit, folder = found
         paths = sorted(folder.rglob("*") if deep or rest[:1] != ["tree"] else folder.iterdir())
         if rest[:1] == ["tree"]:
+            self.server.listings += 1
             data: object = [_entry(path, path.relative_to(folder).as_posix()) for path in paths]
         else:
             names = [path.relative_to(folder).as_posix() for path in paths if path.is_file()]

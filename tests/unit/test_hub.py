@@ -176,13 +176,15 @@ def test_equal_models_are_named_before_the_fetch(hub, tmp_path, models, served, 
     assert len(faults) == 1
     assert last.startswith("alpharl published: error: found these faults, expected checkpoints")
     assert published(hub, tmp_path, models, "--accept", kind) == [f"accepted: {faults[0]}"]
+    assert (before := hub.listings) and published(hub, tmp_path, models) == []
+    assert hub.listings == before, "compared once"
     rest = {step: place for step, place in models.items() if step not in served}
-    (tmp_path / "published.json").unlink()
     assert published(hub, tmp_path, rest) == []
+    assert hub.listings > before, "other models"
 
 
 def test_a_base_that_is_a_folder_and_an_adapter_that_was_not_merged(
-    hub, tmp_path, models, trajectory, cli
+    hub, tmp_path, models, trajectory
 ):
     """As verl's merger leaves both: the base as it was, and the adapter below it."""
     merged = tmp_path / "merged"
@@ -191,11 +193,8 @@ def test_a_base_that_is_a_folder_and_an_adapter_that_was_not_merged(
     (merged / "lora_adapter").mkdir()
     (merged / "lora_adapter" / "adapter_model.safetensors").write_bytes(b"x")
     hub.models["org/run", "step_90"] = merged
-    manifest = tmp_path / "manifest.json"
-    done = cli("manifest", "--checkpoint", trajectory.base, "--step", 0, "--out", manifest)
-    assert done.status == 0
     del models[0]
-    *faults, _ = published(hub, tmp_path, models, "--base", manifest)
+    *faults, _ = published(hub, tmp_path, models, "--base", trajectory.base)
     assert len(faults) == 1
     assert faults[0].startswith(
         "base: step 90 equals the base; an adapter lies in lora_adapter of org/run at step_90 and "

