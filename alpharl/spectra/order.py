@@ -6,8 +6,9 @@ a place is compared with the run's own behaviour elsewhere, never with a fixed c
 * Two swapped steps turn the path back twice, where it does not turn back elsewhere. Exchanged, they
   move on like all others.
 * A misorder has a shorter path through the same points, which turns back nowhere.
-* A stray step turns the path there and back, and without it the path moves on. Or what it adds to
-  the steps before it is gone from those that follow, while all other steps hand that on.
+* A stray step turns the path there and back, and without it the path moves on. Or it lies farther
+  from the line through its neighbours than any other step does. Or what it adds to the steps before
+  it is gone from those that follow, while all other steps hand that on.
 
 A place differs if it does so by `LEVEL` spreads of the cosines between the run's increments. These
 spread wide where updates live in few directions. `tests/studies/audit.py` measures what is found.
@@ -45,6 +46,18 @@ MERGED = 0.6
 """Least pace, of its neighbours', of the increment that leaves out a stray step."""
 LONG = 0.8
 """Least pace, of the same, of the increments to a stray step and from it."""
+OFFSET = 0.5
+"""Levels by which a stray step's offset has to exceed the largest other one."""
+CHANGE = 0.7
+"""Share of the largest change from one offset to the next that it has to exceed it by, too."""
+LEAST_OFFSET_SPREAD = 0.03
+"""Offsets of real runs are that regular: they do not depend on how far a run goes."""
+CROSSED = 0.4
+"""Least pace, of its neighbours', of the increment that leaves out a step with a large offset."""
+ASIDE = 2.0
+"""Spreads by which the last turn has to go back: a run may come to rest there."""
+FLAT = 0.01
+"""Least share of an increment that is new, if the updates have room for another direction."""
 UNDONE = (1.2, -0.2)
 """Least pace, of the median, and most onward cosine of a last increment that undoes the way."""
 JUMPED = (2.5, 0.25)
@@ -151,7 +164,9 @@ def _stray(path: Path) -> Misplaced | None:
     for point in range(1, path.last):
         right = path.without(point)
         clear = max(
-            _turns_there_and_back(path, right, point), _is_not_handed_on(path, right, point)
+            _turns_there_and_back(path, right, point),
+            _is_off_the_line(path, right, point),
+            _is_not_handed_on(path, right, point),
         )
         if clear > clearest:
             best, clearest = Misplaced("foreign", [point]), clear
@@ -170,6 +185,25 @@ def _turns_there_and_back(path: Path, right: Path, point: int) -> float:
         return 0.0
     elsewhere = np.delete(path.turns, np.arange(at, min(point + 1, len(path.turns))))
     return _gap(turn, elsewhere, usual) / _level(right, at)
+
+
+def _is_off_the_line(path: Path, right: Path, point: int) -> float:
+    """Levels by which a point's offset exceeds those of all points near it.
+
+    These are known where enough are left without the point, in more dimensions than they fill.
+    """
+    if right.last < FEWEST or (path.new < FLAT * path.lengths).any():
+        return 0.0
+    turn, at = float(path.turns[point - 1]), max(0, point - 2)
+    usual, near = right.usual(at), right.offsets[max(0, point - 6) : point + 4]
+    moves_on = right.turns[at:point].min() >= (usual.turn + turn) / 2
+    crosses = right.pace[point - 1] > CROSSED * _beside(right.pace, point - 1)
+    may_rest = point == path.last - 1 and turn > -ASIDE * usual.spread
+    if may_rest or not (moves_on and crosses):
+        return 0.0
+    level = OFFSET * _level(right, at, LEAST_OFFSET_SPREAD)
+    change = CHANGE * float(np.abs(np.diff(near)).max())
+    return float((path.offsets[point - 1] - near.max()) / (level + change))
 
 
 def _is_not_handed_on(path: Path, right: Path, point: int) -> float:
@@ -197,15 +231,16 @@ def _stray_last(path: Path) -> Misplaced | None:
     return None
 
 
-def _level(right: Path, at: int) -> float:
+def _level(right: Path, at: int, least: float = LEAST_SPREAD) -> float:
     """How far from what is usual a place has to be.
 
     Args:
         right: the path with the place put right.
         at: index of its turn there.
+        least: spread of cosines that is taken at least.
     """
     usual = right.usual(at)
-    return LEVEL * max(usual.spread, LEAST_SPREAD) * (1 + DOUBT / usual.known_from)
+    return LEVEL * max(usual.spread, least) * (1 + DOUBT / usual.known_from)
 
 
 def _gap(value: float, elsewhere: np.ndarray, usual: float) -> float:

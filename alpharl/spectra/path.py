@@ -84,6 +84,22 @@ class Path:
         return np.diag(self.cosines, 1)
 
     @cached_property
+    def offsets(self) -> np.ndarray:
+        """Logarithm (N-2,) of each inner point's distance from the line through its neighbours.
+
+        It is taken over the distance between the neighbours, and over what the numbers of steps
+        let expect: it is the same all along a run that keeps its ways, however far it goes.
+        """
+        to, on = np.diag(self._increments)[:-1], np.diag(self._increments)[1:]
+        along = np.diag(self._increments, 1)
+        apart = np.maximum(to + on + 2 * along, TINY)
+        aside = np.maximum(to * on - along**2, TINY) / apart**2
+        before, after = np.diff(self.steps)[:-1], np.diff(self.steps)[1:]
+        expected = before * after / (before + after) ** (1 + 2 * GROWTH)
+        offsets: np.ndarray = np.log(aside / expected) / 2
+        return offsets
+
+    @cached_property
     def new(self) -> np.ndarray:
         """Length (N-1,) of the part of each update that is orthogonal to all updates before it."""
         return np.diag(self._factor)
