@@ -30,8 +30,19 @@ class TableError(AlpharlError):
     """A table that was handed over, of scores or of checkpoints, is not what it should be."""
 
 
+class ArtefactError(AlpharlError):
+    """A file that an earlier command made is missing, damaged, or of another kind."""
+
+
 class EvaluationError(AlpharlError):
     """A suite or an engine cannot do what was asked."""
+
+
+class PromptError(StudyError, EvaluationError):
+    """A base's tokenizer or chat template makes no prompt that its model can answer.
+
+    Training and scoring make prompts in one place, so it is an error of either.
+    """
 
 
 class UndefinedForecast(MethodError):

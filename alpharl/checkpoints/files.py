@@ -1,4 +1,4 @@
-"""Atomic writes of small files: a temporary name, fsync, rename. Torch-free."""
+"""Small files: atomic writes (a temporary name, fsync, rename), and strict reading. Torch-free."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 from safetensors.numpy import save_file
+
+from alpharl.errors import ArtefactError
+from alpharl.frozen import describe_error
+
+Form = TypeVar("Form")
 
 
 def write_atomic(path: Path, write: Callable[[Path], Any], mode: int = 0o644) -> None:
@@ -42,6 +48,26 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write JSON atomically, readable by people, equal data giving equal bytes."""
     write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, form: type[Form], maker: str) -> Form:
+    """Read JSON that an earlier command wrote.
+
+    Args:
+        path: the file.
+        form: what it has to be, such as a TypedDict; keys that this does not name are ignored.
+        maker: the command that wrote it.
+
+    Raises:
+        ArtefactError: no file that can be read, or not of this form.
+    """
+    try:
+        return TypeAdapter(form).validate_json(path.read_bytes())
+    except OSError as error:
+        wrong = error.strerror or str(error)
+    except ValidationError as error:
+        wrong = describe_error(error.errors()[0])
+    raise ArtefactError(f"{path}: {wrong}; expected a file that `{maker}` wrote: make it again")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Any = None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from alpharl.checkpoints.finite import not_finite
 from alpharl.checkpoints.index import read_index
@@ -31,7 +31,7 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     read_index(folder)
     model, report = AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, use_safetensors=True, ignore_mismatched_sizes=True,
-        output_loading_info=True,
+        output_loading_info=True, config=_config(folder),
     )  # fmt: skip
     lacking = sorted(report["missing_keys"])
     if lacking:
@@ -49,4 +49,15 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
         if bad:
             raise not_finite(folder, name, bad)
     loaded: PreTrainedModel = model
+    return loaded
+
+
+def _config(folder: Path) -> PretrainedConfig:
+    """The folder's config, without a padding token that the embedding has not: that fails."""
+    config = AutoConfig.from_pretrained(folder)
+    language = config.get_text_config()
+    padding = getattr(language, "pad_token_id", None)
+    if padding is not None and not 0 <= padding < language.vocab_size:
+        language.pad_token_id = None
+    loaded: PretrainedConfig = config
     return loaded

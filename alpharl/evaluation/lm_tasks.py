@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from lm_eval.tasks import TaskManager
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.tasks import filters as filters  # registers the filter of task files
 from alpharl.problems import PREFIX, PROBLEMS, Problem, get_problem, is_generated
+from alpharl.problems.chat import Messages
+from alpharl.problems.prompts import Prompts
 from alpharl.yaml_text import require_plain
 
 OWN_TASKS = Path(__file__).parent / "tasks"
@@ -102,47 +104,56 @@ def questions_of(task: ConfigurableTask) -> list[tuple[str, str]]:
     return [(str(task.doc_to_text(doc)), str(task.doc_to_target(doc))) for doc in docs]
 
 
+Template = Callable[..., str]
+"""What lm-eval calls to make a text of messages."""
+
+
 def instances_of(
-    task: ConfigurableTask, count: int, tokenizer: Any, chat: bool, system: str | None
+    task: ConfigurableTask, count: int, template: Template | None = None, system: str | None = None
 ) -> list[Instance]:
     """lm-eval's instances of the task's first questions, in order.
 
     Args:
         task: what is asked.
         count: number of questions.
-        tokenizer: a transformers tokenizer, whose chat template is used.
-        chat: whether to put the questions into it.
+        template: makes a chat of them.
         system: system prompt of the chat.
-
-    Raises:
-        EvaluationError: the tokenizer has no chat template.
     """
-    if chat and not tokenizer.chat_template:
-        raise EvaluationError(
-            "found no chat template in the base's tokenizer, expected one for a suite with "
-            "'chat_template: true'; add one to the tokenizer, or drop the key"
-        )
-
-    def template(history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        text: str = tokenizer.apply_chat_template(
-            history, tokenize=False, add_generation_prompt=add_generation_prompt,
-            continue_final_message=not add_generation_prompt,
-        )  # fmt: skip
-        return text
-
     task.build_all_requests(
-        samples=list(range(count)), system_instruction=system, apply_chat_template=chat,
-        chat_template=template if chat else None,
+        samples=list(range(count)), system_instruction=system,
+        apply_chat_template=template is not None, chat_template=template,
     )  # fmt: skip
     instances: list[Instance] = sorted(task.instances, key=lambda instance: instance.doc_id)
     return instances
 
 
-def prompt_tokens(text: str, tokenizer: Any) -> tuple[int, ...]:
-    """Token ids of a prompt; a text that begins with the BOS token gets no second one."""
-    begins = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
-    given = {"add_special_tokens": False} if begins else {}
-    return tuple(tokenizer.encode(text, **given))
+def asked(
+    task: ConfigurableTask, count: int, prompts: Prompts, chat: bool, system: str | None
+) -> tuple[list[Instance], list[tuple[int, ...]]]:
+    """The same instances, and the prompt of each in tokens.
+
+    Args:
+        task: what is asked.
+        count: number of questions.
+        prompts: makes the tokens.
+        chat: whether the questions go into the chat template.
+        system: system prompt of the chat.
+
+    Raises:
+        PromptError: the chat template makes no prompt of a question.
+    """
+    if not chat:
+        instances = instances_of(task, count)
+        return instances, [tuple(prompts.ids(instance.args[0])) for instance in instances]
+    tokens: dict[str, tuple[int, ...]] = {}
+
+    def template(history: Messages, add_generation_prompt: bool = True) -> str:
+        text, ids = prompts.chat(history, continued=not add_generation_prompt)
+        tokens[text] = tuple(ids)
+        return text
+
+    instances = instances_of(task, count, template, system)
+    return instances, [tokens[instance.args[0]] for instance in instances]
 
 
 def grade(

@@ -9,41 +9,40 @@ from typing import Any
 from lm_eval.api.task import ConfigurableTask
 
 from alpharl.checkpoints.index import read_config
+from alpharl.checkpoints.manifest import digest_file
 from alpharl.errors import EvaluationError
+from alpharl.evaluation.engines.end_tokens import embedding_rows, end_tokens
 from alpharl.evaluation.engines.engine import Decoding
-from alpharl.evaluation.lm_tasks import (
-    grade,
-    instances_of,
-    load_task,
-    prompt_tokens,
-    questions_of,
-)
+from alpharl.evaluation.lm_tasks import asked, grade, load_task, questions_of
 from alpharl.evaluation.suites import SuiteFiles, question_digest
+from alpharl.problems.prompts import Prompts, require_room
+from alpharl.problems.tokenizers import load_tokenizer
 
 
 class TaskQuestions:
     """The questions of one task of a suite."""
 
-    def __init__(self, suite: SuiteFiles, entry: dict[str, Any], tokenizer: Any) -> None:
+    def __init__(self, suite: SuiteFiles, entry: dict[str, Any], prompts: Prompts) -> None:
         """Build the prompts.
 
         Args:
             suite: what is asked, and how answers are decoded.
             entry: the task's part of the suite.
-            tokenizer: the base's.
+            prompts: makes tokens of what is asked, for the base.
         """
         settings = suite.settings
         self.name: str = entry["task"]
         self.private: bool = entry["private"]
         self.budget: int = entry["max_new_tokens"]
         data = suite.folder / entry["data"] if entry["data"] else None
+        if data and not (data.is_file() and digest_file(data) == entry["sha256"]):
+            raise _changed(suite, entry["task"], f"{data} is not as")
         self._task = load_task(entry["task"], data, suite.include_path)
         _require_fixed(suite, entry, self._task)
-        self._instances = instances_of(
-            self._task, len(entry["questions"]), tokenizer,
+        self._instances, self.tokens = asked(
+            self._task, len(entry["questions"]), prompts,
             settings["chat_template"], settings["system"],
         )  # fmt: skip
-        self.tokens = [prompt_tokens(one.args[0], tokenizer) for one in self._instances]
         until = self._task.config.generation_kwargs.get("until") or []
         stop = [until] if isinstance(until, str) else until
         self.decoding = Decoding(
@@ -60,32 +59,34 @@ def _require_fixed(suite: SuiteFiles, entry: dict[str, Any], task: ConfigurableT
     """Refuse questions that are not those which the suite was fixed with."""
     prompts = [prompt for prompt, _ in questions_of(task)[: len(entry["questions"])]]
     if [question_digest(prompt) for prompt in prompts] != entry["questions"]:
-        raise EvaluationError(
-            f"suite '{suite.name}', task '{entry['task']}': found other questions than the suite "
-            "was fixed with; its data or its task file has changed: make the suite again with "
-            "`alpharl suite`, or by deleting its suite.json and running the workflow"
-        )
+        raise _changed(suite, entry["task"], "found other questions than")
+
+
+def _changed(suite: SuiteFiles, task: str, what: str) -> EvaluationError:
+    return EvaluationError(
+        f"suite '{suite.name}', task '{task}': {what} the suite was fixed with; its data or its "
+        "task file has changed: make the suite again with `alpharl suite`, or by deleting its "
+        "suite.json and running the workflow"
+    )
 
 
 def read_questions(suite: SuiteFiles, base: Path) -> list[TaskQuestions]:
     """All tasks of a suite, for a base.
 
     Raises:
-        EvaluationError: a prompt and its answer do not fit into the base's context.
+        PromptError: the base's tokenizer makes no prompt that the base can answer, or a prompt and
+            its answer do not fit into the base's context.
     """
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    tasks = [TaskQuestions(suite, entry, tokenizer) for entry in suite.tasks]
-    context = read_config(base).get("max_position_embeddings")
+    tokenizer, config = load_tokenizer(base), read_config(base)
+    prompts = Prompts(tokenizer, tuple(end_tokens(base, tokenizer)), embedding_rows(base))
+    if suite.settings["chat_template"]:
+        prompts.require_chat()
+    tasks = [TaskQuestions(suite, entry, prompts) for entry in suite.tasks]
+    context = config.get("max_position_embeddings", config.get("n_positions"))
+    context = context if isinstance(context, int) else None
     for task in tasks:
         longest = max(map(len, task.tokens))
-        if context is not None and longest + task.budget > context:
-            raise EvaluationError(
-                f"task '{task.name}': found a prompt of {longest} tokens and a budget of "
-                f"{task.budget}, expected at most {context} together, the base's context; lower "
-                "max_new_tokens"
-            )
+        require_room(longest, task.budget, context, f"task '{task.name}'", "max_new_tokens")
     return tasks
 
 

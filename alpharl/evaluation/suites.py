@@ -10,13 +10,16 @@ import hashlib
 import inspect
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alpharl.checkpoints.files import write_json, write_text
+from typing_extensions import TypedDict
+
+from alpharl.checkpoints.files import read_json, write_json, write_text
 from alpharl.checkpoints.manifest import digest_file, digest_json
-from alpharl.errors import EvaluationError
+from alpharl.errors import ArtefactError, EvaluationError
 from alpharl.evaluation import SUITE_VERSION
 from alpharl.evaluation.datasets import DATASETS, data_file, needs_data, role_of
 from alpharl.evaluation.settings import Suite, Task
@@ -42,6 +45,28 @@ class SuiteFiles:
         return [question for task in self.tasks for question in task["questions"]]
 
 
+class _Written(TypedDict):
+    """What `suite.json` holds."""
+
+    version: int
+    name: str
+    role: str
+    include_path: str | None
+    settings: dict[str, Any]
+    tasks: list[_WrittenTask]
+    digest: str
+
+
+class _WrittenTask(TypedDict):
+    task: str
+    data: str | None
+    sha256: str | None
+    content: str
+    private: bool
+    max_new_tokens: int
+    questions: list[str]
+
+
 _SETTINGS = {
     "chat_template", "system", "temperature", "top_p", "top_k", "samples", "stop", "seed",
     "max_truncated",
@@ -64,22 +89,33 @@ def write_suite(name: str, suite: Suite, out: Path, data: Path | None = None) ->
     head = {"version": SUITE_VERSION, "name": name, "role": suite.role}
     settings = suite.model_dump(include=_SETTINGS)
     content = head | {"include_path": suite.include_path, "settings": settings, "tasks": tasks}
+    write_json(out, content | {"digest": _digest(content)})
+
+
+def _digest(content: Mapping[str, Any]) -> str:
     # What counts as too much is no part of what is asked.
-    questions = content | {"settings": {**settings, "max_truncated": None}}
-    write_json(out, content | {"digest": digest_json(questions)})
+    settings = {**content["settings"], "max_truncated": None}
+    return digest_json({**content, "settings": settings})
 
 
 def read_suite(path: Path) -> SuiteFiles:
     """Read `suite.json`.
 
     Raises:
-        EvaluationError: there is none.
+        ArtefactError: there is none, or it is not as it was written.
+        EvaluationError: no such suite.
     """
-    if not path.is_file():
+    if not path.exists():
         raise EvaluationError(f"{path}: no such suite; make it with `alpharl suite`")
-    data = json.loads(path.read_text())
-    keys = ("name", "role", "tasks", "settings", "include_path", "digest")
-    return SuiteFiles(path.parent, **{key: data[key] for key in keys})
+    data: dict[str, Any] = {**read_json(path, _Written, "alpharl suite")}
+    digest = data.pop("digest")
+    if _digest(data) != digest:
+        raise ArtefactError(
+            f"{path}: found other content than its digest says, expected it as `alpharl suite` "
+            "wrote it: make it again"
+        )
+    keys = ("name", "role", "tasks", "settings", "include_path")
+    return SuiteFiles(path.parent, **{key: data[key] for key in keys}, digest=digest)
 
 
 def require_disjoint(suites: list[SuiteFiles]) -> dict[str, int]:

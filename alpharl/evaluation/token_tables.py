@@ -138,6 +138,7 @@ class SavedAnswers:
         from alpharl.variants.adapters import read_source
 
         texts = self._texts()
+        self._say_retokenised(progress)
         keys = {
             f"{reader} reads {writer}": (reader, writer) for reader in readers for writer in texts
         }
@@ -199,6 +200,19 @@ class SavedAnswers:
             for writer, answers in self._answers.items()
         }
         return {writer: of_writer for writer, of_writer in texts.items() if of_writer}
+
+    def _say_retokenised(self, progress: Progress) -> None:
+        for writer, answers in self._answers.items():
+            other = [
+                text.retokenised(bool(task.decoding.stop))
+                for task, of_task in zip(self._tasks, answers, strict=True)
+                for text in of_task
+            ]
+            if any(other):
+                progress.line(
+                    f"{sum(other)} of {len(other)} answers of {writer} are read in other tokens "
+                    "than it wrote them in: its text does not say which"
+                )
 
     def _continue(self, writer: str, prefix: int, generate: Generate) -> dict[str, Any]:
         """One writer's answers, begun by it and continued by the base."""

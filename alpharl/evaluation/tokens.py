@@ -1,8 +1,8 @@
 """Token-level analyses of AlphaRL (appendix D): what one model wrote, read by another.
 
 Answers are kept as text, so their tokens are the tokenizer's, which a model may have put together
-from others. A greedy writer that reads its own text shows how much that and rounding matter: its
-non-greedy share should be near 0.
+from others; where the number of tokens tells, it is said. A greedy writer that reads its own text
+shows how much that and rounding matter: its non-greedy share should be near 0.
 """
 
 from __future__ import annotations
@@ -38,6 +38,18 @@ class Written:
     tokens: tuple[int, ...]
     """Of the text: without the end-of-sequence token."""
     finished: bool
+    generated: int
+    """Tokens that the model wrote, an end-of-sequence token included."""
+
+    def retokenised(self, stops: bool) -> bool:
+        """Whether the model wrote the text in other tokens, as far as their number tells.
+
+        Args:
+            stops: whether strings end answers; how many tokens those had is not known.
+        """
+        if self.finished and stops:
+            return len(self.tokens) > self.generated
+        return len(self.tokens) + self.finished != self.generated
 
 
 def written(requests: Sequence[Request], answers: AnswerFile, tokenizer: Any) -> list[Written]:
@@ -46,7 +58,8 @@ def written(requests: Sequence[Request], answers: AnswerFile, tokenizer: Any) ->
     result = []
     for request, text in zip(requests, texts, strict=True):
         tokens = tuple(tokenizer.encode(text, add_special_tokens=False))
-        result.append(Written(request, text, tokens, answers.rows[request.answer_key]["finished"]))
+        row = answers.rows[request.answer_key]
+        result.append(Written(request, text, tokens, row["finished"], row["tokens"]))
     return result
 
 

@@ -33,8 +33,8 @@ class DataQuestions:
         """
         self._task = load_task(task, data.absolute(), None)
         questions = questions_of(self._task)
-        # No chat template here: the trainer puts the question into its own.
-        instances = instances_of(self._task, len(questions), None, False, None)
+        # No chat template here: the run puts the question into its base's.
+        instances = instances_of(self._task, len(questions))
         docs: list[Any] = list(self._task.eval_docs)
         left = [i for i, (text, _) in enumerate(questions) if question_digest(text) not in scored]
         if not left:

@@ -18,6 +18,7 @@ from alpharl.spectra.depth import Depth
 from alpharl.spectra.estimate import RunSize, estimate_run
 from alpharl.study.plan import Plan
 from alpharl.study.runs import Run
+from alpharl.study.starter_runs import has_chat_template
 
 
 class RunOverview(Frozen):
@@ -68,7 +69,8 @@ def describe(plan: Plan) -> Overview:
     Raises:
         CheckpointError: a checkpoint of the user's is missing or broken, does not fit its base, or
             holds weights that cannot be subtracted.
-        StudyError: the outputs do not fit on the disk.
+        StudyError: the outputs do not fit on the disk, or a base lacks the chat template that its
+            questions go into.
         EvaluationError: a suite asks a task that there is not.
     """
     study = plan.study
@@ -76,6 +78,7 @@ def describe(plan: Plan) -> Overview:
         # A folder of one's own task files may hold any name: lm-eval, which is slow, will say.
         for task in () if suite.include_path else suite.tasks:
             require_task(task.task)
+    _require_templates(plan)
     scored = Counter({suite: 0 for suite in study.suites})
     for batch in plan.batches():
         scored[batch.suite] += len(batch.variants)
@@ -90,6 +93,20 @@ def describe(plan: Plan) -> Overview:
         rank=study.spectra.rank,
         depth=plan.depth,
     )
+
+
+def _require_templates(plan: Plan) -> None:
+    """Every suite is asked of every run; whoever makes the prompts says what else is wrong."""
+    study = plan.study
+    suites = any(suite.chat_template for suite in study.suites.values())
+    for run in study.runs.values():
+        chat = suites or (run.train and run.train.chat_template)
+        base = Path(plan.paths.base_model(run.base))
+        if chat and base.is_dir() and not has_chat_template(str(base)):
+            raise StudyError(
+                f"base '{run.base}': found no chat template in {base}, expected one for "
+                "'chat_template: true'; add one to the tokenizer, or drop the key"
+            )
 
 
 def _describe_run(plan: Plan, name: str) -> RunOverview:

@@ -30,6 +30,8 @@ class Algorithm(ABC):
     """Whether it weighs its own samples by an advantage made of a reward."""
     teacher: ClassVar[bool] = False
     """Whether it learns from a teacher."""
+    samples: ClassVar[bool] = True
+    """Whether a model answers its questions, within the tokens that a completion may have."""
     gradient: ClassVar[bool] = True
     """Whether it follows a gradient. One that does not has no optimizer and no adapter, and trains
     in a single process."""

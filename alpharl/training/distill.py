@@ -11,13 +11,15 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 from trl import DistillationConfig, DistillationTrainer, SFTConfig, SFTTrainer
 
 from alpharl.checkpoints.loaded import load_model
 from alpharl.errors import StudyError
+from alpharl.problems.tokenizers import load_tokenizer
 from alpharl.training.lora import adapter_config
 from alpharl.training.options import refuse, trainer_config
+from alpharl.training.own_prompts import REFUSED, with_prompts
 from alpharl.training.sampling import Row, Sampler, SamplingOptions, sampled_rows
 from alpharl.training.setup import Setup
 from alpharl.training.sft import DEFAULTS, imitated, imitation, question_indices
@@ -43,6 +45,7 @@ def distill_trainer(setup: Setup) -> tuple[SFTTrainer, int]:
     Raises:
         StudyError: `args` holds what SFTConfig does not take, or the teacher's tokenizer differs.
     """
+    refuse(setup.spec, REFUSED)
     options = {"max_completion_length": setup.asking.questions.budget}
     config = trainer_config(TaughtConfig, setup, {**DEFAULTS, **options})
     teacher = _teacher(setup)
@@ -71,13 +74,13 @@ def on_policy_distill_trainer(setup: Setup) -> tuple[DistillationTrainer, int]:
         "temperature": 1.0,
         "beta": 1.0,
     }
-    refuse(setup.spec, _WITHOUT)
+    refuse(setup.spec, _WITHOUT | REFUSED)
     config = trainer_config(DistillationConfig, setup, defaults)
     teacher = _load(setup, _teacher(setup))
     _check_width(setup, teacher)
     batch = config.train_batch_size * config.gradient_accumulation_steps * config.world_size
     indices = setup.asking.draw(setup.spec.seed, setup.spec.steps * batch)
-    trainer = DistillationTrainer(
+    trainer = with_prompts(DistillationTrainer, setup.asking.prompts)(
         model=setup.model,
         teacher_model=teacher,
         args=config,
@@ -92,7 +95,7 @@ def _teacher(setup: Setup) -> Path:
     """The teacher's folder, of which the tokenizer was checked."""
     if setup.teacher is None:
         raise StudyError(f"{setup.spec.algorithm}: found no teacher, expected a model folder")
-    taught, tokenizer = AutoTokenizer.from_pretrained(setup.teacher).get_vocab(), setup.tokenizer
+    taught, tokenizer = load_tokenizer(setup.teacher).get_vocab(), setup.tokenizer
     if taught != tokenizer.get_vocab():
         raise StudyError(
             f"{setup.spec.algorithm}: found another tokenizer in the teacher {setup.teacher} "

@@ -18,11 +18,14 @@ from trl import DPOConfig, DPOTrainer
 from alpharl.errors import StudyError
 from alpharl.training.lora import adapter_config
 from alpharl.training.options import trainer_config
+from alpharl.training.own_prompts import require_uncut
 from alpharl.training.sampling import Row, Sampler, SamplingOptions, sampled_rows
 from alpharl.training.setup import Setup
 
 _LEAST_YIELD = 16
 """A base that gives less than one pair for so many questions is refused."""
+
+_COMPLETIONS = ("chosen_ids", "rejected_ids")
 
 
 @dataclass
@@ -67,6 +70,8 @@ def dpo_trainer(setup: Setup) -> tuple[DPOTrainer, int]:
     rows, keep = sampled_rows(
         setup, setup.base, lambda: _pairs(setup, config, setup.spec.steps * batch)
     )
+    completed = (row["prompt_ids"] + row[kind] for row in rows for kind in _COMPLETIONS)
+    require_uncut(list(completed), config.max_length)
     trainer = PairsTrainer(
         model=setup.model,
         args=config,

@@ -18,7 +18,9 @@ from transformers import GenerationConfig
 from alpharl.errors import StudyError
 from alpharl.frozen import Frozen
 from alpharl.names import checkpoint_name
+from alpharl.problems.tokenizers import end_tokens, padding_token
 from alpharl.training.checkpoints import write_model
+from alpharl.training.padding import left_padded
 from alpharl.training.progress import Log, read_log
 from alpharl.training.recipe import Count, Rate
 from alpharl.training.resume import find_checkpoint, load_weights, remove_state, stamp
@@ -142,10 +144,7 @@ class Population:
     def _prompts(self, indices: list[int]) -> dict[str, Tensor]:
         """Questions in tokens, padded on the left."""
         rows = [self._setup.asking.ids(index) for index in indices]
-        width = max(map(len, rows))
-        pad = self._generation.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+        ids, mask = left_padded(rows, self._generation.pad_token_id)
         device = self._model.device
         return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
 
@@ -157,14 +156,13 @@ def z_scores(rewards: np.ndarray) -> np.ndarray:
 
 
 def _greedy(setup: Setup, config: ESConfig) -> GenerationConfig:
-    ends = setup.model.generation_config.eos_token_id or setup.tokenizer.eos_token_id
-    pad = setup.tokenizer.pad_token_id
-    ends = ends if isinstance(ends, list) else [ends]
+    rows = setup.model.get_input_embeddings().weight.shape[0]
+    ends = end_tokens(setup.model.generation_config.eos_token_id, setup.tokenizer, rows)
     return GenerationConfig(
         do_sample=False,
         max_new_tokens=config.max_completion_length or setup.asking.questions.budget,
         eos_token_id=ends,
-        pad_token_id=ends[0] if pad is None else pad,
+        pad_token_id=padding_token(setup.tokenizer, ends, rows),
         repetition_penalty=1.0,  # some instruction models' own settings have another
     )
 

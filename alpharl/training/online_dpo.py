@@ -12,9 +12,15 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
+from trl.experimental.utils import truncate_right
+from trl.models.utils import unwrap_model_for_generation
 
+from alpharl.errors import StudyError
+from alpharl.problems.prompts import Prompt, Prompts
 from alpharl.training.lora import adapter_config
 from alpharl.training.options import refuse, trainer_config
+from alpharl.training.own_prompts import require_uncut
+from alpharl.training.padding import left_padded
 from alpharl.training.setup import Setup
 
 _WITHOUT = {
@@ -27,7 +33,7 @@ _TABLED = ("reward", "entropy", "kl", "completions/mean_length", "pairs")
 
 
 class VerifiedPairsTrainer(OnlineDPOTrainer):
-    """TRL's trainer with a training step of its own, which differs in three things.
+    """TRL's trainer with a training step of its own, which differs in four things.
 
     * Two completions of equal reward make no pair: they weigh nothing. TRL prefers the first of
       them, which is noise, and with a reward of 0 or 1 most of what it would learn from.
@@ -35,10 +41,12 @@ class VerifiedPairsTrainer(OnlineDPOTrainer):
       and time alone. TRL divides what it reports, but not the gradient.
     * Entropy and KL divergence are means over the tokens of the completions, in nats. TRL's are
       sums that count the padding in.
+    * Prompts have the tokens that scoring uses too. TRL makes others of plain text.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, prompts: Prompts, **options: Any) -> None:
         super().__init__(**options)
+        self.prompts = prompts
         self.stats: dict[str, list[float]] = {name: [] for name in _TABLED}
 
     def training_step(
@@ -65,8 +73,31 @@ class VerifiedPairsTrainer(OnlineDPOTrainer):
     def _sample(self, model: torch.nn.Module, prompts: list[Any]) -> tuple[torch.Tensor, ...]:
         """Tokens and mask of the prompts, then of the completions: all first ones, all second."""
         if self.args.use_vllm:
-            return tuple(self._generate_vllm(prompts))
-        return tuple(self._generate(model, prompts)[:4])
+            tokens = [{"prompt_token_ids": self.prompts.ids(prompt)} for prompt in prompts]
+            return tuple(self._generate_vllm(tokens))
+        return self._generate(model, prompts)
+
+    def _generate(
+        self, model: torch.nn.Module, prompts: list[Prompt], images: None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """As TRL's without images, on the tokens of our own prompts."""
+        tokenizer, args = self.processing_class, self.args
+        once = left_padded([self.prompts.ids(p) for p in prompts], tokenizer.pad_token_id)
+        ids, mask = (tensor.repeat(2, 1).to(self.accelerator.device) for tensor in once)
+        with (
+            unwrap_model_for_generation(
+                model, self.accelerator, gather_deepspeed3_params=args.ds3_gather_for_generation,
+                generation_kwargs=self.generation_kwargs,
+            ) as unwrapped,
+            torch.no_grad(),
+        ):  # fmt: skip
+            if args.cache_implementation is not None:
+                unwrapped.generation_config.cache_implementation = args.cache_implementation
+            output = unwrapped.generate(
+                input_ids=ids, attention_mask=mask, generation_config=self.generation_config
+            )
+        answers = output[:, ids.size(1) :]
+        return ids, mask, *truncate_right(answers, self.eos_token_ids, tokenizer.pad_token_id)
 
     def _reference(self, sampled: tuple[torch.Tensor, ...]) -> Any:
         """Log-probabilities before training: of a copy, or without the adapter."""
@@ -128,28 +159,25 @@ def online_dpo_trainer(setup: Setup) -> tuple[OnlineDPOTrainer, int]:
         "beta": 0.1,
     }
     refuse(setup.spec, _WITHOUT)
+    mode = setup.spec.args.get("vllm_mode", "colocate")
+    if mode != "colocate":  # TRL sends text to a server, whose tokenizer may add tokens
+        raise StudyError(f"args: found vllm_mode {mode!r}, expected 'colocate' with online-dpo")
     config = trainer_config(OnlineDPOConfig, setup, defaults)
     batch = config.train_batch_size * config.gradient_accumulation_steps * config.world_size
     indices = setup.asking.draw(setup.spec.seed, setup.spec.steps * batch)
+    longest = max((setup.asking.ids(index) for index in set(indices)), key=len)
     if config.max_length == sys.maxsize:  # vLLM makes room for so many tokens
-        longest = max(len(setup.asking.ids(index)) for index in set(indices))
-        config.max_length = longest + config.max_new_tokens
+        config.max_length = len(longest) + config.max_new_tokens
+    require_uncut([longest + [0] * config.max_new_tokens], config.max_length)
     trainer = VerifiedPairsTrainer(
+        prompts=setup.asking.prompts,
         model=setup.model,
         reward_funcs=setup.asking.rewards,
         args=config,
         train_dataset=Dataset.from_list(
-            [{"prompt": _prompt(setup, index), "index": index} for index in indices]
+            [{"prompt": setup.asking.prompt(index), "index": index} for index in indices]
         ),
         processing_class=setup.tokenizer,
         peft_config=adapter_config(setup),
     )
     return trainer, 1
-
-
-def _prompt(setup: Setup, index: int) -> Any:
-    """A question as the trainer takes it, which tokenizes plain text without a first token."""
-    prompt, start = setup.asking.prompt(index), setup.tokenizer.bos_token
-    if isinstance(prompt, str) and setup.asking.ids(index)[:1] == [setup.tokenizer.bos_token_id]:
-        return f"{start}{prompt}"
-    return prompt

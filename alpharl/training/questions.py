@@ -9,13 +9,10 @@ from typing import Any, Protocol
 
 from transformers import PreTrainedTokenizerBase
 
-from alpharl.errors import StudyError
 from alpharl.problems import Question, get_problem
+from alpharl.problems.chat import Messages
+from alpharl.problems.prompts import Prompt, Prompts
 from alpharl.training.recipe import TrainRecipe
-
-Messages = list[dict[str, str]]
-Prompt = str | Messages
-"""Text as it is, or messages for the tokenizer's chat template."""
 
 
 class Questions(Protocol):
@@ -63,19 +60,21 @@ class ProblemQuestions:
 
 @dataclass(frozen=True)
 class Asking:
-    """Questions as a tokenizer's model reads them."""
+    """Questions as a model reads them."""
 
     questions: Questions
-    tokenizer: PreTrainedTokenizerBase
+    prompts: Prompts
     chat: bool
     system: str | None
 
     def __post_init__(self) -> None:
-        if self.chat and not self.tokenizer.chat_template:
-            raise StudyError(
-                "found no chat template in the base's tokenizer, expected one for a run with "
-                "'chat_template: true'; add one to the tokenizer, or drop the key"
-            )
+        if self.chat:
+            self.prompts.require_chat()
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's, as its folder has it."""
+        return self.prompts.tokenizer
 
     def prompt(self, index: int) -> Prompt:
         """The question at an index, as trainers take it."""
@@ -87,13 +86,12 @@ class Asking:
 
     def ids(self, index: int) -> list[int]:
         """The question at an index in tokens."""
-        prompt = self.prompt(index)
-        if isinstance(prompt, str):
-            return list(self.tokenizer.encode(prompt))
-        text = str(
-            self.tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
-        )
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        return self.prompts.ids(self.prompt(index))
+
+    def longest(self) -> int:
+        """Tokens of the question with the most characters, whose prompt should be the longest."""
+        texts = self.questions.texts
+        return len(self.ids(max(range(len(texts)), key=lambda index: len(texts[index]))))
 
     def rewards(self, indices: Sequence[int], completions: Sequence[str | Messages]) -> list[float]:
         """1.0 where a completion, as trainers give it, is right, else 0.0."""
@@ -106,13 +104,27 @@ class Asking:
         return [next(stream) for _ in range(count)]
 
 
-def ask(spec: TrainRecipe, questions: Questions, tokenizer: PreTrainedTokenizerBase) -> Asking:
-    """A run's questions for its base's tokenizer.
+def ask(
+    spec: TrainRecipe,
+    questions: Questions,
+    tokenizer: PreTrainedTokenizerBase,
+    ends: Sequence[int] = (),
+    rows: int | None = None,
+) -> Asking:
+    """A run's questions for its base.
+
+    Args:
+        spec: the run.
+        questions: of its problem.
+        tokenizer: the base's.
+        ends: tokens that end an answer.
+        rows: of the base's embedding.
 
     Raises:
-        StudyError: a chat template is asked for, and there is none.
+        PromptError: a chat template is asked for, and there is none.
     """
-    return Asking(questions, tokenizer, spec.chat_template, spec.system)
+    prompts = Prompts(tokenizer, tuple(ends), rows)
+    return Asking(questions, prompts, spec.chat_template, spec.system)
 
 
 def _shuffled(count: int, seed: int) -> Iterator[int]:

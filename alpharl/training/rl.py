@@ -12,7 +12,8 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig
 
 from alpharl.training.entropy import with_entropy_band
 from alpharl.training.lora import adapter_config
-from alpharl.training.options import trainer_config
+from alpharl.training.options import refuse, trainer_config
+from alpharl.training.own_prompts import REFUSED, with_prompts
 from alpharl.training.questions import Asking
 from alpharl.training.setup import Setup
 
@@ -49,8 +50,10 @@ def rl_trainer(
         "beta": 0.0,
         **published,
     }
+    refuse(setup.spec, REFUSED)
     config = trainer_config(config_class, setup, defaults)
-    trainer = with_entropy_band(trainer_class, setup.spec.entropy)(
+    prompted = with_prompts(trainer_class, setup.asking.prompts)
+    trainer = with_entropy_band(prompted, setup.spec.entropy)(
         model=setup.model,
         reward_funcs=reward(setup.asking),
         args=config,

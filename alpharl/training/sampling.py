@@ -19,7 +19,6 @@ from accelerate.utils import broadcast_object_list, gather_object
 from transformers import (
     GenerationConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -28,6 +27,8 @@ from transformers import (
 from alpharl.checkpoints.files import write_text
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.manifest import describe_model, digest_json
+from alpharl.problems.tokenizers import end_tokens, padding_token
+from alpharl.training.padding import left_padded
 from alpharl.training.setup import Setup
 
 Row = dict[str, Any]
@@ -61,7 +62,10 @@ class Sampler:
         """Take a model with the setup's tokenizer, and a config that has SamplingOptions."""
         self._setup, self._options = setup, options
         self._model = model.to(options.device).eval()
-        self._pad, self._ends = _end_tokens(setup.tokenizer, model)
+        rows = model.get_input_embeddings().weight.shape[0]
+        declared = model.generation_config.eos_token_id
+        self._ends = end_tokens(declared, setup.tokenizer, rows)
+        self._pad = padding_token(setup.tokenizer, self._ends, rows)
         # A wider model of the same tokenizer knows tokens that stand for nothing.
         widths = (m.config.get_text_config().vocab_size for m in (setup.model, model))
         self._beyond = list(range(*widths)) or None
@@ -78,16 +82,13 @@ class Sampler:
         return completions
 
     def _batch(self, indices: list[int]) -> list[list[int]]:
-        prompts = [self._setup.asking.ids(index) for index in indices]
-        width = max(map(len, prompts))
-        padded = [[self._pad] * (width - len(ids)) + ids for ids in prompts]
-        mask = [[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts]
+        ids, mask = left_padded([self._setup.asking.ids(i) for i in indices], self._pad)
         device = self._model.device
         # What was random before goes on as if nothing had been sampled.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(self._seed())
-            out = self._generate(torch.tensor(padded), torch.tensor(mask))
-        return [_cut(ids, self._ends) for ids in out[:, width:].tolist()]
+            out = self._generate(ids, mask)
+        return [_cut(row, self._ends) for row in out[:, ids.shape[1] :].tolist()]
 
     def _seed(self) -> int:
         """A stream of its own for every batch and process."""
@@ -152,18 +153,6 @@ def _read(path: Path, stamp: dict[str, Any]) -> list[Row] | None:
     except (FileNotFoundError, ValueError):
         return None
     return rows if first == stamp else None
-
-
-def _end_tokens(
-    tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel
-) -> tuple[int, list[int]]:
-    """The token to pad with, and those that end a completion: the tokenizer's and the model's."""
-    of_model = model.generation_config.eos_token_id
-    of_model = of_model if isinstance(of_model, list) else [of_model]
-    of_both = dict.fromkeys([tokenizer.eos_token_id, *of_model])
-    ends = [token for token in of_both if token is not None]
-    pad = tokenizer.pad_token_id
-    return (ends[0] if pad is None else pad), ends
 
 
 def _cut(ids: list[int], ends: list[int]) -> list[int]:

@@ -8,8 +8,11 @@ from datasets import Dataset
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from alpharl.problems.prompts import require_room
+from alpharl.problems.tokenizers import require_known
 from alpharl.training.lora import adapter_config
-from alpharl.training.options import trainer_config
+from alpharl.training.options import refuse, trainer_config
+from alpharl.training.own_prompts import REFUSED, require_uncut
 from alpharl.training.sampling import Row
 from alpharl.training.setup import Setup
 from alpharl.training.tokenizer import IGNORED
@@ -27,6 +30,7 @@ def sft_trainer(setup: Setup) -> tuple[SFTTrainer, int]:
     Raises:
         StudyError: `args` holds what SFTConfig does not take, or `lora` what the base has not.
     """
+    refuse(setup.spec, REFUSED)
     config = trainer_config(SFTConfig, setup, DEFAULTS)
     indices = question_indices(setup, config)
     rows = [imitated(setup, index, _solution(setup, index)) for index in indices]
@@ -51,7 +55,15 @@ def imitated(setup: Setup, index: int, completion: list[int]) -> Row:
 def imitation(
     setup: Setup, config: SFTConfig, rows: list[Row], *also: TrainerCallback
 ) -> SFTTrainer:
-    """A trainer that makes the labels of these rows more likely."""
+    """A trainer that makes the labels of these rows more likely.
+
+    Raises:
+        StudyError: `max_length` of the run's `args` would cut a row.
+    """
+    require_uncut([row["input_ids"] for row in rows], config.max_length)
+    longest = max(len(row["input_ids"]) for row in rows)
+    positions = getattr(setup.model.config.get_text_config(), "max_position_embeddings", None)
+    require_room(longest, 0, positions, f"{setup.spec.algorithm}, with its completion", "")
     return SFTTrainer(
         model=setup.model,
         args=config,
@@ -65,4 +77,6 @@ def imitation(
 def _solution(setup: Setup, index: int) -> list[int]:
     tokenizer = setup.tokenizer
     text = setup.asking.questions.solution(index)
-    return [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+    tokens = tokenizer.encode(text, add_special_tokens=False)
+    require_known(tokens, tokenizer, setup.asking.prompts.rows)
+    return [*tokens, tokenizer.eos_token_id]

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from alpharl.errors import EvaluationError
 from alpharl.verbs.inputs import paths_at
@@ -19,6 +22,17 @@ from alpharl.verbs.result import Written
 EXAMPLE = "alpharl accuracy --scores 'scores/step-{step}.json' --out validation.csv"
 BASE = "base"
 """A name that the base's result may have instead of `step-0`."""
+
+
+class _Result(TypedDict):
+    """The part of a result that the table needs."""
+
+    variant: str
+    suite: str
+    suite_digest: str
+    accuracy: Annotated[float, Field(ge=0, le=1)]
+    stderr: Annotated[float, Field(ge=0)]
+    n: Annotated[int, Field(ge=1)]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,34 +51,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(scores: list[str], out: Path) -> Written:
     """Write the table."""
-    from alpharl.checkpoints.files import write_text
+    from alpharl.checkpoints.files import read_json, write_text
 
     require_files(out)
-    results = [_read(path) for path in paths_at(scores, files=True)]
+    paths = paths_at(scores, files=True)
+    results = {path: read_json(path, _Result, "alpharl evaluate") for path in paths}
+    by_step = _by_step(results)
     lines = ["step,accuracy,stderr,n"]
-    for result in sorted(results, key=_step):
-        values = (f"{result[key]:.6g}" for key in ("accuracy", "stderr"))
-        lines.append(",".join([str(_step(result)), *values, str(result["n"])]))
+    for step, result in sorted(by_step.items()):
+        values = f"{result['accuracy']:.6g},{result['stderr']:.6g},{result['n']}"
+        lines.append(f"{step},{values}")
     write_text(out, "\n".join(lines) + "\n")
     return Written(written=[str(out)])
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A result.
+def _by_step(results: Mapping[Path, _Result]) -> dict[int, _Result]:
+    """The results by step.
 
     Raises:
-        EvaluationError: there is none.
+        EvaluationError: two are of one step, or of different suites.
     """
-    try:
-        result: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise EvaluationError(
-            f"{path}: found no result ({error}), expected one that `alpharl evaluate` wrote"
-        ) from None
-    return result
+    (first, example), *_ = results.items()
+    by_step: dict[int, _Result] = {}
+    for path, result in results.items():
+        if result["suite_digest"] != example["suite_digest"]:
+            raise EvaluationError(
+                f"{path}: found a result of suite '{result['suite']}', expected the questions that "
+                f"{first} is of, suite '{example['suite']}'; collect one suite at a time"
+            )
+        step = _step(result)
+        if step in by_step:
+            raise EvaluationError(
+                f"{path}: found a second result of step {step}, expected one of each; leave one out"
+            )
+        by_step[step] = result
+    return by_step
 
 
-def _step(result: dict[str, Any]) -> int:
+def _step(result: _Result) -> int:
     """The step of the checkpoint that a result is of.
 
     Raises:

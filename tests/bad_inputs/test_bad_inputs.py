@@ -10,16 +10,17 @@ import re
 import shlex
 import shutil
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs import audit, options, scores, steps, weights
+from tests.bad_inputs import audit, options, prompts, scores, steps, weights
 from tests.bad_inputs.good import make_good
 from tests.bad_inputs.table import BadInput, Faulty
 from tests.conftest import CliResult
 
-ROWS = [*weights.ROWS, *scores.ROWS, *steps.ROWS, *options.ROWS]
+ROWS = [*weights.ROWS, *scores.ROWS, *steps.ROWS, *options.ROWS, *prompts.ROWS]
 CASES = [
     pytest.param(row, command, id=f"{row.name}-{call}")
     for row in ROWS
@@ -66,8 +67,8 @@ def listing(folder: Path) -> dict[str, object]:
 
 def test_the_good_files_are_good(files, cli):
     """Else a refusal would prove nothing."""
-    readers = {**weights.READERS, **weights.ADAPTER_READERS, **scores.READERS, **steps.PLANNERS}
-    for call, command in readers.items():
+    tables = (weights.READERS, weights.ADAPTER_READERS, scores.READERS, steps.PLANNERS)
+    for call, command in chain(*(table.items() for table in tables), prompts.TRAINERS.items()):
         done = cli(*shlex.split(command))
         assert done.status == 0, f"{call}: {done.err}"
         shutil.rmtree("new", ignore_errors=True)

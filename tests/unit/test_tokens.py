@@ -119,3 +119,19 @@ def test_lacking_answers_are_one_line(made, golden, tmp_path, cli):
     result = cli(*arguments, "--writer", writer, "--prefix", BUDGET)
     assert "found a prefix of 9 tokens, expected fewer" in result.error
     assert not (tmp_path / "out").exists()
+
+
+def test_answers_whose_tokens_are_not_those_written_are_counted(made, golden, tmp_path, cli):
+    """Text alone is kept: '12' may have been written in one token or in two."""
+    first, *rest = (made / "out" / "full.answers.jsonl").read_text().splitlines()
+    lines = [json.loads(line) for line in rest]
+    answers = [line for line in lines if "tokens" in line]
+    for answer in answers[:3]:
+        answer["tokens"] += 1
+    (tmp_path / "a.jsonl").write_text("\n".join([first, *map(json.dumps, lines), ""]))
+    arguments = ["tokens", "--suite", made / "suite.json", "--base", golden / "trajectory/base"]
+    for file, line in [(made / "out" / "full.answers.jsonl", ""), (tmp_path / "a.jsonl", "3 of ")]:
+        result = cli(*arguments, "--writer", f"full={file}", "--out", tmp_path / file.stem)
+        assert result.status == 0, result.err
+        told = [text for text in result.err.splitlines() if "in other tokens" in text]
+        assert [text[: len(line)] for text in told] == ([line] if line else [])

@@ -148,8 +148,9 @@ rule audit:
         paths.benchmark("audit/{run}")
     localrule: True
     resources:
-        # No param: what is accepted changes no number, so nothing is made again when a study accepts
-        # more. When it accepts less, `withdrawn` changes.
+        # No param, which would make all that follows again: what is accepted changes no number. When
+        # a study accepts less, `withdrawn` changes. `ancient` is no way out: Snakemake then overlooks
+        # other changes of what follows.
         accept=lambda w: " ".join(f"--accept={kind}" for kind in plan.accepted(w.run)),
     params:
         base=base_model,

@@ -3,19 +3,54 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from alpharl.errors import PromptError
+from alpharl.problems import tokenizers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
-def end_tokens(folder: Path) -> list[int]:
-    """Tokens that end an answer, as transformers finds them; the tokenizer's, if it finds none."""
-    if (folder / "generation_config.json").is_file():
-        settings = GenerationConfig.from_pretrained(folder)
-    else:
-        settings = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
-    ends = settings.eos_token_id
-    if ends is None:
-        ends = AutoTokenizer.from_pretrained(folder).eos_token_id
-    if ends is None:
-        return []
-    return [ends] if isinstance(ends, int) else list(ends)
+def end_tokens(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> list[int]:
+    """Tokens that end an answer, as training has them: the model's and the tokenizer's.
+
+    Args:
+        folder: of the base.
+        tokenizer: the base's, if it is read already.
+
+    Raises:
+        PromptError: the base's configs or its tokenizer cannot be read.
+    """
+    tokenizer = tokenizer or tokenizers.load_tokenizer(folder)
+    return tokenizers.end_tokens(_declared(folder), tokenizer, embedding_rows(folder))
+
+
+def embedding_rows(folder: Path) -> int | None:
+    """Rows of a model's embedding as its config says; None where no config can be read."""
+    from transformers import AutoConfig
+
+    try:
+        language = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+    except Exception:  # whoever loads the model says what is wrong with it
+        return None
+    rows = getattr(language, "vocab_size", None)
+    return rows if isinstance(rows, int) else None
+
+
+def _declared(folder: Path) -> Any:
+    """What transformers takes as the model's end tokens."""
+    from transformers import AutoConfig, GenerationConfig
+
+    try:
+        if (folder / "generation_config.json").is_file():
+            return GenerationConfig.from_pretrained(folder).eos_token_id
+        if not (folder / "config.json").is_file():
+            return None
+        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder)).eos_token_id
+    except Exception as error:  # of many kinds: whatever a broken file makes of the library
+        line = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        raise PromptError(
+            f"{folder}: found a generation_config.json or config.json that transformers does not "
+            f"read ({line}), expected the base's; save the model again"
+        ) from None

@@ -54,16 +54,17 @@ class HfEngine:
             batch_size: prompts decoded at once.
         """
         import torch
-        from transformers import AutoTokenizer
         from transformers.utils import logging
 
         from alpharl.evaluation.engines.end_tokens import end_tokens
+        from alpharl.problems.tokenizers import load_tokenizer
 
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         self._dtype, self._batch_size = getattr(torch, dtype), batch_size
-        self.tokenizer, self._ends = AutoTokenizer.from_pretrained(base), end_tokens(base)
+        self.tokenizer = load_tokenizer(base)
+        self._ends = end_tokens(base, self.tokenizer)
         self._folder, self._base = base.absolute(), self._load(base)
 
     def close(self) -> None:
@@ -121,6 +122,7 @@ class HfEngine:
         from alpharl.checkpoints.adapter import is_adapter
         from alpharl.checkpoints.loaded import load_model
         from alpharl.checkpoints.reader import best_device
+        from alpharl.problems.tokenizers import padding_token
         from alpharl.variants.adapters import adapter_checkpoint
 
         if is_adapter(folder):
@@ -128,13 +130,11 @@ class HfEngine:
         model = load_model(folder, self._dtype)
         # How a model decodes is the suite's business: penalties and temperatures that it was
         # published with go.
+        rows = model.get_input_embeddings().weight.shape[0]
+        padding = padding_token(self.tokenizer, self._ends, rows)
         model.generation_config = GenerationConfig(
-            eos_token_id=self._ends or None, pad_token_id=self._padding()
+            eos_token_id=self._ends or None, pad_token_id=padding
         )
         # A trainer may have saved its own setting; generation without a cache is only slower.
         model.config.use_cache = True
         return model.to(best_device()).eval()
-
-    def _padding(self) -> int:
-        padding = self.tokenizer.pad_token_id
-        return int(padding) if padding is not None else [*self._ends, 0][0]

@@ -31,6 +31,7 @@ _REMARK = re.compile(
 _INTEGER = re.compile(r"-?\d{1,200}")
 _BASED = re.compile(r"(\d[\dA-F]*)(?:_\{?(\w+)\}?)?")
 _PERCENT = r"\%"
+_GOES_ON = re.compile(r"\\[lcd]?dots(?![A-Za-z])")
 _LONGEST = 2000
 """Characters of an answer; a longer one is a model that repeats itself."""
 
@@ -77,6 +78,9 @@ def is_correct(extracted: str, target: str) -> bool:
         return False
     if answer == wanted:
         return True
+    # Math-verify passes over dots.
+    if bool(_GOES_ON.search(answer)) != bool(_GOES_ON.search(wanted)):
+        return False
     if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(wanted):
         return int(answer) == int(wanted)
     answer, wanted = without_units(rewritten(answer), rewritten(wanted))

@@ -54,12 +54,20 @@ def _repeating(number: re.Match[str]) -> str:
     return rf"\frac{{{top}}}{{{'9' * len(again)}{'0' * len(once)}}}"
 
 
+_ANGLE = (
+    r"\\(sin|cos|tan|cot|sec|csc)\s*([({]?)\s*(-?\d+(?:\.\d+)?)"
+    r"\s*\^\s*(?:\\circ|\{\s*\\circ\s*\})"
+)
+
+
 _SPELLINGS: list[tuple[re.Pattern[str], _Spelling]] = [
     (re.compile(r"\*\*"), "^"),
     (re.compile(r"(?<!\\)%"), r"\\%"),
     (re.compile(r"\\[,;: ]\s*(?=\\%)"), ""),
     (re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])"), r"\\pi "),
     (re.compile(r"\\varnothing\b"), r"\\emptyset"),
+    # Math-verify passes over the sign of degrees.
+    (re.compile(_ANGLE), r"\\\1\2\\frac{\3\\pi}{180}"),
     (re.compile(r"(\^\{?\s*\\circ\s*\}?)\s*[CF]$"), r"\1"),
     (re.compile(f"^{_LEADING_WORDS}"), ""),
     (re.compile(f"^{_BUILDER}$"), r"\1"),

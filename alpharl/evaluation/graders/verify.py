@@ -30,7 +30,19 @@ from typing import Any
 
 from math_verify import LatexExtractionConfig, grader, parse, verify
 from math_verify.parser import NormalizationConfig
-from sympy import Equality, FiniteSet, Float, MatrixBase, Rational, Symbol, Union, expand, solve
+from sympy import (
+    And,
+    Equality,
+    FiniteSet,
+    Float,
+    I,
+    MatrixBase,
+    Rational,
+    Symbol,
+    Union,
+    expand,
+    solve,
+)
 from sympy.core.relational import Relational
 
 MEMORY = 4 << 30
@@ -68,10 +80,14 @@ def _parsed(expression: str) -> list[Any]:
 
 
 def _united(parsed: Any) -> Any:
-    """The set that several relations describe: x < -1 or x > 1."""
+    """The set that several relations describe: x < -1 or x > 1, and 2 > x > 1. Else the same."""
     if isinstance(parsed, FiniteSet) and parsed.args and all(map(_is_inequality, parsed.args)):
         return Union(*[relation.as_set() for relation in parsed.args])
-    return parsed
+    if isinstance(parsed, And) and len(parsed.free_symbols) == 1:
+        return parsed.as_set() if all(map(_is_inequality, parsed.args)) else parsed
+    # Math-verify takes i for a variable, so that 1/i would not be -i.
+    symbols = {symbol: I for symbol in parsed.free_symbols if symbol.name == "i"}
+    return parsed.subs(symbols) if len(symbols) == len(parsed.free_symbols) else parsed
 
 
 def _is_inequality(expression: Any) -> bool:

@@ -16,6 +16,7 @@ class Sft(TrainerAlgorithm):
     """Supervised fine-tuning: imitation of right answers."""
 
     name = "sft"
+    samples = False
     args = ("trl.SFTConfig",)
 
     def trainer(self, setup: Setup) -> tuple[Trainer, int]:

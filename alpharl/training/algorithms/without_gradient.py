@@ -34,6 +34,7 @@ class RandomWalk(Algorithm):
     of standard deviation `learning_rate`, about as AdamW does on gradients of pure noise."""
 
     name = "random-walk"
+    samples = False
     gradient = False
 
     def train(self, setup: Setup) -> None:

@@ -33,10 +33,10 @@ class PlainEngine:
     """Loads each model when it is asked for."""
 
     def __init__(self, base: Path) -> None:
-        from transformers import AutoTokenizer
+        from alpharl.problems.tokenizers import load_tokenizer
 
         self.versions = {"transformers": version("transformers")}
-        self._tokenizer = AutoTokenizer.from_pretrained(base)
+        self._tokenizer = load_tokenizer(base)
 
     def close(self) -> None:
         """Nothing outlives the object."""
