@@ -83,8 +83,11 @@ def test_a_broken_download_goes_on_where_it_stopped(hub, tmp_path, large):
     assert not (tmp_path / "model").exists()
     assert not (tmp_path / "model.json").exists()
     before, hub.refused = len(hub.got), set()
+    # The client fetches files side by side, and leaves some when one fails.
+    there = {path.name for path in (tmp_path / ".model.partial").iterdir() if path.is_file()}
     assert download(hub, tmp_path, "org/large", "main").returncode == 0
-    assert [name.rpartition("/")[2] for name in hub.got[before:]] == [last]
+    fetched = {name.rpartition("/")[2] for name in hub.got[before:]}
+    assert last in fetched and not fetched & there
     assert len(read_index(tmp_path / "model").files) == 3
 
 
