@@ -82,9 +82,10 @@ test-slow: develop
 test-faults: develop
 	pytest tests/faults
 
-# Mutated headers and indexes of weights, against the format's own library; `make test` has a sample.
+# Mutated headers and indexes of weights, against the format's own library, and random adapters, against
+# PEFT's own merge; `make test` has a sample.
 fuzz: develop
-	python -m tests.fuzz.run 100000
+	OMP_NUM_THREADS=1 python -m tests.fuzz.run 100000 2000
 
 # Starts a real SLURM from Debian's packages, which it installs; skipped, and says why, without root.
 test-slurm: develop

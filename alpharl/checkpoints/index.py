@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from alpharl.checkpoints.buffers import is_computed
 from alpharl.checkpoints.foreign import foreign_at
 from alpharl.checkpoints.header import TensorInfo, read_header, unique_json
+from alpharl.checkpoints.lora_names import has_low_rank
 from alpharl.checkpoints.plain import require_plain
+from alpharl.checkpoints.tied import Pair, tied_pair
+from alpharl.checkpoints.wrappers import unwrapped
 from alpharl.errors import CheckpointError
 
 SINGLE = "model.safetensors"
@@ -26,6 +30,8 @@ class ModelIndex:
 
     folder: Path
     tensors: dict[str, TensorInfo]
+    tied: Pair | None = field(default=None, kw_only=True)
+    """A head that is stored but not among the tensors, and the embedding that it has to equal."""
 
     @property
     def files(self) -> list[str]:
@@ -33,15 +39,27 @@ class ModelIndex:
         return list(dict.fromkeys(info.file for info in self.tensors.values()))
 
 
-def read_index(folder: Path) -> ModelIndex:
-    """Index a Hugging Face model folder, single-file or sharded.
+def read_index(folder: Path, base: Path | None = None) -> ModelIndex:
+    """Index a Hugging Face model folder, single-file or sharded: its weights, by their bare names.
+
+    Wrappers' parts of names, buffers that loaders compute and a tied head next to its embedding
+    are left out. See `buffers`, `wrappers`, `tied`.
+
+    Args:
+        folder: of the model.
+        base: model folder whose config holds where the folder has none.
 
     Raises:
-        CheckpointError: as `read_stored`, or a tensor is no plain weight.
+        CheckpointError: as `read_stored`, a tensor is no plain weight, or there is LoRA in it.
     """
-    tensors, config = read_stored(folder).tensors, read_config(folder)
-    require_plain(folder, tensors, config)
-    return ModelIndex(folder, _without_tied_head(tensors, config))
+    stored, described = read_stored(folder).tensors, with_config(folder, base)
+    _require_no_adapter(folder, stored)
+    require_plain(folder, stored, read_config(described))
+    tensors = {n: replace(stored[key], name=n) for key, n in unwrapped(stored).items()}
+    tied = tied_pair(tensors, read_own_config(described))
+    head = tied[0].name if tied else None
+    weights = {n: t for n, t in tensors.items() if n != head and not is_computed(t)}
+    return ModelIndex(folder, weights, tied=tied)
 
 
 def read_stored(folder: Path) -> ModelIndex:
@@ -64,28 +82,50 @@ def read_stored(folder: Path) -> ModelIndex:
     return ModelIndex(folder, tensors)
 
 
+def _require_no_adapter(folder: Path, tensors: dict[str, TensorInfo]) -> None:
+    """Refuse a model that is not its weights alone."""
+    low_rank = has_low_rank(tensors)
+    if low_rank:
+        raise CheckpointError(
+            f"{folder}: holds {low_rank}, LoRA that is not merged and whose scale no file tells, "
+            "expected a model or an adapter; save what PEFT's merge_and_unload gives, or the "
+            f"adapter alone with its {ADAPTER_CONFIG}"
+        )
+    if (folder / "lora_adapter" / ADAPTER).is_file():
+        raise CheckpointError(
+            f"{folder}: found an adapter in lora_adapter/ below a whole model, expected one of "
+            "them: verl's merger leaves the base's weights as they are; name lora_adapter as the "
+            "checkpoint, or move it away if the model is merged"
+        )
+    if (folder / ADAPTER_CONFIG).is_file():
+        raise CheckpointError(
+            f"{folder}: found {ADAPTER_CONFIG} next to a whole model, expected one of them: "
+            "transformers would put the adapter on that model; move one to a folder of its own"
+        )
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """The model's `config.json`; empty where there is none or it is not an object.
 
     What a multimodal model says of its language model stands at the top too.
     """
-    try:
-        config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(config, dict):
-        return {}
+    config = read_own_config(folder)
     nested = config.get("text_config")
     return {**(nested if isinstance(nested, dict) else {}), **config}
 
 
-def _without_tied_head(
-    tensors: dict[str, TensorInfo], config: dict[str, Any]
-) -> dict[str, TensorInfo]:
-    """Some trainers save a tied head beside the embedding that it is; loaders ignore it."""
-    if HEAD in tensors and EMBEDDING in tensors and config.get("tie_word_embeddings"):
-        return {name: info for name, info in tensors.items() if name != HEAD}
-    return tensors
+def read_own_config(folder: Path) -> dict[str, Any]:
+    """The same as it is written."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def with_config(folder: Path, base: Path | None) -> Path:
+    """The folder whose config holds for a model: its base's, where a folder is weights alone."""
+    return folder if base is None or (folder / "config.json").is_file() else base
 
 
 def _without_weights(folder: Path) -> CheckpointError:
@@ -174,26 +214,3 @@ def _weight_map(folder: Path) -> dict[str, str]:
 
 def _brief(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
-
-
-def require_same_tensors(base: ModelIndex, other: ModelIndex) -> None:
-    """Refuse a checkpoint whose tensor names or shapes are not those of its base.
-
-    Raises:
-        CheckpointError: names the first tensor that differs.
-    """
-    missing = [name for name in base.tensors if name not in other.tensors]
-    extra = [name for name in other.tensors if name not in base.tensors]
-    if missing or extra:
-        lacks, name = ("lacks", missing[0]) if missing else ("has an extra", extra[0])
-        raise CheckpointError(
-            f"{other.folder}: {lacks} tensor {name}; expected the {len(base.tensors)} tensors of "
-            f"{base.folder}, name the right base"
-        )
-    for name, info in base.tensors.items():
-        shape = other.tensors[name].shape
-        if shape != info.shape:
-            raise CheckpointError(
-                f"{other.folder}: {name} has shape {list(shape)}, expected {list(info.shape)} as "
-                f"in {base.folder}; name the right base"
-            )

@@ -1,55 +1,118 @@
-"""A model folder as transformers loads it, once it is known that all of the model came from it.
+"""A model folder as transformers loads it, once it is known that its tensors are all of the model.
 
-transformers starts parameters that a folder lacks, or holds in another shape, at random, and says
-so in its log alone.
+transformers starts parameters that a folder lacks, or holds in another shape, at random, leaves out
+what the architecture has not, and says so in its log alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
+from alpharl.checkpoints.adapter import read_model
 from alpharl.checkpoints.finite import not_finite
-from alpharl.checkpoints.index import read_index
+from alpharl.checkpoints.fit import require_same_tensors
+from alpharl.checkpoints.index import ModelIndex, read_index, read_stored, with_config
 from alpharl.checkpoints.reader import count_not_finite
+from alpharl.checkpoints.tied import require_equal
 from alpharl.errors import CheckpointError
 
 
-def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    """Load a model folder.
+def load_model(folder: Path, dtype: torch.dtype, base: Path | None = None) -> PreTrainedModel:
+    """Load a model folder: exactly the tensors of its index, under the index's names.
 
     Args:
         folder: of safetensors.
         dtype: of the parameters.
+        base: model folder whose tensors it has to have.
 
     Raises:
-        CheckpointError: as `read_index`, or a parameter is not in the folder, has another shape
-            than the config says, or is not finite in this dtype.
+        CheckpointError: as `read_model`; it has other tensors than the base or than the
+            architecture of its config, or in other shapes; a stored head that its config ties
+            differs from the embedding; a parameter is not finite in this dtype.
     """
-    read_index(folder)
-    model, report = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, ignore_mismatched_sizes=True,
-        output_loading_info=True, config=_config(folder),
-    )  # fmt: skip
-    lacking = sorted(report["missing_keys"])
-    if lacking:
-        raise CheckpointError(
-            f"{folder}: lacks {lacking[0]}, which {type(model).__name__} has ({len(lacking)} such "
-            "tensors); expected all of them: save the model again, or correct its config.json"
-        )
-    for name, stored, expected in sorted(report["mismatched_keys"]):
-        raise CheckpointError(
-            f"{folder}: {name} has shape {list(stored)}, expected {list(expected)} as config.json "
-            "says; save the model again, or correct its config.json"
-        )
+    index = read_model(folder, base)
+    require_equal(folder, index.tied)
+    if base is not None:
+        require_same_tensors(read_index(base), index)
+    stored = _stored_names(index)
+    model, report = _load(index, stored, dtype, with_config(folder, base))
+    _require_complete(index, set(stored.values()), type(model).__name__, report)
     for name, parameter in model.named_parameters():
         bad = count_not_finite(parameter.detach())
         if bad:
             raise not_finite(folder, name, bad)
     loaded: PreTrainedModel = model
     return loaded
+
+
+def _stored_names(index: ModelIndex) -> dict[str, str]:
+    """The name in its file of each tensor of the index, and of those that the index leaves out."""
+    places = {(info.file, info.start): name for name, info in index.tensors.items()}
+    stored = read_stored(index.folder).tensors
+    return {places.get((info.file, info.start), name): name for name, info in stored.items()}
+
+
+def _load(
+    index: ModelIndex, stored: dict[str, str], dtype: torch.dtype, described: Path
+) -> tuple[Any, dict[str, Any]]:
+    """The model, and what transformers says of keys that did not fit."""
+    config = _config(described)
+    how = {"config": config, "dtype": dtype, "use_safetensors": True,
+           "ignore_mismatched_sizes": True, "output_loading_info": True}  # fmt: skip
+    if all(stored[name] == name for name in index.tensors):
+        made: tuple[Any, dict[str, Any]] = AutoModelForCausalLM.from_pretrained(index.folder, **how)
+        return made
+    with torch.device("meta"):
+        architecture = type(AutoModelForCausalLM.from_config(config))
+    with _slices(index, stored) as tensors:
+        made = architecture.from_pretrained(None, state_dict=tensors, **how)
+        return made
+
+
+@contextmanager
+def _slices(index: ModelIndex, stored: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """The tensors by name, mapped and not read: what transformers makes of a folder's files."""
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context(safe_open(index.folder / name, "pt")) for name in index.files
+        }
+        yield {
+            name: files[info.file].get_slice(stored[name]) for name, info in index.tensors.items()
+        }
+
+
+def _require_complete(
+    index: ModelIndex, stored: set[str], architecture: str, report: dict[str, Any]
+) -> None:
+    """Refuse a model that is not all of its folder, or of which not all is in its folder."""
+    folder = index.folder
+    advice = "save the model again, or correct its config.json"
+    lacking = sorted(report["missing_keys"])
+    if lacking:
+        raise CheckpointError(
+            f"{folder}: lacks {lacking[0]}, which {architecture} has ({len(lacking)} such "
+            f"tensors); expected all of them: {advice}"
+        )
+    for name, shape, expected in sorted(report["mismatched_keys"]):
+        raise CheckpointError(
+            f"{folder}: {name} has shape {list(shape)}, expected {list(expected)} as config.json "
+            f"says; {advice}"
+        )
+    # What the index leaves out is no weight: buffers, a tied head.
+    left_out = stored - index.tensors.keys()
+    unused = sorted(set(report["unexpected_keys"]) - left_out)
+    if unused:
+        raise CheckpointError(
+            f"{folder}: holds {unused[0]}, which {architecture} has not ({len(unused)} such "
+            f"tensors) and would leave out; expected none: {advice}"
+        )
 
 
 def _config(folder: Path) -> PretrainedConfig:

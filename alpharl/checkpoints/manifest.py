@@ -16,7 +16,13 @@ from typing import Any
 from alpharl.checkpoints.adapter import MergedIndex, read_model
 from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.finite import digest_weights
+<<<<<<< HEAD
 from alpharl.checkpoints.index import ADAPTER_CONFIG, ModelIndex, read_index, require_same_tensors
+=======
+from alpharl.checkpoints.fit import require_same_tensors
+from alpharl.checkpoints.index import ModelIndex, read_index
+from alpharl.checkpoints.tied import require_equal
+>>>>>>> issue18
 
 VERSION = 1
 
@@ -59,8 +65,9 @@ def describe_model(index: ModelIndex, step: int, base: str = "") -> dict[str, An
         base: of an adapter, the digest of the model that it is on.
 
     Raises:
-        CheckpointError: a weight is not finite.
+        CheckpointError: a weight is not finite, or a stored head is not what its config says.
     """
+    require_equal(index.folder, index.tied)
     files = {name: digest_part(index.folder / name) for name in index.files}
     infos = index.tensors.values()
     return {

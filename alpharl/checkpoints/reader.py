@@ -22,6 +22,7 @@ from alpharl.checkpoints.adapter import LowRankUpdate, MergedIndex, read_model
 from alpharl.checkpoints.finite import not_finite
 from alpharl.checkpoints.header import TensorInfo
 from alpharl.checkpoints.index import ModelIndex
+from alpharl.checkpoints.tied import require_equal
 from alpharl.errors import CheckpointError
 
 DTYPES = {
@@ -52,9 +53,11 @@ class ModelReader:
             base: model folder that an adapter is on.
 
         Raises:
-            CheckpointError: as `read_model`.
+            CheckpointError: as `read_model`, or a tied head that is stored is another matrix than
+                the embedding.
         """
         self.index: ModelIndex = read_model(folder, base)
+        require_equal(folder, self.index.tied)
         self._updates = self.index.updates if isinstance(self.index, MergedIndex) else {}
         self._pair = lru_cache(_PAIRS + torch.get_num_threads())(self._read_pair)
         self.device = device

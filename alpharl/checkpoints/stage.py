@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from alpharl.checkpoints.adapter import is_adapter
-from alpharl.checkpoints.index import ADAPTER, ADAPTER_CONFIG, INDEX, read_index
+from alpharl.checkpoints.index import ADAPTER, ADAPTER_CONFIG, INDEX, read_stored
 from alpharl.errors import CheckpointError
 
 Key = TypeVar("Key")
@@ -55,7 +55,7 @@ def _size(folder: Path) -> int:
 
 def _files(folder: Path) -> list[str]:
     """Names of the files that hold the weights; an adapter's base is a model of its own here."""
-    return [ADAPTER, ADAPTER_CONFIG] if is_adapter(folder) else read_index(folder).files
+    return [ADAPTER, ADAPTER_CONFIG] if is_adapter(folder) else read_stored(folder).files
 
 
 def _copy(folder: Path, target: Path) -> None:

@@ -62,7 +62,8 @@ def merge(environment: Path, checkpoint: Path, out: Path, record: Path) -> None:
     verl unpickles the shards, in its own process, and rounds FSDP weights to bfloat16.
 
     Raises:
-        CheckpointError: no shards, no verl in the environment, or its merger failed.
+        CheckpointError: no shards, no verl in the environment, its merger failed, or it merged
+            nothing, as with LoRA.
     """
     shards, partial = shards_at(checkpoint), out.with_name(f".{out.name}.partial")
     python = environment.absolute() / "bin" / "python"
@@ -82,6 +83,13 @@ def merge(environment: Path, checkpoint: Path, out: Path, record: Path) -> None:
         words = (done.stderr.strip().splitlines() or ["no words"])[-1][:300]
         raise CheckpointError(
             f"{checkpoint}: verl's merger failed ({words}); run it by hand: {' '.join(command)}"
+        )
+    if (partial / "lora_adapter").is_dir():
+        shutil.rmtree(partial, ignore_errors=True)
+        raise CheckpointError(
+            f"{checkpoint}: verl's merger leaves the base's weights as they are and puts the "
+            f"training into lora_adapter/, expected a merged model; run {' '.join(command)} by "
+            "hand, set lora_alpha in its adapter_config.json, and name lora_adapter as checkpoint"
         )
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)

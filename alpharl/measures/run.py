@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from alpharl.checkpoints.index import read_config, require_same_tensors
+from alpharl.checkpoints.fit import require_same_tensors
+from alpharl.checkpoints.index import read_config
 from alpharl.checkpoints.reader import ModelReader
 from alpharl.checkpoints.stream import Span, streamer
 from alpharl.errors import CheckpointError

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from alpharl.checkpoints.adapter import MergedIndex
-from alpharl.checkpoints.index import HEAD, ModelIndex, require_same_tensors
+from alpharl.checkpoints.fit import require_same_tensors
+from alpharl.checkpoints.index import ModelIndex
+from alpharl.checkpoints.tied import head_of
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.scope import Matrix, Scope, layer_of, matrices
 
@@ -68,7 +70,7 @@ def estimate_run(
         parameters=sum(info.size for info in last.tensors.values()),
         dtypes=_dtypes(base, last),
         files=1 if isinstance(last, MergedIndex) else len(last.files),
-        tied=HEAD not in last.tensors,
+        tied=head_of(last.tensors) is None,
         checkpoint=last.nbytes if isinstance(last, MergedIndex) else _bytes(last, last.tensors),
         factors_read=sum(reads),
         gram_read=sum(_bytes(index, index.tensors) for index in (base, *checkpoints)),

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from alpharl.checkpoints.files import ArrayFile
-from alpharl.checkpoints.index import read_index, require_same_tensors
+from alpharl.checkpoints.fit import require_same_tensors
+from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.reader import ModelReader, best_device
 from alpharl.checkpoints.stream import Span, Streamer, load_update, streamer
 from alpharl.progress import SILENT, Progress

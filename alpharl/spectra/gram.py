@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alpharl.checkpoints.files import write_arrays
-from alpharl.checkpoints.index import read_config, require_same_tensors
+from alpharl.checkpoints.fit import require_same_tensors
+from alpharl.checkpoints.index import read_config
 from alpharl.errors import MethodError
 from alpharl.progress import SILENT, Progress
 from alpharl.spectra.lowrank import read_arrays

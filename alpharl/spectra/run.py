@@ -21,7 +21,7 @@ from alpharl.spectra import FACTORS_VERSION, GRAM_VERSION
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.gram import Gram, extend_gram, read_gram, write_gram
 from alpharl.spectra.lowrank import Factors, as_stored, read_factors, save_factors
-from alpharl.spectra.scope import matrices
+from alpharl.spectra.scope import matrices, paper_names
 
 FactorsOfSteps = Mapping[int, Mapping[str, Factors]]
 """Per step, by matrix."""
@@ -155,7 +155,8 @@ class RunFactors:
             factors = dict(self.given.get(step, {}))
         else:
             factors = read_factors(shard_paths(str(self.given), self.shards, step))
-        lacking = [name for name in self.run.scope if name not in factors]
+        # Those of scope `all` are enough for whatever knows no scope.
+        lacking = [name for name in paper_names(self.run.index) if name not in factors]
         if lacking:
             raise CheckpointError(
                 f"factors of step {step}: found no {lacking[0]} among {len(factors)} matrices; "

@@ -26,6 +26,11 @@ _PAPER = re.compile(
     rf"|{_MLP}{_EXPERT}(?:(?:gate|up|down|gate_up)_proj|w[123])\.weight)$"
 )
 
+_IN_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.\d+\.")
+_ROUTER = re.compile(r"\.(?:gate|router|shared_expert_gate)(?:\.\w+)?\.weight$")
+_OTHER_SENSES = re.compile(r"(?:^|[._])(?:vision|visual|image|audio|speech)")
+"""Parts of multimodal models that are no language model."""
+
 
 @dataclass(frozen=True)
 class Matrix:
@@ -60,17 +65,49 @@ def matrices(index: ModelIndex, scope: Scope) -> dict[str, Matrix]:
     """The matrices in scope by name, in file order.
 
     Raises:
-        CheckpointError: the model has none, or a fused tensor that cannot be split.
+        CheckpointError: the model has none, a fused tensor that cannot be split, or attention or
+            MLP matrices that scope `paper` would leave out.
     """
-    config = read_config(index.folder)
-    every = [m for info in index.tensors.values() for m in split(info, config)]
+    every = _every(index)
     by_name = {m.name: m for m in every if scope == "all" or in_paper_scope(m.name)}
     if not by_name:
         raise CheckpointError(
             f"{index.folder}: no matrix in scope '{scope}' among {len(index.tensors)} tensors; "
             "expected names like model.layers.0.self_attn.q_proj.weight, or use scope 'all'"
         )
+    unknown = [m.name for m in every if scope == "paper" and _is_unknown(m.name)]
+    if unknown:
+        raise CheckpointError(
+            f"{index.folder}: scope 'paper' would leave out {unknown[0]} ({len(unknown)} such "
+            f"matrices next to {len(by_name)} in scope); expected layers of q, k, v, o, gate, up "
+            "and down projections: use `gram`, or `factors --scope all`, which take all matrices"
+        )
     return by_name
+
+
+def require_paper_scope(index: ModelIndex) -> None:
+    """Refuse a model of which whatever knows scope `paper` alone would take a part for the whole.
+
+    Raises:
+        CheckpointError: as `matrices`.
+    """
+    matrices(index, "paper")
+
+
+def paper_names(index: ModelIndex) -> list[str]:
+    """Names of the matrices in scope `paper`, of any model; of some models none."""
+    return [matrix.name for matrix in _every(index) if in_paper_scope(matrix.name)]
+
+
+def _every(index: ModelIndex) -> list[Matrix]:
+    config = read_config(index.folder)
+    return [matrix for info in index.tensors.values() for matrix in split(info, config)]
+
+
+def _is_unknown(name: str) -> bool:
+    """Whether a matrix is one of attention or MLP whose name scope `paper` does not know."""
+    other = _ROUTER.search(name) or _OTHER_SENSES.search(name) or not name.endswith(".weight")
+    return bool(_IN_LAYER.search(name)) and not other and not in_paper_scope(name)
 
 
 def split(info: TensorInfo, config: dict[str, Any]) -> list[Matrix]:

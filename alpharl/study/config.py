@@ -295,6 +295,10 @@ def load_study(path: str | Path) -> Study:
         text = Path(path).read_text("utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):
         raise StudyError(f"{path}: no such study file; give the path of a YAML file") from None
+    except OSError as error:
+        raise StudyError(
+            f"{path}: cannot be read ({error.strerror}); give the path of a YAML file"
+        ) from None
     except UnicodeDecodeError:
         raise StudyError(
             f"{path}: found no text in UTF-8, expected a YAML file; save it as that"

@@ -24,6 +24,7 @@ from alpharl.spectra.findings import Audit
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.lowrank import Factors
 from alpharl.spectra.run import FactorsOfSteps, RunFactors, RunFolders, RunGram
+from alpharl.spectra.scope import require_paper_scope
 
 if TYPE_CHECKING:
     import numpy as np
@@ -234,6 +235,8 @@ class Observed:
             return {}
         taken = {name: measure.steps(self.steps) for name, measure in measures.items()}
         factored = opened(measures, taken, "factors")
+        if factored:
+            require_paper_scope(self._run.index)
         factors = {step: self._factors.at(step, Depth(1)) for step in factored}
         gram = self.gram if any("gram" in m.reads for m in measures.values()) else None
         # A run may have many more checkpoints than are measured: only these are worth a copy.

@@ -17,6 +17,7 @@ from alpharl.forecasting.method import Method
 from alpharl.forecasting.registry import read_method
 from alpharl.forecasting.target import target_after
 from alpharl.spectra.depth import Depth
+from alpharl.spectra.scope import require_paper_scope
 from alpharl.trajectory.observed import Observed
 from alpharl.variants.model import Model, forecast_model, rank_model
 from alpharl.variants.recipes import RankKind, recipe
@@ -66,6 +67,7 @@ class Trajectory(Observed):
         Raises:
             MethodError: fewer than two checkpoints, two targets, one that is not after the window,
                 an accuracy where a step has none, or a method that searches without trials.
+            CheckpointError: a method that reads factors would leave out matrices of the model.
         """
         steps = [step for step in self.steps if through is None or step <= through]
         # A verdict on one checkpoint says what it lacks; a forecast has nothing to go by.
@@ -86,6 +88,8 @@ class Trajectory(Observed):
             target_accuracy=target_accuracy,
         )
         # First what may be refused, then what reads all checkpoints.
+        if method and "factors" in reads:
+            require_paper_scope(self._run.index)
         if method and "suite" in reads:
             window.need_validate()
         fits_accuracy = method and {"factors", "scores"} <= reads

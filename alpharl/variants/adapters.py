@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alpharl.checkpoints.adapter import MergedIndex, is_adapter, read_model
+from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.index import ADAPTER, read_index
 from alpharl.forecasting.contract import Blend
 from alpharl.variants.store import Variant, read_variant
@@ -58,13 +59,17 @@ def read_source(folder: Path, base: Path) -> Path | Variant:
     """The model to score: a model folder, a variant, or an adapter checkpoint on the base.
 
     Raises:
-        CheckpointError: it is none of them, or broken; no weight is read.
+        CheckpointError: it is none of them, broken, has other tensors than the base, or has an
+            adapter that PEFT would not put on the base as a whole; no weight is read.
     """
     if (folder / "variant.json").is_file():
-        return read_variant(folder)
+        variant = read_variant(folder)
+        if variant.pure_adapter and variant.adapter:
+            read_model(variant.adapter, base)
+        return variant
     if is_adapter(folder):
         return adapter_checkpoint(folder, base)
-    read_index(folder)
+    require_same_tensors(read_index(base), read_model(folder, base))
     return folder
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alpharl.checkpoints.index import read_config, require_same_tensors
+from alpharl.checkpoints.fit import require_same_tensors
+from alpharl.checkpoints.index import read_config
 from alpharl.checkpoints.reader import ModelReader, best_device, count_not_finite
 from alpharl.checkpoints.writer import ModelWriter
 from alpharl.errors import CheckpointError, MethodError
@@ -38,7 +39,7 @@ def build_dense(variant: Variant, out: Path, progress: Progress = SILENT) -> Non
             "so score the forecast itself with `alpharl evaluate`"
         )
     blend = variant.blend
-    adapter = read_adapter(variant.adapter) if variant.adapter else {}
+    adapter = read_adapter(variant)
     steps = sorted({step for row in blend.values() for step in row})
     device = best_device()
     with ExitStack() as stack:

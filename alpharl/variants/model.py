@@ -16,6 +16,7 @@ from alpharl.forecasting.contract import Blend, Prediction, Window, norm_ratio
 from alpharl.forecasting.method import Method
 from alpharl.progress import Progress, display
 from alpharl.spectra.lowrank import Factors, LowRank
+from alpharl.spectra.scope import require_paper_scope
 from alpharl.variants import RANK_VERSION
 from alpharl.variants.ranks import rank_parts
 from alpharl.variants.recipes import Recipe
@@ -183,9 +184,12 @@ def rank_model(
         seed: of random directions.
 
     Raises:
-        CheckpointError: fewer triplets are stored than asked for, or no matrix has the component.
+        CheckpointError: fewer triplets are stored than asked for, no matrix has the component, or
+            the model has matrices that scope `paper` does not know.
     """
-    blend, adapter = rank_parts(recipe, step, factors, seed, read_index(base).tensors)
+    index = read_index(base)
+    require_paper_scope(index)
+    blend, adapter = rank_parts(recipe, step, factors, seed, index.tensors)
     meta = {"kind": recipe.kind, "scale": recipe.scale, "rest": recipe.rest, **asdict(recipe.depth)}
     meta |= {"step": step, "seed": seed, "merged": recipe.merged, "algorithm": RANK_VERSION}
     return Model(base, {step: checkpoint}, meta, blend, adapter)

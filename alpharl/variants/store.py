@@ -20,8 +20,18 @@ from typing import Any
 
 import numpy as np
 
+from alpharl.checkpoints.adapter import read_model
 from alpharl.checkpoints.files import write_arrays, write_json
-from alpharl.checkpoints.index import ModelIndex, read_config, read_index
+from alpharl.checkpoints.index import (
+    ADAPTER,
+    ADAPTER_CONFIG,
+    ModelIndex,
+    read_config,
+    read_index,
+)
+from alpharl.checkpoints.lora_config import read_lora_config
+from alpharl.checkpoints.lora_modules import BaseModules, is_embedding, shell_of
+from alpharl.checkpoints.lora_names import PREFIX, parse
 from alpharl.checkpoints.manifest import digest_json, digest_part
 from alpharl.errors import CheckpointError
 from alpharl.forecasting.contract import Blend, LogitsLine
@@ -29,7 +39,6 @@ from alpharl.spectra.lowrank import LowRank, read_arrays
 from alpharl.spectra.scope import split
 
 VERSION = 1
-_PREFIX = "base_model.model."
 
 
 @dataclass(frozen=True)
@@ -124,9 +133,9 @@ def write_variant(
     if blend:
         write_json(out / "blend.json", blend)
     if made:
-        write_arrays(out / "adapter" / "adapter_model.safetensors", made.tensors)
-        write_json(out / "adapter" / "adapter_config.json", made.config)
-    head |= {"peft": made.loads if made else True}
+        write_arrays(out / "adapter" / ADAPTER, made[0])
+        write_json(out / "adapter" / ADAPTER_CONFIG, made[1])
+    head |= {"peft": _loads(out / "adapter", base) if made else True}
     write_json(out / "variant.json", head | dict(meta))
 
 
@@ -201,40 +210,59 @@ def read_variant(folder: Path) -> Variant:
     return Variant(folder, _resolve(meta["base"], folder), checkpoints, meta)
 
 
-@dataclass(frozen=True)
-class _PeftAdapter:
-    """The content of an adapter's two files, and whether PEFT can load it."""
-
-    tensors: dict[str, np.ndarray]
-    config: dict[str, Any]
-    loads: bool
-
-
-def _peft_adapter(base: Path, adapter: Mapping[str, LowRank]) -> _PeftAdapter:
-    """Low-rank updates as a PEFT LoRA adapter with scaling 1 and one rank for all.
+def _peft_adapter(
+    base: Path, adapter: Mapping[str, LowRank]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Low-rank updates as the tensors and the config of a PEFT LoRA adapter, scaling 1, one rank.
 
     W + B A with B = u sqrt|s| (signed), A = sqrt|s| v^T; matrices of lower rank are padded with
-    zeros. Parts of a fused projection become one update of it, of their summed rank. An expert
-    that is stacked with others is no `nn.Linear`: such an adapter can only be built into a model.
+    zeros. Parts of a fused projection become one update of it, of their summed rank.
     """
     index = read_index(base)
-    adapter = _join_parts(index, adapter)
+    shell = shell_of(index.tensors, [])
+    adapter = {f"{shell}{name}": low for name, low in _join_parts(index, adapter).items()}
+    modules = BaseModules({f"{shell}{name}": info for name, info in index.tensors.items()})
     rank = max(len(low.s) for low in adapter.values())
-    tensors = {}
+    tensors, transposed = {}, False
     for name, low in adapter.items():
         module, root = name.removesuffix(".weight"), np.sqrt(np.abs(low.s))
         pad = ((0, 0), (0, rank - len(low.s)))
         a_rn = np.pad(low.v * root, pad).T.astype(np.float32)
         b_mr = np.pad(low.u * (root * np.sign(low.s)), pad).astype(np.float32)
-        tensors[f"{_PREFIX}{module}.lora_A.weight"] = a_rn
-        tensors[f"{_PREFIX}{module}.lora_B.weight"] = b_mr
-    modules = sorted({name.removesuffix(".weight").rpartition(".")[2] for name in adapter})
+        other_way = is_embedding(module) or bool(modules.is_transposed(module))
+        a, b = (b_mr.T, a_rn.T) if other_way else (a_rn, b_mr)
+        transposed |= other_way and not is_embedding(module)
+        kind, end = ("embedding_", "") if is_embedding(module) else ("", ".weight")
+        tensors[f"{PREFIX}{module}.lora_{kind}A{end}"] = a
+        tensors[f"{PREFIX}{module}.lora_{kind}B{end}"] = b
     config = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "inference_mode": True,
         "base_model_name_or_path": str(base), "r": rank, "lora_alpha": rank, "lora_dropout": 0.0,
-        "bias": "none", "target_modules": modules, "fan_in_fan_out": False,
+        "bias": "none", "target_modules": _target_modules(adapter, modules),
+        "fan_in_fan_out": transposed,
     }  # fmt: skip
-    return _PeftAdapter(tensors, config, all(name in index.tensors for name in adapter))
+    return tensors, config
+
+
+def _target_modules(adapter: Mapping[str, LowRank], modules: BaseModules) -> list[str]:
+    """The last parts of the modules' names, where they name no other module; else whole names."""
+    names = {name.removesuffix(".weight") for name in adapter}
+    ends = {name.rpartition(".")[2] for name in names}
+    ended = {name for name in modules.names if name.rpartition(".")[2] in ends}
+    return sorted(ends if ended <= names else names)
+
+
+def _loads(adapter: Path, base: Path) -> bool:
+    """Whether PEFT can put an adapter on its base.
+
+    It cannot put one on an expert that is stacked with others, or on an embedding that a head is
+    tied to: such an adapter can only be built into a model.
+    """
+    try:
+        read_model(adapter, base)
+    except CheckpointError:
+        return False
+    return True
 
 
 def adapter_rank(source: Path | Variant) -> int:
@@ -265,17 +293,33 @@ def _join_parts(index: ModelIndex, adapter: Mapping[str, LowRank]) -> dict[str, 
     return joined
 
 
-def read_adapter(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Per matrix name, B (m, r) and A (r, n) of an adapter that `write_variant` wrote."""
-    arrays = read_arrays(folder / "adapter_model.safetensors")
-    names = [key.removesuffix(".lora_A.weight") for key in arrays if key.endswith("lora_A.weight")]
-    return {
-        f"{name.removeprefix(_PREFIX)}.weight": (
-            arrays[f"{name}.lora_B.weight"],
-            arrays[f"{name}.lora_A.weight"],
-        )
-        for name in names
-    }
+def read_adapter(variant: Variant) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Per matrix name, B (m, r) and A (r, n) of a variant's adapter, B with PEFT's scaling.
+
+    Raises:
+        CheckpointError: PEFT would not load all of it, or a number is not finite.
+    """
+    if variant.adapter is None:
+        return {}
+    if variant.meta.get("peft", True):
+        read_model(variant.adapter, variant.base)
+    config = read_lora_config(variant.adapter)
+    tensors = read_index(variant.base).tensors
+    shell, modules = shell_of(tensors, []), BaseModules(tensors)
+    halves: dict[str, dict[str, np.ndarray]] = {}
+    embeddings = set()
+    for key, array in read_arrays(variant.adapter / ADAPTER).items():
+        stored = parse(key)
+        if stored and stored.half:
+            halves.setdefault(stored.tensor, {})[stored.half] = array
+            embeddings |= {stored.tensor} if stored.embedding else set()
+    pairs = {}
+    for tensor, half in halves.items():
+        scale = config.scale_of(tensor.removesuffix(".weight"))
+        a, b, name = half["A"], half["B"] * np.float32(scale), tensor.removeprefix(shell)
+        transposed = config.fan_in_fan_out and modules.is_transposed(name.removesuffix(".weight"))
+        pairs[name] = (a.T, b.T) if transposed or tensor in embeddings else (b, a)
+    return pairs
 
 
 def _relative(path: Path, folder: Path) -> str:

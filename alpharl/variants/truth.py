@@ -138,7 +138,7 @@ def read_forecast(folder: Path, targets: Mapping[int, Path]) -> Stored | None:
         )
     if meta["undefined"] or variant.logits:
         return None
-    adapter = read_adapter(variant.adapter) if variant.adapter else {}
+    adapter = read_adapter(variant)
     name, steps = folder.resolve().name, [*window, target]
     return Stored(name, variant.base, variant.checkpoints, steps, variant.blend, adapter)
 

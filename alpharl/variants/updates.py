@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alpharl.checkpoints.index import require_same_tensors
+from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.reader import ModelReader, best_device
 from alpharl.checkpoints.stream import Span, load_update, streamer
 from alpharl.spectra.scope import Matrix

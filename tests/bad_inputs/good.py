@@ -3,7 +3,8 @@
 base/  run/step-10/ -20/ -30/  scores.csv       a tiny Qwen2 and its checkpoints
 adapters/step-30/                               a LoRA adapter on the base
 made/blend/  made/low/  made/full/              variants: forecasts, and a whole update
-made/gram.safetensors  made/suite/suite.json  made/scores/  study.yaml
+made/gram.safetensors  made/factors/  made/manifests/  made/suite/suite.json  made/scores/
+study.yaml  adapters.yaml  rows.jsonl           studies, and questions to train on
 """
 
 from __future__ import annotations
@@ -76,6 +77,16 @@ def _made() -> None:
     make_suite(Path("made/suite"), "validation", max_new_tokens=2, max_truncated=1)
     for call in (
         f"gram {RUN} --out made/gram.safetensors",
+        *(
+            f"factors --base base --checkpoint run/step-{step} --rank 2 "
+            f"--out made/factors/step-{step}.safetensors"
+            for step in STEPS
+        ),
+        *(
+            f"manifest --base base --checkpoint run/step-{step} --step {step} "
+            f"--out made/manifests/step-{step}.json"
+            for step in STEPS
+        ),
         f"forecast {RUN} --gram made/gram.safetensors --method raw-linear --target-step 60 "
         "--out made/blend",
         f"forecast {RUN} --scores scores.csv --through 20 --method alpharl-step --target-step 30 "
@@ -84,8 +95,13 @@ def _made() -> None:
         "evaluate --suite made/suite/suite.json --base base --variant base=base --out made/scores",
     ):
         assert main(call.split()) == 0, call
+    rows = [{"Body": f"{n} and 1", "Question": "sum?", "Answer": str(n + 1)} for n in range(9)]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     tasks = {role: [{"task": "addition", "split": role}] for role in ("validation", "test")}
     run = {"base": "b", "checkpoints": "run/step-{step}", "steps": list(STEPS)}
     suites = {role: {"role": role, "tasks": asked} for role, asked in tasks.items()}
     study = {"study": "s", "bases": {"b": {"path": "base"}}, "runs": {"r": run}, "suites": suites}
     Path("study.yaml").write_text(json.dumps(study))
+    folders = {step: f"{'adapters' if step == 30 else 'run'}/step-{step}" for step in STEPS}
+    study["runs"] = {"r": {"base": "b", "checkpoints": folders}}
+    Path("adapters.yaml").write_text(json.dumps(study))

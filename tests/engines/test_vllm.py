@@ -16,14 +16,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from alpharl.checkpoints.adapter import is_adapter
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.engine import Answer, Decoding, Prompt
 from alpharl.evaluation.engines.vllm import VllmEngine
 from alpharl.spectra.lowrank import LowRank
 from alpharl.training.checkpoints import write_model
 from alpharl.training.tokenizer import VOCABULARY_SIZE, character_tokenizer
+from alpharl.variants.adapters import read_source
 from alpharl.variants.build import build_dense
 from alpharl.variants.store import read_variant, write_variant
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
 from tests.unit.test_worker_process import group
@@ -68,6 +71,15 @@ def make_adapter(out: Path, base: Path, rank: int, modules: tuple[str, ...]) -> 
     return out
 
 
+def make_trained(out: Path, base: Path) -> Path:
+    """An adapter as PEFT saves it, of one layer, with a scale that is not 1."""
+    options = {"r": 2, "lora_alpha": 5, "target_modules": ["v_proj"], "layers_to_transform": [1]}
+    config = LoraConfig(**options, init_lora_weights=False, task_type="CAUSAL_LM")
+    torch.manual_seed(0)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(out)
+    return out
+
+
 PROMPTS = [
     Prompt(tuple(row), BUDGET, seed=100 + i)
     for i, row in enumerate(np.random.default_rng(0).integers(3, 52, size=(12, 9)).tolist())
@@ -93,6 +105,7 @@ def sources(tmp_path_factory) -> dict[str, Path]:
         "some": make_adapter(root / "some", base, 2, ("q_proj", "up_proj")),
         "head": make_adapter(root / "head", base, 3, ("q_proj", "lm_head")),
         "high": make_adapter(root / "high", base, 9, ALL),
+        "trained": make_trained(root / "trained", base),
         "checkpoint": other,
     }
 
@@ -106,6 +119,12 @@ def dense(sources, tmp_path_factory) -> dict[str, Path]:
         if (folder / "variant.json").is_file():
             found[name] = root / name
             build_dense(read_variant(folder), root / name)
+        elif is_adapter(folder):
+            found[name] = root / name
+            merged = PeftModel.from_pretrained(
+                AutoModelForCausalLM.from_pretrained(sources["base"]), folder
+            ).merge_and_unload()
+            write_model(merged, AutoTokenizer.from_pretrained(sources["base"]), root / name)
     return found
 
 
@@ -130,7 +149,7 @@ def ask(
     engine: VllmEngine, folder: Path, prompts: list[Prompt], decoding: Decoding
 ) -> list[Answer]:
     """Answers in the order of their prompts."""
-    source = read_variant(folder) if (folder / "variant.json").is_file() else folder
+    source = read_source(folder, engine._base)
     with engine.model(source) as generate:
         found = list(generate(prompts, decoding))
     assert sorted(index for index, _ in found) == list(range(len(prompts)))
@@ -156,7 +175,7 @@ def by_transformers(folder: Path, prompts: list[Prompt]) -> list[Answer]:
 
 
 ORDER = ["base", "rank-1", "rank-4", "blend", "rank-8", "base", "head", "some", "high",
-         "checkpoint", "rank-1", "base"]  # fmt: skip
+         "trained", "checkpoint", "rank-1", "base"]  # fmt: skip
 """Each kind after others: what one leaves behind would show in the next."""
 
 
@@ -176,7 +195,7 @@ def test_adapters_are_merged_on_a_cpu(sources, dense, vllm_environment):
     """Unless LoRA is asked for; the ranks to come are known all the same."""
     with VllmEngine(sources["base"], "float32", vllm_environment, {}, LONGEST, 8, 0) as engine:
         assert engine._served(read_variant(sources["rank-4"])) is None
-        for name in ("rank-4", "base", "rank-1"):
+        for name in ("rank-4", "base", "trained", "rank-1"):
             expected = by_transformers(dense[name], PROMPTS)
             assert ask(engine, sources[name], PROMPTS, GREEDY) == expected, name
 

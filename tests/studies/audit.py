@@ -223,7 +223,7 @@ def main() -> None:
     """Print the page, or write it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=1000)
-    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     parts = [TEXT]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from alpharl.checkpoints.index import read_index, require_same_tensors
+from alpharl.checkpoints.fit import require_same_tensors
+from alpharl.checkpoints.index import read_index
 from alpharl.errors import CheckpointError
 from safetensors import safe_open
 from tests.unit.weights import INDEX, SINGLE, one_line, tensors

@@ -164,7 +164,7 @@ def test_adapter_of_a_fused_projection_stacks_its_parts(make_run, tmp_path):
     run = make_run(FUSED)
     variant = rank_variant(run, tmp_path / "variant")
     assert variant.pure_adapter
-    adapter, expected = read_adapter(variant.adapter), expected_update(run)
+    adapter, expected = read_adapter(variant), expected_update(run)
     assert set(adapter) == {name for name, w in run.weights[0].items() if w.ndim == 2}
     for name, (b_mr, a_rn) in adapter.items():
         assert b_mr.shape[1] == a_rn.shape[0] == 6, "q, k and v of rank 2 each, all padded to it"

@@ -336,7 +336,7 @@ def test_alpharl_predicted_vectors(made, target):
     variant = read_variant(made.variant(f"alphaRL_forecast_y{target}_w4"))
     vectors = made.expected("alphaRL_forecast_vectors_w4.safetensors")
     published = made.expected("alphaRL_forecast_w4.json")
-    adapter = read_adapter(variant.adapter)
+    adapter = read_adapter(variant)
     assert set(adapter) == set(SCOPE)
     assert variant.meta["fit"]["accuracy"] == published["y"]
     for name, (b, a) in adapter.items():

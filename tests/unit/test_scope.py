@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from alpharl.checkpoints.header import TensorInfo
@@ -192,3 +193,35 @@ def test_shards_partition_the_parts(shards):
     size = {part.name: part.size for part in parts}
     even, largest = sum(size.values()) / shards, max(size.values())
     assert all(sum(map(size.get, names)) <= even + largest for names in found)
+
+
+@pytest.fixture
+def phi(tmp_path, write_model) -> str:
+    """A run whose layers have a matrix that scope `paper` does not know; arguments that name it."""
+    torch.manual_seed(0)
+    names = [f"model.layers.0.{name}.weight" for name in ("self_attn.q_proj", "mlp.fc1")]
+    for folder in ("base", "step-10", "step-20", "step-30"):
+        write_model(tmp_path / folder, {name: torch.randn(6, 4) for name in names})
+    return f"--base {tmp_path}/base --checkpoints {tmp_path}/step-{{step}}"
+
+
+def test_factors_of_all_matrices_are_taken_by_what_knows_no_scope(phi, tmp_path, cli):
+    made = f"--factors {tmp_path}/f-{{step}}.safetensors"
+    scores = tmp_path / "scores.csv"
+    scores.write_text("step,accuracy\n0,.1\n10,.2\n20,.3\n30,.35\n")
+    for scope, status in (("paper", 1), ("all", 0)):
+        done = cli("factors", *phi.split(), "--scope", scope, "--out", made.split()[1])
+        assert done.status == status, done.err
+    done = cli("dynamics", *phi.split(), *made.split(), "--scores", scores, "--permutations", 2,
+               "--out", tmp_path / "d.parquet")  # fmt: skip
+    assert done.status == 0, done.err
+    assert pd.read_parquet(tmp_path / "d.parquet").tensor.str.endswith("mlp.fc1.weight").any()
+    first = f"--base {tmp_path}/base --checkpoint {tmp_path}/step-30 {made}".replace("{step}", "30")
+    for command in (
+        f"forecast {phi} {made} --method alpharl-step --target-step 60 --out {tmp_path}/x",
+        f"measure floor {phi} {made} --out {tmp_path}/x", f"rank {first} --out {tmp_path}/x",
+        f"rank {first} --kind rest-only --out {tmp_path}/x",
+    ):  # fmt: skip
+        done = cli(*command.split())
+        assert done.status == 1, command
+        assert "scope 'paper' would leave out model.layers.0.mlp.fc1.weight" in done.err, command

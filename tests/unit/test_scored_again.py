@@ -123,6 +123,7 @@ def test_accuracy_table_is_ordered_by_step(tmp_path, cli):
     for step, value in ((120, 0.9), (0, 0.25), (12, 1 / 3)):
         paths.append(tmp_path / f"step-{step}.json")
         result = {"variant": f"step-{step}", "accuracy": value, "stderr": 0.01, "n": 300}
+        result |= {"suite": "s", "suite_digest": "d"}
         paths[-1].write_text(json.dumps(result))
     out = tmp_path / "S.csv"
     assert cli("accuracy", "--scores", *paths, "--out", out).status == 0

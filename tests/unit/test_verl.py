@@ -111,6 +111,17 @@ dist.destroy_process_group()
 """
 
 
+def test_an_adapter_that_verl_does_not_merge_is_told(cli, tmp_path, shards):
+    """Its merger writes the base's weights, and the adapter below them."""
+    python = tmp_path / "environment" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\nmkdir -p "$9/lora_adapter" && touch "$9/model.safetensors"\n')
+    python.chmod(0o755)
+    error = merge(cli, tmp_path, tmp_path / "environment", shards.parent).error
+    assert "puts the training into lora_adapter/, expected a merged model" in error
+    assert [path.name for path in tmp_path.glob("*model*")] == []
+
+
 @pytest.mark.skipif(not VERL.is_dir(), reason="found no .venv-verl beside the checkout")
 def test_verl_merges_what_two_processes_saved(cli, tmp_path, shards):
     """Real FSDP shards, by DTensors of two processes, and verl's real merger."""

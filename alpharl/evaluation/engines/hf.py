@@ -65,7 +65,8 @@ class HfEngine:
         self._dtype, self._batch_size = getattr(torch, dtype), batch_size
         self.tokenizer = load_tokenizer(base)
         self._ends = end_tokens(base, self.tokenizer)
-        self._folder, self._base = base.absolute(), self._load(base)
+        self._folder = base.absolute()
+        self._base = self._load(base)
 
     def close(self) -> None:
         """Nothing outlives the object."""
@@ -97,10 +98,10 @@ class HfEngine:
         """
         if isinstance(source, Path):
             yield self._base if source.absolute() == self._folder else self._load(source)
-        elif source.pure_adapter:
-            from peft import PeftModel
+        elif source.pure_adapter and source.adapter:
+            from alpharl.evaluation.engines.put_on import put_on
 
-            adapted = PeftModel.from_pretrained(self._base, source.adapter)
+            adapted = put_on(self._base, source.adapter)
             try:
                 yield adapted.base_model.model
             finally:
@@ -127,7 +128,7 @@ class HfEngine:
 
         if is_adapter(folder):
             return self._built(adapter_checkpoint(folder, self._folder, merged=True))
-        model = load_model(folder, self._dtype)
+        model = load_model(folder, self._dtype, self._folder)
         # How a model decodes is the suite's business: penalties and temperatures that it was
         # published with go.
         rows = model.get_input_embeddings().weight.shape[0]

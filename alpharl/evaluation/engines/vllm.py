@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from alpharl.checkpoints.index import read_index, require_same_tensors
+from alpharl.checkpoints.adapter import read_model
+from alpharl.checkpoints.fit import require_same_tensors, require_stored_names
+from alpharl.checkpoints.index import read_index
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.engine import Answer, Decoding, Generate, Prompt
 from alpharl.evaluation.engines.settings import EngineSettings
@@ -150,6 +152,7 @@ class VllmEngine:
 
         Raises:
             EvaluationError: the source is a line through logits, or of another architecture.
+            CheckpointError: its tensors are not the base's, or have other names in its files.
         """
         from alpharl.variants.build import build_dense
 
@@ -193,12 +196,15 @@ class VllmEngine:
         if folder == self._loaded:
             return
         _require_same_architecture(self._base, folder)
+        index = read_model(folder, self._base)
         # A tensor that the folder lacks would stay the model's before it.
-        require_same_tensors(read_index(self._base), read_index(folder))
+        require_same_tensors(read_index(self._base), index)
+        require_stored_names(index)
         self._ask({"op": "load", "path": str(folder)})
         self._loaded = folder
 
     def _start(self) -> None:
+        require_stored_names(read_index(self._base))
         variables = dict(_ENVIRONMENT)
         if not {"kv_cache_memory_bytes", "gpu_memory_utilization"} & self._arguments.keys():
             variables[_CACHE] = "1"
