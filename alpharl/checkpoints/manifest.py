@@ -16,13 +16,9 @@ from typing import Any
 from alpharl.checkpoints.adapter import MergedIndex, read_model
 from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.finite import digest_weights
-<<<<<<< HEAD
-from alpharl.checkpoints.index import ADAPTER_CONFIG, ModelIndex, read_index, require_same_tensors
-=======
 from alpharl.checkpoints.fit import require_same_tensors
-from alpharl.checkpoints.index import ModelIndex, read_index
+from alpharl.checkpoints.index import ADAPTER_CONFIG, ModelIndex, read_index
 from alpharl.checkpoints.tied import require_equal
->>>>>>> issue18
 
 VERSION = 1
 

@@ -15,11 +15,7 @@ from pathlib import Path
 
 import pytest
 
-<<<<<<< HEAD
-from tests.bad_inputs import audit, options, prompts, scores, steps, weights
-=======
-from tests.bad_inputs import adapters, made, names, options, prompts, scores, steps, weights
->>>>>>> issue18
+from tests.bad_inputs import adapters, audit, made, names, options, prompts, scores, steps, weights
 from tests.bad_inputs.good import make_good
 from tests.bad_inputs.table import BadInput, Faulty
 from tests.conftest import CliResult
