@@ -152,7 +152,7 @@ class Observed:
         told = {step: digest for step, digest in digests.items() if digest}
         return audit(
             self._gram.upto(steps), self.tensors, told, accept,
-            lambda step: why_unmoved(self.checkpoints[step], self.base),
+            lambda step: why_unmoved(self.checkpoints[step]),
         )  # fmt: skip
 
     def factors(
