@@ -6,11 +6,15 @@ Needs a network. `HF_ENDPOINT` names another hub, `HF_TOKEN` opens gated reposit
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
-from huggingface_hub import HfApi, is_offline_mode, snapshot_download
+from huggingface_hub import HfApi, RepoFile, is_offline_mode, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -20,6 +24,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from alpharl.checkpoints.files import write_json
+from alpharl.checkpoints.unmoved import BESIDE
 from alpharl.errors import CheckpointError
 
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja"]
@@ -28,63 +33,124 @@ UNWANTED = ["*/*", "consolidated*", "training_args.json", "trainer_state.json"]
 """Other models in folders of their own, the same weights in another layout, a trainer's notes."""
 
 
-def download(repo: str, revision: str, out: Path, record: Path) -> None:
-    """Fetch one model into a folder, and write what it was: repository, commit, files.
+@dataclass(frozen=True)
+class Published:
+    """A model as a hub lists it."""
 
-    What a killed call has fetched is kept beside `out` and not fetched again; `out` itself is
-    there as a whole or not at all.
+    repo: str
+    revision: str
+    """The name that was asked for: a branch, a tag or a commit."""
+    commit: str
+    """What the name stands for now."""
+    files: dict[str, str]
+    """Of each wanted file the digest: SHA-256 if the hub keeps it in LFS, else git's SHA-1."""
+    adapter: str | None
+    """Folder of an adapter next to the model, if there is one."""
+
+
+def listed(repo: str, revision: str) -> Published:
+    """What a revision holds now, without its files.
 
     Raises:
         CheckpointError: no network, no such model, or one without safetensors.
     """
+    with _refusing(repo, revision):
+        api = HfApi()
+        commit = str(api.model_info(repo, revision=revision).sha)
+        entries = list(api.list_repo_tree(repo, revision=commit))
+    stored = [entry for entry in entries if isinstance(entry, RepoFile)]
+    files = {
+        file.path: file.lfs.sha256 if file.lfs else file.blob_id
+        for file in sorted(stored, key=lambda file: file.path)
+        if _matches(file.path, WANTED) and not _matches(file.path, UNWANTED)
+    }
+    if not any(name.endswith(".safetensors") for name in files):
+        raise CheckpointError(
+            f"{repo} at {revision}: found no safetensors among its {len(stored)} files, expected "
+            "weights in that format; ask its authors, or convert it and give the folder as a path"
+        )
+    adapter = next((entry.path for entry in entries if entry.path == BESIDE), None)
+    return Published(repo, revision, commit, files, adapter)
+
+
+def download(repo: str, revision: str, out: Path, record: Path) -> None:
+    """Fetch one model into a folder, and write what it was: repository, commit, files.
+
+    What a killed call has fetched is kept next to `out` and not fetched again; `out` itself is
+    there as a whole or not at all, and each of its files has the digest that the hub lists.
+
+    Raises:
+        CheckpointError: no network, no such model, one without safetensors, or a file that is not
+            what the hub lists.
+    """
+    disable_progress_bars()
+    partial = out.with_name(f".{out.name}.partial")
+    model = listed(repo, revision)
+    with _refusing(repo, revision):
+        snapshot_download(
+            repo,
+            revision=model.commit,
+            local_dir=partial,
+            allow_patterns=WANTED,
+            ignore_patterns=UNWANTED,
+        )
+    _require_whole(model, partial)
+    shutil.rmtree(partial / ".cache", ignore_errors=True)
+    for path in partial.iterdir():
+        if path.name not in model.files:  # of an earlier call, for another commit
+            path.unlink()
+    shutil.rmtree(out, ignore_errors=True)
+    partial.rename(out)
+    write_json(
+        record,
+        {"repo": repo, "revision": revision, "commit": model.commit, "files": [*model.files]},
+    )
+
+
+def _require_whole(model: Published, folder: Path) -> None:
+    """Refuse a download that lacks a file, or has another one than the hub lists.
+
+    The client compares no digests, and is content with less where the network goes away meanwhile.
+    """
+    where = f"{model.repo} at {model.revision}"
+    for name, digest in model.files.items():
+        file = folder / name
+        if not file.is_file():
+            raise CheckpointError(f"{where}: lacks {name} after the download; call it again")
+        found = _digest(file, git=len(digest) == 40)
+        if found != digest:
+            file.unlink()  # so that it is fetched anew
+            raise CheckpointError(
+                f"{where}: {name} came with the digest {found[:12]}, expected {digest[:12]}; call "
+                "it again, and if that does not help, empty the hub's cache in HF_HOME"
+            )
+
+
+def _digest(path: Path, git: bool) -> str:
+    """The digest of a file as a hub lists it: git's own, or SHA-256."""
+    hashed = hashlib.sha1(usedforsecurity=False) if git else hashlib.sha256()
+    if git:
+        hashed.update(b"blob %d\0" % path.stat().st_size)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashed).hexdigest()
+
+
+def _matches(name: str, patterns: list[str]) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+@contextmanager
+def _refusing(repo: str, revision: str) -> Iterator[None]:
+    """Make one line of whatever goes wrong between here and the hub."""
     if is_offline_mode():
         raise CheckpointError(
             f"{repo}: found HF_HUB_OFFLINE set, expected a network; unset it on a machine that has "
             "one, or give the model's folder as a path"
         )
-    disable_progress_bars()
-    partial = out.with_name(f".{out.name}.partial")
     try:
-        commit, files = _listed(repo, revision)
-        snapshot_download(
-            repo,
-            revision=commit,
-            local_dir=partial,
-            allow_patterns=WANTED,
-            ignore_patterns=UNWANTED,
-        )
+        yield
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         raise CheckpointError(f"{repo} at {revision}: {_reason(error)}") from None
-    # The client is content with less where the network goes away meanwhile.
-    missing = [name for name in files if not (partial / name).is_file()]
-    if missing:
-        raise CheckpointError(
-            f"{repo} at {revision}: lacks {missing[0]} after the download; call it again"
-        )
-    shutil.rmtree(partial / ".cache", ignore_errors=True)
-    for path in partial.iterdir():
-        if path.name not in files:  # of an earlier call, for another commit
-            path.unlink()
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
-    write_json(record, {"repo": repo, "revision": revision, "commit": commit, "files": files})
-
-
-def _listed(repo: str, revision: str) -> tuple[str, list[str]]:
-    """The commit that a revision is now, and the files that are wanted of it."""
-    info = HfApi().model_info(repo, revision=revision)
-    names = sorted(sibling.rfilename for sibling in info.siblings or [])
-    files = [name for name in names if _matches(name, WANTED) and not _matches(name, UNWANTED)]
-    if not any(name.endswith(".safetensors") for name in files):
-        raise CheckpointError(
-            f"{repo} at {revision}: found no safetensors among its {len(names)} files, expected "
-            "weights in that format; ask its authors, or convert it and give the folder as a path"
-        )
-    return str(info.sha), files
-
-
-def _matches(name: str, patterns: list[str]) -> bool:
-    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
 def _reason(error: Exception) -> str:
@@ -93,8 +159,8 @@ def _reason(error: Exception) -> str:
         case GatedRepoError():
             return "found a gated repository; accept its terms on the hub and set HF_TOKEN"
         case RevisionNotFoundError():
-            return "found no such revision, expected a branch, tag or commit; mend 'revision'"
+            return "found no such revision, expected a branch, tag or commit; correct 'revision'"
         case RepositoryNotFoundError():
-            return "found no such repository, or a private one; mend 'repo', or set HF_TOKEN"
+            return "found no such repository, or a private one; correct 'repo', or set HF_TOKEN"
     words = " ".join(str(error).split())[:300] or type(error).__name__
     return f"found no answer that can be used ({words}); call it again where the hub is in reach"

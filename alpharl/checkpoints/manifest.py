@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from alpharl.checkpoints.configs import as_json, changes
 from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.finite import digest_weights
 from alpharl.checkpoints.fit import require_same_tensors
-from alpharl.checkpoints.index import ModelIndex, read_index
+from alpharl.checkpoints.index import ADAPTER_CONFIG, ModelIndex, read_index
 from alpharl.checkpoints.tied import require_equal
 from alpharl.checkpoints.vocabulary import ResizedIndex
 
@@ -43,6 +43,15 @@ def digest_part(path: Path) -> str:
 def digest_json(data: Any) -> str:
     """SHA-256 of data as canonical JSON, as hex."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def digest_of_weights(files: Mapping[str, str]) -> str:
+    """One digest of a model's weights, from those of its files and whatever these are called.
+
+    What an adapter's weights stand for depends on its config too.
+    """
+    ends = (".safetensors", ADAPTER_CONFIG)
+    return digest_json(sorted(digest for name, digest in files.items() if name.endswith(ends)))
 
 
 def describe_model(index: ModelIndex, step: int, base: str = "") -> dict[str, Any]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from alpharl.spectra.equal import Why, equal_steps, first_equal, named, same_digest
 from alpharl.spectra.findings import Audit, Finding
 from alpharl.spectra.gram import Gram
 from alpharl.spectra.order import FEWEST, misplaced
@@ -31,6 +32,7 @@ def audit(
     tensors: Sequence[str],
     digests: Mapping[int, str] | None = None,
     accept: Sequence[str] = (),
+    why: Why = lambda step: None,
 ) -> Audit:
     """Look at a run's checkpoints.
 
@@ -39,12 +41,13 @@ def audit(
         tensors: names of the model's tensors; a gram holds parts of some next to them.
         digests: of the model files by step, 0 being the base, as far as they are known.
         accept: kinds of faults that are no reason to stop.
+        why: asked of steps that equal the base.
     """
     products = gram.total(tensors)
-    first = _first_equal(gram.steps, products, digests or {})
+    first = first_equal(gram.steps, _near(products) | same_digest(gram.steps, digests or {}))
     distinct = _distinct(gram.steps, first)
     path = Path.of([gram.steps[i] for i in distinct], products[np.ix_(distinct, distinct)])
-    faults = [*_equal(gram.steps, first), *_out_of_place(path)]
+    faults = [*equal_steps(gram.steps, first, why), *_out_of_place(path)]
     # A fault explains the jumps that it makes.
     jumps = [] if faults else _jumps(path)
     return Audit(
@@ -55,16 +58,12 @@ def audit(
     )
 
 
-def _first_equal(
-    steps: list[int], products: np.ndarray, digests: Mapping[int, str]
-) -> dict[int, int]:
-    """For each step the first step that it equals, the base being 0; itself if there is none."""
-    points, p = [0, *steps], np.pad(products, ((1, 0), (1, 0)))
+def _near(products: np.ndarray) -> np.ndarray:
+    """Whether two models are so near each other that they are equal: base and T steps."""
+    p = np.pad(products, ((1, 0), (1, 0)))
     square = np.diag(p)[:, None] + np.diag(p) - 2 * p
-    equal = square <= EQUAL * np.diag(p).max()
-    names = np.array([digests.get(step) or f"step {step}" for step in points])
-    equal |= names[:, None] == names
-    return {step: points[int(np.argmax(equal[i]))] for i, step in enumerate(points) if step}
+    near: np.ndarray = square <= EQUAL * np.diag(p).max()
+    return near
 
 
 def _distinct(steps: list[int], first: Mapping[int, int]) -> list[int]:
@@ -76,40 +75,6 @@ def _distinct(steps: list[int], first: Mapping[int, int]) -> list[int]:
     ]  # fmt: skip
 
 
-def _equal(steps: list[int], first: Mapping[int, int]) -> Iterator[Finding]:
-    """Steps that equal the base, the last step, or each other."""
-    for source in dict.fromkeys(first.values()):
-        group = [step for step in steps if first[step] == source]
-        if source == 0:
-            yield _equal_to_base(group, group == steps)
-        elif len(group) > 2 and group[-1] == steps[-1]:
-            yield Finding(
-                kind="serves-last",
-                steps=group,
-                text=f"{_named(group[:-1])} equal the last step, {group[-1]}; likely the final "
-                "model under the names of earlier ones: get the right files",
-            )
-        elif len(group) > 1:
-            yield Finding(
-                kind="duplicate",
-                steps=group,
-                text=f"{_named(group)} are equal; likely one file under several names, or changes "
-                "too small for the stored format: get the right files, or leave all but one out",
-            )
-
-
-def _equal_to_base(group: list[int], every: bool) -> Finding:
-    found = f"{_named(group)} {'equals' if len(group) == 1 else 'equal'} the base"
-    what = (
-        "likely lora_alpha or the learning rate is 0, or the adapter was saved next to its base "
-        "and not merged: save the trained weights"
-        if every
-        else "likely a copy of it, or the learning rate was 0 until then: get the right file, or "
-        "leave the step out"
-    )
-    return Finding(kind="base", steps=group, text=f"{found}; {what}")
-
-
 def _out_of_place(path: Path) -> Iterator[Finding]:
     """Steps that are not where their names put them on the path."""
     for fault in misplaced(path):
@@ -117,7 +82,7 @@ def _out_of_place(path: Path) -> Iterator[Finding]:
         match fault.kind:
             case "swapped":
                 text = (
-                    f"{_named(steps)} are swapped: the path turns back there, and exchanged it "
+                    f"{named(steps)} are swapped: the path turns back there, and exchanged it "
                     "does not; likely their names were mixed up: exchange the two"
                 )
             case "misordered":
@@ -128,7 +93,7 @@ def _out_of_place(path: Path) -> Iterator[Finding]:
                 )
             case "foreign":
                 text = (
-                    f"{_named(steps)} is off the path that the other steps draw; likely it is of "
+                    f"{named(steps)} is off the path that the other steps draw; likely it is of "
                     "another run, or stored in another precision: get the right file, or leave "
                     "the step out"
                 )
@@ -181,12 +146,3 @@ def _unordered(steps: list[int]) -> Iterator[Finding]:
             "their names"
         )
         yield Finding(kind="unordered", steps=steps, text=text)
-
-
-def _named(steps: list[int]) -> str:
-    """`step 10`, or `steps 10, 20 and 30`; of many only the first and the last."""
-    if len(steps) == 1:
-        return f"step {steps[0]}"
-    if len(steps) > 8:
-        return f"{len(steps)} steps from {steps[0]} to {steps[-1]}"
-    return f"steps {', '.join(map(str, steps[:-1]))} and {steps[-1]}"

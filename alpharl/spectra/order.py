@@ -6,8 +6,9 @@ a place is compared with the run's own behaviour elsewhere, never with a fixed c
 * Two swapped steps turn the path back twice, where it does not turn back elsewhere. Exchanged, they
   move on like all others.
 * A misorder has a shorter path through the same points, which turns back nowhere.
-* A stray step turns the path there and back, and without it the path moves on. Or what it adds to
-  the steps before it is gone from those that follow, while all other steps hand that on.
+* A stray step turns the path there and back, and without it the path moves on. Or it lies farther
+  from the line through its neighbours than any other step does. Or what it adds to the steps before
+  it is gone from those that follow, while all other steps hand that on.
 
 A place differs if it does so by `LEVEL` spreads of the cosines between the run's increments. These
 spread wide where updates live in few directions. `tests/studies/audit.py` measures what is found.
@@ -37,6 +38,8 @@ BACK = -0.3
 """A turn goes back if its cosine is below this."""
 EVEN = 2.5
 """Most that the pace of an increment differs from its neighbours', as a factor."""
+STEEP = 5.0
+"""The same if the points' offsets tell that they are swapped."""
 SHORTER = 1.05
 """Least ratio of the paths' lengths in the given and in a better order."""
 ERRATIC = 2.0
@@ -45,6 +48,20 @@ MERGED = 0.6
 """Least pace, of its neighbours', of the increment that leaves out a stray step."""
 LONG = 0.8
 """Least pace, of the same, of the increments to a stray step and from it."""
+OFFSET = 0.5
+"""Levels by which a stray step's offset has to exceed the largest other one."""
+SWAP_OFFSET = 0.3
+"""The same of two swapped steps, which both stand out."""
+CHANGE = 0.7
+"""Share of the largest change from one offset to the next that has to be exceeded, too."""
+LEAST_OFFSET_SPREAD = 0.03
+"""Offsets of real runs are that regular: they do not depend on how far a run goes."""
+CROSSED = 0.4
+"""Least pace, of its neighbours', of the increment that leaves out a step with a large offset."""
+ASIDE = 3.0
+"""Spreads by which the last turn has to go back: a run may come to rest there."""
+LED = 0.2
+"""Least lead of a last increment that goes aside, being 0 for a right angle at an even pace."""
 UNDONE = (1.2, -0.2)
 """Least pace, of the median, and most onward cosine of a last increment that undoes the way."""
 JUMPED = (2.5, 0.25)
@@ -83,20 +100,33 @@ def _swapped(path: Path) -> Misplaced | None:
     """The two neighbours whose exchange puts the path right most clearly."""
     best, clearest = None, 1.0
     for first in range(1, path.last):
-        at = np.arange(first, min(first + 2, path.last)) - 1
-        turn = float(path.turns[at].max())
-        if turn > BACK:
-            continue
         points = np.arange(path.last + 1)
         points[[first, first + 1]] = first + 1, first
-        right = path.through(points)
-        usual = right.usual(at[0]).turn
-        gap = _gap(turn, np.delete(path.turns, at), usual)
-        moves_on = right.turns[at].min() >= (usual + turn) / 2
-        clear = gap / _level(right, at[0])
-        if clear > clearest and moves_on and _is_even(right.pace, first):
+        clear = _is_put_right(path, path.through(points), first)
+        if clear > clearest:
             best, clearest = Misplaced("swapped", [first, first + 1]), clear
     return best
+
+
+def _is_put_right(path: Path, right: Path, first: int) -> float:
+    """Levels by which a path turns back at two points, if it moves on once they are exchanged.
+
+    The turns tell most, but where there are few of them, and they change along the run, the points'
+    offsets do.
+    """
+    at = np.arange(first, min(first + 2, path.last)) - 1
+    turn, usual = float(path.turns[at].max()), right.usual(at[0]).turn
+    if turn > BACK or right.turns[at].min() < (usual + turn) / 2:
+        return 0.0
+    gap = _gap(turn, np.delete(path.turns, at), usual)
+    by_turn = gap / _level(right, at[0]) if _is_even(right.pace, first) else 0.0
+    if path.is_flat or not _is_even(right.pace, first, STEEP):
+        return by_turn
+    offset, near = path.offsets[at].min(), right.offsets[max(0, first - 6) : first + 6]
+    if offset < np.delete(path.offsets, at).max(initial=offset):
+        return by_turn
+    level = SWAP_OFFSET * _level(right, at[0], LEAST_OFFSET_SPREAD)
+    return max(by_turn, float((offset - near.max()) / (level + _change(near))))
 
 
 def _misordered(path: Path) -> Misplaced | None:
@@ -151,7 +181,9 @@ def _stray(path: Path) -> Misplaced | None:
     for point in range(1, path.last):
         right = path.without(point)
         clear = max(
-            _turns_there_and_back(path, right, point), _is_not_handed_on(path, right, point)
+            _turns_there_and_back(path, right, point),
+            _is_off_the_line(path, right, point),
+            _is_not_handed_on(path, right, point),
         )
         if clear > clearest:
             best, clearest = Misplaced("foreign", [point]), clear
@@ -172,6 +204,29 @@ def _turns_there_and_back(path: Path, right: Path, point: int) -> float:
     return _gap(turn, elsewhere, usual) / _level(right, at)
 
 
+def _is_off_the_line(path: Path, right: Path, point: int) -> float:
+    """Levels by which a point's offset exceeds those of all points near it.
+
+    These are known where enough are left without the point, in more dimensions than they fill.
+    """
+    if right.last < FEWEST or path.is_flat:
+        return 0.0
+    turn, at = float(path.turns[point - 1]), max(0, point - 2)
+    usual, near = right.usual(at), right.offsets[max(0, point - 6) : point + 4]
+    moves_on = right.turns[at:point].min() >= (usual.turn + turn) / 2
+    crosses = right.pace[point - 1] > CROSSED * _beside(right.pace, point - 1)
+    may_rest = point == path.last - 1 and turn > -ASIDE * usual.spread
+    if may_rest or not (moves_on and crosses):
+        return 0.0
+    level = OFFSET * _level(right, at, LEAST_OFFSET_SPREAD)
+    return float((path.offsets[point - 1] - near.max()) / (level + _change(near)))
+
+
+def _change(offsets: np.ndarray) -> float:
+    """What the next offset may differ by."""
+    return CHANGE * float(np.abs(np.diff(offsets)).max())
+
+
 def _is_not_handed_on(path: Path, right: Path, point: int) -> float:
     """Levels by which less of a point's new part is handed on than elsewhere."""
     shares, at = path.handed_on, point - 1
@@ -184,7 +239,7 @@ def _is_not_handed_on(path: Path, right: Path, point: int) -> float:
 
 
 def _stray_last(path: Path) -> Misplaced | None:
-    """The last point, if it undoes the way so far, or jumps aside."""
+    """The last point, if it undoes the way so far, jumps aside, or leaves the run's line."""
     before = path.onward[:-1]
     if len(before) < 2:
         return None
@@ -192,20 +247,30 @@ def _stray_last(path: Path) -> Misplaced | None:
     pace = path.pace[-1] / np.median(path.pace[-6:-1])
     leaves = any(pace > least and onward < most for least, most in (UNDONE, JUMPED))
     gap = _gap(onward, before, float(np.median(before[-12:])))
-    if leaves and gap > _level(right, len(right.turns) - 1):
-        return Misplaced("foreign", [path.last])
-    return None
+    undoes = leaves and gap > _level(right, len(right.turns) - 1)
+    return Misplaced("foreign", [path.last]) if undoes or _goes_aside(path, right) else None
 
 
-def _level(right: Path, at: int) -> float:
+def _goes_aside(path: Path, right: Path) -> bool:
+    """Whether the last increment leaves the line of the one before as no other does."""
+    lead, near, at = float(path.leads[-1]), right.leads[-10:], len(right.turns) - 1
+    level = OFFSET * _level(right, at, LEAST_OFFSET_SPREAD)
+    turns = right.usual(at).turn - path.turns[-1] > level
+    return bool(
+        not path.is_flat and turns and lead > LED and lead - near.max() > level + _change(near)
+    )
+
+
+def _level(right: Path, at: int, least: float = LEAST_SPREAD) -> float:
     """How far from what is usual a place has to be.
 
     Args:
         right: the path with the place put right.
         at: index of its turn there.
+        least: spread of cosines that is taken at least.
     """
     usual = right.usual(at)
-    return LEVEL * max(usual.spread, LEAST_SPREAD) * (1 + DOUBT / usual.known_from)
+    return LEVEL * max(usual.spread, least) * (1 + DOUBT / usual.known_from)
 
 
 def _gap(value: float, elsewhere: np.ndarray, usual: float) -> float:
@@ -215,8 +280,8 @@ def _gap(value: float, elsewhere: np.ndarray, usual: float) -> float:
     return gap if alone else 0.0
 
 
-def _is_even(pace: np.ndarray, at: int) -> bool:
-    return bool(1 / EVEN < pace[at] / _beside(pace, at) < EVEN)
+def _is_even(pace: np.ndarray, at: int, most: float = EVEN) -> bool:
+    return bool(1 / most < pace[at] / _beside(pace, at) < most)
 
 
 def _beside(pace: np.ndarray, at: int) -> float:

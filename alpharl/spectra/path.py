@@ -13,6 +13,8 @@ GROWTH = 0.75
 walk."""
 NEARBY = 12
 """Increments that tell what is usual at a place: a run changes its ways."""
+FLAT = 0.01
+"""Share of an increment that is new where there is room for it."""
 TINY = 1e-150
 """Keeps quotients of lengths finite."""
 
@@ -84,9 +86,42 @@ class Path:
         return np.diag(self.cosines, 1)
 
     @cached_property
+    def offsets(self) -> np.ndarray:
+        """Logarithm (N-2,) of each inner point's distance from the line through its neighbours.
+
+        It is taken over the distance between the neighbours, and over what the numbers of steps
+        let expect: it is the same all along a run that keeps its ways, however far it goes.
+        """
+        to, on = np.diag(self._increments)[:-1], np.diag(self._increments)[1:]
+        along = np.diag(self._increments, 1)
+        apart = np.maximum(to + on + 2 * along, TINY)
+        aside = np.maximum(to * on - along**2, TINY) / apart**2
+        before, after = np.diff(self.steps)[:-1], np.diff(self.steps)[1:]
+        expected = before * after / (before + after) ** (1 + 2 * GROWTH)
+        offsets: np.ndarray = np.log(aside / expected) / 2
+        return offsets
+
+    @cached_property
+    def leads(self) -> np.ndarray:
+        """Logarithm (N-2,) of each increment's distance from the line of the one before.
+
+        It is taken over the length of that one, and over what the numbers of steps let expect.
+        """
+        to, on = np.diag(self._increments)[:-1], np.diag(self._increments)[1:]
+        aside = np.maximum(on - np.diag(self._increments, 1) ** 2 / np.maximum(to, TINY), TINY)
+        gaps = np.diff(self.steps)
+        leads: np.ndarray = np.log(aside / np.maximum(to, TINY)) / 2
+        return leads - GROWTH * np.log(gaps[1:] / gaps[:-1])
+
+    @cached_property
     def new(self) -> np.ndarray:
         """Length (N-1,) of the part of each update that is orthogonal to all updates before it."""
         return np.diag(self._factor)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether some updates lie in the space of those before: there is no room for more."""
+        return bool((self.new < FLAT * self.lengths).any())
 
     @cached_property
     def handed_on(self) -> np.ndarray:

@@ -51,6 +51,10 @@ class Paths:
         """What was fetched from a hub for a base: repository, commit, files."""
         return f"{self.root}/bases/{base}/fetched.json"
 
+    def published(self, run: str) -> str:
+        """What a hub lists of a run's models: commits and digests, compared before the fetch."""
+        return f"{self.run(run)}/published.json"
+
     def checkpoint_made(self, run: str, step: int | str) -> str:
         """What a checkpoint was fetched or merged from."""
         return f"{self.run(run)}/made/{checkpoint_name(step)}.json"

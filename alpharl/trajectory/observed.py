@@ -14,6 +14,7 @@ from alpharl.checkpoints.differences import differences
 from alpharl.checkpoints.manifest import KnownDigests
 from alpharl.checkpoints.sources import Given, known_steps, run_folders
 from alpharl.checkpoints.stage import staged
+from alpharl.checkpoints.unmoved import why_unmoved
 from alpharl.dynamics.accuracy import Scores, accuracy_of
 from alpharl.errors import CheckpointError
 from alpharl.forecasting.contract import Prediction
@@ -150,7 +151,10 @@ class Observed:
         folders = {0: self.base, **{step: self.checkpoints[step] for step in steps}}
         digests = {step: known.get(os.path.abspath(path)) for step, path in folders.items()}
         told = {step: digest for step, digest in digests.items() if digest}
-        found = audit(self._gram.upto(steps), self.tensors, told, accept)
+        found = audit(
+            self._gram.upto(steps), self.tensors, told, accept,
+            lambda step: why_unmoved(self.checkpoints[step]),
+        )  # fmt: skip
         others = differences(self.base, {step: self.checkpoints[step] for step in steps})
         notes = [Finding(kind="differs", steps=one.names, text=one.text) for one in others]
         return found.model_copy(update={"notes": [*found.notes, *notes]})

@@ -19,7 +19,8 @@ GROUPS = {
     "Score": ["tasks", "fetch", "suite", "evaluate", "accuracy", "tokens"],
     "Train": ["pretrain", "train"],
     "Used by the workflow": [
-        "checkpoints", "disjoint", "download", "forecasts", "manifest", "merge", "ranks",
+        "checkpoints", "disjoint", "download", "forecasts", "manifest", "merge", "published",
+        "ranks",
     ],
 }  # fmt: skip
 """Verbs in the order of help. The last group makes files that only rules read."""

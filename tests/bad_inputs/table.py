@@ -21,3 +21,19 @@ class BadInput:
     """Command lines, without `alpharl`, by a short name."""
     status: int = 1
     """Exit status."""
+
+
+@dataclass(frozen=True)
+class Faulty:
+    """Checkpoints that are not what their names say: verbs that conclude something say so first."""
+
+    name: str
+    """A few words; they name the test."""
+    spoil: Callable[[Path], object]
+    """Changes the good files of `tests.bad_inputs.good`, which lie in this folder."""
+    kind: str
+    """The audit's name of the fault."""
+    says: str
+    """Regular expression that the fault's line begins with."""
+    calls: Mapping[str, tuple[str, int]]
+    """Command lines, without `alpharl`, by a short name, with their exit statuses."""

@@ -17,6 +17,7 @@ import pytest
 
 from tests.bad_inputs import (
     adapters,
+    audit,
     configs,
     made,
     names,
@@ -27,7 +28,7 @@ from tests.bad_inputs import (
     weights,
 )
 from tests.bad_inputs.good import make_good
-from tests.bad_inputs.table import BadInput
+from tests.bad_inputs.table import BadInput, Faulty
 from tests.conftest import CliResult
 
 KINDS = (weights, configs, adapters, names, scores, steps, options, prompts, made)
@@ -36,6 +37,11 @@ CASES = [
     pytest.param(row, command, id=f"{row.name}-{call}")
     for row in ROWS
     for call, command in row.calls.items()
+]
+FAULTY = [
+    pytest.param(row, *call, id=f"{row.name}-{name}")
+    for row in audit.ROWS
+    for name, call in row.calls.items()
 ]
 PROGRESS = re.compile(
     r"\d+/\d+ |note: |(gram|factors) of |\d+ of \d+ variants are scored already"
@@ -100,3 +106,22 @@ def test_bad_input_is_refused(files: Path, cli, capsys, row: BadInput, command: 
     assert [text for text in earlier if not PROGRESS.match(text)] == []
     assert done.out == ""
     assert listing(files) == before, "nothing is written, changed or left behind"
+
+
+@pytest.mark.parametrize(("row", "command", "status"), FAULTY)
+def test_a_faulty_run_is_named_first(files: Path, cli, row: Faulty, command: str, status: int):
+    row.spoil(Path())
+    before, arguments = listing(files), shlex.split(command)
+    done = cli(*arguments)
+    assert done.status == status, f"status {done.status}: {done.out}{done.err}"
+    lines = done.out.splitlines()
+    if arguments[0] == "audit":
+        assert re.match(rf"{row.kind}: .*{row.says}", lines[0]), lines[0]
+        assert not [line for line in lines[1:] if not line.startswith("note: ")], "one fault"
+    else:
+        said = [line for line in lines if re.match(rf"audit: .*{row.says}", line)]
+        assert len(said) == 1, done.out
+        verdict = [line for line in lines if "upport" in line]
+        assert not verdict or lines.index(said[0]) < lines.index(verdict[0])
+    after = {name: stat for name, stat in listing(files).items() if "/new" not in name}
+    assert after == before, "what is there is not changed"

@@ -45,6 +45,7 @@ ONE = "--base base --checkpoint run/step-30"
 READERS = {
     "factors": f"factors {ONE} --rank 1 --out new.safetensors",
     "gram": f"gram {RUN} --out new.safetensors",
+    "audit": f"audit {RUN}",
     "measure": f"measure {RUN} --out new",
     "rank": f"rank {ONE} --out new",
     "dense": f"rank {ONE} --dense --out new",

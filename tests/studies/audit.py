@@ -148,6 +148,19 @@ def found(seed: int, runs: int, count: int, dimensions: int, name: str) -> tuple
     return 100 * float(np.mean(stopped)), 100 * float(np.mean(named))
 
 
+def swapped_by_persistence(seed: int, runs: int, count: int) -> dict[str, float]:
+    """Percentages of runs that are stopped for two swapped neighbours, by the run's persistence."""
+    rows = []
+    for steps, points, rng in persistent(seed, runs, count, 2000):
+        cosine = RunPath.of(steps, points @ points.T).turns.mean()
+        broken, _ = swapped(points, rng)
+        rows.append((cosine, bool(judge(steps, broken).faults)))
+    frame = pd.DataFrame(rows, columns=["cosine", "found"])
+    ranges = pd.cut(frame["cosine"], [PERSISTENT, 0.3, 0.5, 0.7, 1.0])
+    by_range = 100 * frame.groupby(ranges, observed=True)["found"].mean()
+    return {f"{r.left:g} to {r.right:g}": rate for r, rate in by_range.items()}
+
+
 def foreign(seed: int, runs: int, count: int, dimensions: int, shared: float) -> dict[str, float]:
     """Percentages of runs that are stopped for the same step of another run of their kind."""
     rows = []
@@ -192,6 +205,12 @@ def tables(seed: int, runs: int) -> Iterator[tuple[str, pd.DataFrame]]:
                 rates = {n: found(seed + 50, runs // 4, n, d, name)[which] for n in COUNTS[:8]}
                 rows.append({"fault": name, "dimensions": d, **rates})
         yield f"Broken runs that are {title}, by their number of checkpoints", pd.DataFrame(rows)
+    rows = [{"checkpoints": n, **swapped_by_persistence(seed + 70, runs, n)} for n in COUNTS[1:6]]
+    yield (
+        "Swapped neighbours that are found in 2000 dimensions, by the mean cosine of neighbouring "
+        "increments",
+        pd.DataFrame(rows),
+    )
     rows = []
     for shared in SHARED:
         for n in COUNTS[1:8]:
@@ -204,7 +223,7 @@ def main() -> None:
     """Print the page, or write it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=1000)
-    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     parts = [TEXT]

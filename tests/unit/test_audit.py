@@ -7,6 +7,7 @@ import pytest
 from alpharl.spectra.audit import audit
 from alpharl.spectra.findings import FAULTS
 from alpharl.spectra.gram import Gram, gram_run
+from alpharl.spectra.path import Path as RunPath
 from tests.studies.audit import clean, found, judge
 from tests.studies.paths import CLEAN, drawn, gram_of
 
@@ -172,3 +173,41 @@ def test_notes():
     jump = gram_of(steps, np.cumsum(moved, axis=0))
     assert "as far to step 60 as is usual" in note(jump, "jump")
     assert not audit(jump, ["weights"]).faults
+
+
+def test_a_last_step_of_another_run():
+    rng, names = np.random.default_rng(8), []
+    for count in (8, 12, 20):
+        for _ in range(10):
+            kinds = [drawn("momentum, cosine 0.5", rng, count, 2000)[1] for _ in range(3)]
+            own, other = (0.9**0.5 * kinds[2] + 0.1**0.5 * k for k in kinds[:2])
+            own[-1] = other[-1]
+            shown = judge(list(range(1, count + 1)), own).faults
+            names.append([(f.kind, f.steps) for f in shown] == [("foreign", [count])])
+    assert np.mean(names) >= 0.7
+
+
+@pytest.mark.parametrize("count", [5, 6])
+def test_neighbours_of_few_checkpoints_that_are_swapped(count):
+    stopped, named = found(3000, 10, count, 1000, "neighbours swapped")
+    assert stopped >= 95
+    assert named >= 90
+
+
+def test_offsets_and_leads_are_distances_from_lines():
+    points = np.random.default_rng(3).standard_normal((7, 30))
+    steps = [1, 2, 4, 5, 8, 9, 10]
+    path = RunPath.of(steps, points @ points.T)
+    a, at = np.vstack([np.zeros(30), points]), np.array([0, *steps], float)
+
+    def aside(point, start, end):
+        along = (end - start) / np.linalg.norm(end - start)
+        return np.linalg.norm(point - start - (point - start) @ along * along)
+
+    for i in range(1, 7):
+        to, on = at[i] - at[i - 1], at[i + 1] - at[i]
+        offset = aside(a[i], a[i - 1], a[i + 1]) / np.linalg.norm(a[i + 1] - a[i - 1])
+        expected = (to * on) ** 0.5 / (to + on) ** 1.25
+        assert path.offsets[i - 1] == pytest.approx(np.log(offset / expected))
+        lead = aside(a[i + 1], a[i - 1], a[i]) / np.linalg.norm(a[i] - a[i - 1])
+        assert path.leads[i - 1] == pytest.approx(np.log(lead / (on / to) ** 0.75))

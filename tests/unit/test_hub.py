@@ -2,130 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 from alpharl.checkpoints.index import read_index
-
-
-class HubServer(ThreadingHTTPServer):
-    """Serves folders as revisions of repositories; counts requests, and may go away early."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.models: dict[tuple[str, str], Path] = {}
-        self.got: list[str] = []
-        self.refused: set[str] = set()
-
-    @property
-    def url(self) -> str:
-        """The hub's address."""
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def find(self, repo: str, revision: str) -> tuple[str, Path] | None:
-        """The commit and folder of a revision, by its name or its commit."""
-        for (own, name), folder in self.models.items():
-            commit = hashlib.sha1(f"{own} {name}".encode()).hexdigest()
-            if own == repo and revision in (name, commit):
-                return commit, folder
-        return None
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: HubServer
-
-    def do_HEAD(self) -> None:
-        self._answer(False)
-
-    def do_GET(self) -> None:
-        self._answer(True)
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-    def _answer(self, body: bool) -> None:
-        path = unquote(self.path.partition("?")[0]).strip("/")
-        parts = path.split("/")
-        if parts[:2] == ["api", "models"]:
-            self._api("/".join(parts[2:4]), parts[4:])
-        else:
-            self._file("/".join(parts[:2]), parts[3], "/".join(parts[4:]), body)
-
-    def _api(self, repo: str, rest: list[str]) -> None:
-        revision = rest[1] if len(rest) > 1 else "main"
-        if not any(own == repo for own, _ in self.server.models):
-            return self._send(404, b"", {"X-Error-Code": "RepoNotFound"})
-        found = self.server.find(repo, revision)
-        if found is None:
-            return self._send(404, b"", {"X-Error-Code": "RevisionNotFound"})
-        commit, folder = found
-        files = sorted(p for p in folder.rglob("*") if p.is_file())
-        names = [p.relative_to(folder).as_posix() for p in files]
-        if rest and rest[0] == "tree":
-            data: object = [
-                {"type": "file", "path": n, "size": p.stat().st_size, "oid": _digest(p)}
-                for n, p in zip(names, files, strict=True)
-            ]
-        else:
-            data = {"id": repo, "sha": commit, "siblings": [{"rfilename": n} for n in names]}
-        self._send(200, json.dumps(data).encode(), {"Content-Type": "application/json"})
-
-    def _file(self, repo: str, revision: str, name: str, body: bool) -> None:
-        found = self.server.find(repo, revision)
-        if found is None or name in self.server.refused:
-            # 520, of proxies: the client waits half a minute over its retries of a 503.
-            return self._send(404 if found is None else 520, b"", {})
-        path = found[1] / name
-        if body:
-            self.server.got.append(f"{repo}@{path.parent.name}/{name}")
-        self._send(
-            200, path.read_bytes(), {"ETag": f'"{_digest(path)}"', "X-Repo-Commit": found[0]}, body
-        )
-
-    def _send(self, status: int, data: bytes, headers: dict[str, str], body: bool = True) -> None:
-        self.send_response(status)
-        for key, value in {**headers, "Content-Length": str(len(data))}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if body:
-            self.wfile.write(data)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha1(path.read_bytes()).hexdigest()
+from tests.unit.hub_server import serving
 
 
 @pytest.fixture
 def hub(trajectory):
     """A hub with the run as revisions `step_10`, ..., its base as `main`, and files not to take."""
-    server = HubServer()
-    server.models = {
-        ("org/base", "main"): trajectory.base,
-        **{("org/run", f"step_{s}"): path for s, path in trajectory.folders.items()},
-    }
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    models = {("org/run", f"step_{s}"): path for s, path in trajectory.folders.items()}
+    with serving({("org/base", "main"): trajectory.base, **models}) as server:
+        yield server
 
 
-def download(hub, tmp_path, repo, revision, out="model", **environment):
-    """One call of the verb, in a process of its own as the workflow makes it."""
+def alpharl(hub, tmp_path, *arguments, **environment):
+    """One call of a verb, in a process of its own as the workflow makes it."""
     own = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
     own |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "alpharl.cli", "download", "--repo", repo, "--revision", revision,
-         "--out", tmp_path / out, "--record", tmp_path / f"{out}.json"],
+        [sys.executable, "-m", "alpharl.cli", *map(str, arguments)],
         env=own | environment, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def download(hub, tmp_path, repo, revision, out="model", **environment):
+    """Fetch a model."""
+    return alpharl(
+        hub, tmp_path, "download", "--repo", repo, "--revision", revision,
+        "--out", tmp_path / out, "--record", tmp_path / f"{out}.json", **environment,
     )  # fmt: skip
 
 
@@ -146,7 +56,7 @@ def test_a_revision_becomes_a_model_folder(hub, tmp_path, trajectory):
 
 @pytest.fixture
 def large(hub, tmp_path, write_model, trajectory):
-    """A sharded model with files beside it that nobody should fetch."""
+    """A sharded model next to files that nobody should fetch."""
     folder = write_model(tmp_path / "own" / "large", trajectory.weights[10], 3)
     (folder / "sub").mkdir()
     for name in ("pytorch_model.bin", "optimizer.pt", "modeling.py", "sub/model.safetensors"):
@@ -173,8 +83,11 @@ def test_a_broken_download_goes_on_where_it_stopped(hub, tmp_path, large):
     assert not (tmp_path / "model").exists()
     assert not (tmp_path / "model.json").exists()
     before, hub.refused = len(hub.got), set()
+    # The client fetches files side by side, and leaves some when one fails.
+    there = {path.name for path in (tmp_path / ".model.partial").iterdir() if path.is_file()}
     assert download(hub, tmp_path, "org/large", "main").returncode == 0
-    assert [name.rpartition("/")[2] for name in hub.got[before:]] == [last]
+    fetched = {name.rpartition("/")[2] for name in hub.got[before:]}
+    assert last in fetched and not fetched & there
     assert len(read_index(tmp_path / "model").files) == 3
 
 
@@ -207,3 +120,86 @@ def test_without_a_network(hub, tmp_path):
     done = download(hub, tmp_path, "org/base", "main")
     assert "where the hub is in reach" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("damaged", ["model-00002-of-00003.safetensors", "config.json"])
+def test_a_file_of_another_digest_is_refused_and_fetched_anew(hub, tmp_path, large, damaged):
+    hub.damaged = {damaged}
+    done = download(hub, tmp_path, "org/large", "main")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert f"org/large at main: {damaged} came with the digest" in done.stderr
+    assert not (tmp_path / "model").exists() and not (tmp_path / "model.json").exists()
+    assert not list(tmp_path.glob(f".model.partial/{damaged}"))
+    hub.damaged, before = set(), len(hub.got)
+    assert download(hub, tmp_path, "org/large", "main").returncode == 0
+    assert [name.rpartition("/")[2] for name in hub.got[before:]] == [damaged]
+    assert (tmp_path / "model" / damaged).read_bytes() == (large / damaged).read_bytes()
+
+
+def published(hub, tmp_path, models, *options):
+    """Compare models before they are fetched; lines of standard error."""
+    places = [f"{step}={repo}@{revision}" for step, (repo, revision) in models.items()]
+    out = tmp_path / "published.json"
+    done = alpharl(hub, tmp_path, "published", "--models", *places, "--out", out, *options)
+    assert done.returncode == (0 if out.is_file() else 1), done.stderr
+    assert not [name for name in hub.got if name.endswith(".safetensors")], "not a byte of weights"
+    return done.stderr.splitlines()
+
+
+@pytest.fixture
+def models(hub, trajectory):
+    """Where the base, as step 0, and the run's checkpoints are on the hub."""
+    revisions = {step: ("org/run", f"step_{step}") for step in trajectory.folders}
+    return {0: ("org/base", "main"), **revisions}
+
+
+def test_published_models_that_differ_are_recorded(hub, tmp_path, models):
+    assert published(hub, tmp_path, models) == []
+    record = json.loads((tmp_path / "published.json").read_text())
+    assert [int(step) for step in record] == [*models]
+    assert record["90"]["revision"] == "step_90" and len(record["90"]["commit"]) == 40
+    digests = {model["files"]["model.safetensors"] for model in record.values()}
+    assert len(digests) == len(models) and {len(digest) for digest in digests} == {64}
+
+
+@pytest.mark.parametrize(
+    ("served", "kind", "says"),
+    [
+        ({10: 0}, "base", "step 10 equals the base; likely a copy of it"),
+        ({35: 20}, "duplicate", "steps 20 and 35 are equal; likely one file"),
+        ({50: 90, 60: 90}, "serves-last", "steps 50 and 60 equal the last step, 90; likely"),
+    ],
+)
+def test_equal_models_are_named_before_the_fetch(hub, tmp_path, models, served, kind, says):
+    for step, other in served.items():
+        hub.models[models[step]] = hub.models[models[other]]
+    *faults, last = published(hub, tmp_path, models)
+    assert [line for line in faults if line.startswith(f"{kind}: {says}")] == faults
+    assert len(faults) == 1
+    assert last.startswith("alpharl published: error: found these faults, expected checkpoints")
+    assert published(hub, tmp_path, models, "--accept", kind) == [f"accepted: {faults[0]}"]
+    assert (before := hub.listings) and published(hub, tmp_path, models) == []
+    assert hub.listings == before, "compared once"
+    rest = {step: place for step, place in models.items() if step not in served}
+    assert published(hub, tmp_path, rest) == []
+    assert hub.listings > before, "other models"
+
+
+def test_a_base_that_is_a_folder_and_an_adapter_that_was_not_merged(
+    hub, tmp_path, models, trajectory
+):
+    """As verl's merger leaves both: the base as it was, and the adapter below it."""
+    merged = tmp_path / "merged"
+    shutil.copytree(trajectory.base, merged)
+    (merged / "model.safetensors").rename(merged / "renamed.safetensors")
+    (merged / "lora_adapter").mkdir()
+    (merged / "lora_adapter" / "adapter_model.safetensors").write_bytes(b"x")
+    hub.models["org/run", "step_90"] = merged
+    del models[0]
+    *faults, _ = published(hub, tmp_path, models, "--base", trajectory.base)
+    assert len(faults) == 1
+    assert faults[0].startswith(
+        "base: step 90 equals the base; an adapter lies in lora_adapter of org/run at step_90 and "
+        "was not merged"
+    )

@@ -1,12 +1,33 @@
 # Models that exist elsewhere: fetched from a hub, taken out of a GGUF file, or merged by verl.
+import shlex
+
 UNPACKED = [name for name, base in study.bases.items() if base.gguf]
 FETCHED_BASES = [name for name, base in study.bases.items() if base.hub]
 FETCHED_RUNS = [name for name, run in study.runs.items() if run.hub]
 MERGED_RUNS = [name for name, run in study.runs.items() if run.merge]
+# Not by a rule of its own: Snakemake would fetch all again whenever steps are added to a run.
 DOWNLOAD = (
-    "alpharl download --repo {params.repo:q} --revision {params.revision:q} --out {params.model:q}"
-    " --record {output.record:q} 2> {log:q}"
+    "( {resources.compare} alpharl download --repo {params.repo:q} --revision {params.revision:q}"
+    " --out {params.model:q} --record {output.record:q} ) 2> {log:q}"
 )
+
+
+def compare(*runs):
+    """The commands that look at runs of a hub before a byte of weights is fetched."""
+    return " ".join(f"{shlex.join(published_command(run))} &&" for run in runs)
+
+
+def published_command(run):
+    base = study.bases[study.runs[run].base]
+    places = {0: base.hub.at(None)} if base.hub else {}
+    places |= {step: study.runs[run].hub.at(step) for step in plan.steps(run)}
+    return [
+        *("alpharl", "published", "--models"),
+        *(f"{step}={repo}@{revision}" for step, (repo, revision) in places.items()),
+        *(["--base", base.path] if base.path else []),
+        *(f"--accept={kind}" for kind in plan.accepted(run)),
+        *("--out", paths.published(run)),
+    ]
 
 
 def wheel_options(gguf):
@@ -52,6 +73,11 @@ rule download_base:
         base=one_of(FETCHED_BASES),
     priority: 100
     localrule: True
+    resources:
+        # No param: other steps of a run are no reason to fetch these again.
+        compare=lambda w: compare(
+            *(run for run in FETCHED_RUNS if study.runs[run].base == w.base)
+        ),
     params:
         repo=lambda w: study.bases[w.base].hub.repo,
         revision=lambda w: study.bases[w.base].hub.revision,
@@ -73,6 +99,8 @@ rule download:
         run=one_of(FETCHED_RUNS),
     priority: 100
     localrule: True
+    resources:
+        compare=lambda w: compare(w.run),
     params:
         repo=lambda w: study.runs[w.run].hub.at(int(w.step))[0],
         revision=lambda w: study.runs[w.run].hub.at(int(w.step))[1],
