@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from alpharl.checkpoints.header import TensorInfo
 from alpharl.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _HEADS = ("lm_head", "embed_out", "output", "output_projection", "proj_out")
 _EMBEDDINGS = (
@@ -24,7 +25,7 @@ _EMBEDDINGS = (
 """Modules of transformers' language models, outside of layers."""
 _PIECE = 1 << 20
 """Elements of each tensor that are compared at a time."""
-_TYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 Pair = tuple[TensorInfo, TensorInfo]
 
 
@@ -107,6 +108,9 @@ def require_equal(folder: Path, pair: Pair | None) -> None:
 
 
 def _equal(folder: Path, head: TensorInfo, embedding: TensorInfo) -> bool:
+    # Not at the top: plans and help do without numpy.
+    import numpy as np
+
     if head.dtype != embedding.dtype and not {head.dtype, embedding.dtype} <= _TYPES.keys():
         return False
     with (folder / head.file).open("rb") as one, (folder / embedding.file).open("rb") as other:
@@ -121,11 +125,15 @@ def _equal(folder: Path, head: TensorInfo, embedding: TensorInfo) -> bool:
 
 def _piece(file: BinaryIO, info: TensorInfo, start: int) -> np.ndarray:
     """The bytes of the elements from `start` on."""
+    import numpy as np
+
     width = info.nbytes // info.size
     file.seek(info.start + start * width)
     return np.frombuffer(file.read(min(_PIECE, info.size - start) * width), np.uint8)
 
 
 def _numbers(piece: np.ndarray, dtype: str) -> np.ndarray:
+    import numpy as np
+
     numbers = piece.view(_TYPES[dtype])
     return (numbers.astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else numbers

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alpharl.checkpoints.files import ArrayFile
+from alpharl.checkpoints.array_files import ArrayFile
 from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.reader import ModelReader, best_device

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alpharl.checkpoints.files import write_arrays
+from alpharl.checkpoints.array_files import write_arrays
 from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.index import read_config
 from alpharl.errors import MethodError

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-from alpharl.checkpoints.files import write_arrays
+from alpharl.checkpoints.array_files import write_arrays
 from alpharl.checkpoints.header import read_header
 from alpharl.errors import CheckpointError
 

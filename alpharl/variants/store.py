@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from alpharl.checkpoints.adapter import read_model
-from alpharl.checkpoints.files import write_arrays, write_json
+from alpharl.checkpoints.array_files import write_arrays
+from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.index import (
     ADAPTER,
     ADAPTER_CONFIG,

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from alpharl.checkpoints.files import write_arrays
+from alpharl.checkpoints.array_files import write_arrays
 from alpharl.spectra.scope import in_paper_scope
 
 from tests.benchmarks.models import Shapes, layers

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from alpharl.checkpoints import stage
-from alpharl.checkpoints.files import ArrayFile
+from alpharl.checkpoints.array_files import ArrayFile
 from alpharl.errors import CheckpointError
 from alpharl.spectra import factors as factors_module
 from alpharl.spectra import svd

@@ -209,8 +209,10 @@ def test_checkpoints_hold_what_the_base_holds(
 
 @pytest.fixture(scope="module")
 def chatty(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The base with a chat template."""
+    """The base with a chat template, and a context that holds the longest solution."""
     folder = Path(shutil.copytree(base, tmp_path_factory.mktemp("chat") / "base"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 256}))
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}>"
     tokenizer.save_pretrained(folder)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from alpharl.checkpoints.files import write_arrays, write_atomic, write_json
+from alpharl.checkpoints.array_files import write_arrays
+from alpharl.checkpoints.files import write_atomic, write_json
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.writer import ModelWriter
 from alpharl.errors import CheckpointError
