@@ -13,9 +13,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from alpharl.checkpoints.adapter import MergedIndex, read_model
 from alpharl.checkpoints.configs import as_json, changes
-from alpharl.checkpoints.files import write_json
+from alpharl.checkpoints.files import read_json, write_json
 from alpharl.checkpoints.finite import digest_weights
 from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.index import ADAPTER_CONFIG, ModelIndex, read_index
@@ -23,6 +25,21 @@ from alpharl.checkpoints.tied import require_equal
 from alpharl.checkpoints.vocabulary import ResizedIndex
 
 VERSION = 1
+MAKER = "alpharl manifest"
+
+
+class _Entry(TypedDict):
+    """The part of a manifest that others look at."""
+
+    step: int
+    path: str
+    digest: str
+
+
+class _Table(TypedDict):
+    """The same of a table of them."""
+
+    checkpoints: list[_Entry]
 
 
 def digest_file(path: Path) -> str:
@@ -111,8 +128,8 @@ def _is_on_base(index: ModelIndex) -> bool:
 
 def write_checkpoints(run: str, base: str, manifests: list[Path], out: Path) -> None:
     """Write the table of a run's checkpoints: step, path and digest of each."""
-    entries = sorted((json.loads(path.read_text()) for path in manifests), key=lambda m: m["step"])
-    rows = [{key: entry[key] for key in ("step", "path", "digest")} for entry in entries]
+    entries = [read_json(path, _Entry, MAKER) for path in manifests]
+    rows = sorted(entries, key=lambda entry: entry["step"])
     steps = [row["step"] for row in rows]
     write_json(out, {"run": run, "base": base, "steps": steps, "checkpoints": rows})
 
@@ -128,7 +145,8 @@ class KnownDigests(dict[str, str]):
             base: the model that adapters are on.
         """
         self._base = base
-        files = [json.loads(path.read_text()) for path in manifests]
+        either: Any = _Entry | _Table
+        files = [read_json(path, either, MAKER) for path in manifests]
         entries = [entry for file in files for entry in file.get("checkpoints", [file])]
         super().__init__((os.path.abspath(entry["path"]), entry["digest"]) for entry in entries)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -105,9 +106,11 @@ class RowFile:
         self._journal.append({"key": key, "row": row})
 
     def remove(self) -> None:
-        """Remove the file: the table is made."""
+        """Remove the file, and its folder if that is empty: the table is made, or cannot be."""
         self._journal.close()
         self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.parent.rmdir()
 
     def _take(self, offset: int, line: Row) -> None:
         self._rows[line["key"]] = line["row"]

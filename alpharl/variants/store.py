@@ -16,13 +16,15 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import numpy as np
+from pydantic import ConfigDict, FiniteFloat
+from typing_extensions import TypedDict
 
 from alpharl.checkpoints.adapter import read_model
 from alpharl.checkpoints.array_files import write_arrays
-from alpharl.checkpoints.files import write_json
+from alpharl.checkpoints.files import read_json, write_json
 from alpharl.checkpoints.index import (
     ADAPTER,
     ADAPTER_CONFIG,
@@ -33,13 +35,33 @@ from alpharl.checkpoints.index import (
 from alpharl.checkpoints.lora_config import read_lora_config
 from alpharl.checkpoints.lora_modules import BaseModules, is_embedding, shell_of
 from alpharl.checkpoints.lora_names import PREFIX, parse
-from alpharl.checkpoints.manifest import digest_json, digest_part
-from alpharl.errors import CheckpointError
+from alpharl.checkpoints.manifest import digest_file, digest_json, digest_part
+from alpharl.errors import ArtefactError, CheckpointError
 from alpharl.forecasting.contract import Blend, LogitsLine
 from alpharl.spectra.lowrank import LowRank, read_arrays
 from alpharl.spectra.scope import split
 
 VERSION = 1
+BLEND = "blend.json"
+PARTS = (BLEND, f"adapter/{ADAPTER_CONFIG}", f"adapter/{ADAPTER}")
+"""Files of a variant, next to its `variant.json`."""
+MAKER = "alpharl forecast or rank"
+
+
+class _Ranked(TypedDict):
+    """The part of an adapter's config that says its rank."""
+
+    r: int
+
+
+class _Meta(TypedDict):
+    """What `variant.json` holds, next to how the variant was made."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    base: str
+    checkpoints: dict[int, str]
+    files: NotRequired[dict[str, str]]
+    """Digests of its other files."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +101,8 @@ class Variant:
     @property
     def blend(self) -> Blend:
         """Per tensor, the weight of each observed step; empty for a pure adapter."""
-        path = self.folder / "blend.json"
-        data = json.loads(path.read_text()) if path.is_file() else {}
-        return {name: {int(s): w for s, w in row.items()} for name, row in data.items()}
+        path = self.folder / BLEND
+        return read_json(path, dict[str, dict[int, FiniteFloat]], MAKER) if path.is_file() else {}
 
     @property
     def logits(self) -> LogitsLine | None:
@@ -100,7 +121,7 @@ class Variant:
         Raises:
             CheckpointError: a number of its adapter is not finite.
         """
-        parts = [self.folder / "blend.json", *sorted(self.folder.glob("adapter/*"))]
+        parts = [self.folder / BLEND, *sorted(self.folder.glob("adapter/*"))]
         files = {path.name: digest_part(path) for path in parts if path.is_file()}
         used = {step for row in self.blend.values() for step in row}
         line = self.logits
@@ -140,11 +161,12 @@ def write_variant(
     made = _peft_adapter(base, adapter) if adapter else None
     _clear(out)
     if blend:
-        write_json(out / "blend.json", blend)
+        write_json(out / BLEND, blend)
     if made:
         write_arrays(out / "adapter" / ADAPTER, made[0])
         write_json(out / "adapter" / ADAPTER_CONFIG, made[1])
     head |= {"peft": _loads(out / "adapter", base) if made else True}
+    head["files"] = {name: digest_file(out / name) for name in PARTS if (out / name).is_file()}
     write_json(out / "variant.json", head | dict(meta))
 
 
@@ -198,7 +220,7 @@ def require_variant_folder(out: Path) -> None:
 def _clear(out: Path) -> None:
     """Remove an old variant, its `variant.json` first: without it, the rest counts for nothing."""
     (out / "variant.json").unlink(missing_ok=True)
-    (out / "blend.json").unlink(missing_ok=True)
+    (out / BLEND).unlink(missing_ok=True)
     if (out / "adapter").exists():
         shutil.rmtree(out / "adapter")
 
@@ -208,15 +230,22 @@ def read_variant(folder: Path) -> Variant:
 
     Raises:
         CheckpointError: there is no complete variant.
+        ArtefactError: one of its files is not as it was written.
     """
     path = folder / "variant.json"
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder, expected an adapter or a blend")
     if not path.is_file():
         raise CheckpointError(f"{folder}: found no variant.json, expected an adapter or a blend")
-    meta = json.loads(path.read_text())
-    checkpoints = {int(step): _resolve(p, folder) for step, p in meta["checkpoints"].items()}
-    return Variant(folder, _resolve(meta["base"], folder), checkpoints, meta)
+    meta = read_json(path, _Meta, MAKER)
+    for name, digest in meta.get("files", {}).items():
+        if not (folder / name).is_file() or digest_file(folder / name) != digest:
+            raise ArtefactError(
+                f"{folder / name}: found no such file or another one than the variant was made "
+                f"with, expected it as `{MAKER}` wrote it: make the variant again"
+            )
+    checkpoints = {step: _resolve(p, folder) for step, p in meta["checkpoints"].items()}
+    return Variant(folder, _resolve(meta["base"], folder), checkpoints, dict(meta))
 
 
 def _peft_adapter(
@@ -278,7 +307,7 @@ def adapter_rank(source: Path | Variant) -> int:
     """Rank of the adapter that is put on a base for a model; 0 where there is none."""
     if isinstance(source, Path) or source.adapter is None or not source.pure_adapter:
         return 0
-    return int(json.loads((source.adapter / "adapter_config.json").read_text())["r"])
+    return read_json(source.adapter / ADAPTER_CONFIG, _Ranked, MAKER)["r"]
 
 
 def _join_parts(index: ModelIndex, adapter: Mapping[str, LowRank]) -> dict[str, LowRank]:

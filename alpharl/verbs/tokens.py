@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from alpharl.errors import AlpharlError
 from alpharl.evaluation.token_tables import Continuation, Reading, SavedAnswers
 from alpharl.frozen import Frozen
 from alpharl.verbs import shared
@@ -105,7 +106,11 @@ def run(
         saved = SavedAnswers(suite, base, writers, prefix, dtype, batch_size)
         stamp = saved.stamp(readers, KnownDigests(manifests, base))
         rows = RowFile(out / ".rows.jsonl", stamp)
-        reading = saved.read_by(readers, rows, progress)
+        try:
+            reading = saved.read_by(readers, rows, progress)
+        except AlpharlError:
+            rows.remove()  # of no use once the reader has another digest
+            raise
         _write(reading, Reading, files[0])
         continued = saved.continued(rows, progress)
         _write(continued, Continuation, files[1])

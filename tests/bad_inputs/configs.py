@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from tests.bad_inputs.good import LAST, STEPS
+from tests.bad_inputs.names import LOADERS
 from tests.bad_inputs.spoil import FILE, tensors
 from tests.bad_inputs.table import BadInput
-from tests.bad_inputs.weights import ANY, LOADERS, READERS, TRAIN
+from tests.bad_inputs.weights import ANY, READERS, TRAIN
 
 CONFIG, BASE = LAST / "config.json", Path("base/config.json")
 BASE_READERS = {

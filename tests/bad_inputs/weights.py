@@ -196,9 +196,9 @@ LOW_READERS = {
 """The verbs that read an adapter that was made here."""
 RESULTS = [
     BadInput("NaN in an adapter made here", with_value(A, math.nan, LOW),
-             "q_proj.lora_A.weight holds (1 )?values that are not finite", LOW_READERS),
+             "or another one than the variant was made with", LOW_READERS),
     BadInput("a damaged adapter made here", lambda _: LOW.write_bytes(LOW.read_bytes()[:-3]),
-             r"found \d+ bytes, expected \d+; it is cut short", LOW_READERS),
+             "or another one than the variant was made with", LOW_READERS),
     BadInput("an update that overflows", with_value(Q, 1e36),
              "expected finite numbers that float32 holds",
              {"adapter": f"{RANK} --scale 1e6", "dense": f"{RANK} --scale 1e6 --dense",
