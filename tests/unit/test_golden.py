@@ -111,6 +111,9 @@ def made(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamesp
         elif name in PARTS:
             shutil.copytree(variant(PARTS[name]), out)
             (out / "blend.json").unlink()
+            meta = json.loads((out / "variant.json").read_text())
+            del meta["files"]["blend.json"]
+            (out / "variant.json").write_text(json.dumps(meta))
         else:
             gram, blend = read_gram([gram_file()]), {}
             for tensor, g in gram.tensors.items():
