@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from alpharl.cost.need import Need
-from alpharl.cost.needs import Needs
 from alpharl.frozen import Frozen
-from alpharl.study.plan import Plan
-from alpharl.study.stages import STAGES
+
+if TYPE_CHECKING:
+    # Help shows the forms below, and should not wait for what plans read.
+    from alpharl.study.plan import Plan
 
 _HOUR = 3600.0
 
@@ -53,6 +55,9 @@ class Costs(Frozen):
 
 def stages(plan: Plan) -> Iterator[tuple[str, Need]]:
     """The stage and the need of every job that a scheduler gets."""
+    from alpharl.cost.needs import Needs
+    from alpharl.study.stages import STAGES
+
     needs = Needs(plan)
     for stage in STAGES:
         for method, *arguments in stage.all_jobs(plan):
@@ -61,6 +66,8 @@ def stages(plan: Plan) -> Iterator[tuple[str, Need]]:
 
 def costs(plan: Plan) -> Costs:
     """What each stage of a study costs, and the study as a whole."""
+    from alpharl.cost.needs import Needs
+
     needs, by_stage = Needs(plan), dict[str, list[Need]]()
     for stage, need in stages(plan):
         by_stage.setdefault(stage, []).append(need)

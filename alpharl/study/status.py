@@ -6,11 +6,14 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alpharl import locks
 from alpharl.frozen import Frozen
-from alpharl.study.plan import Plan
-from alpharl.study.stages import STAGES
+
+if TYPE_CHECKING:
+    # Help shows the forms below, and should not wait for what plans read.
+    from alpharl.study.plan import Plan
 
 _TAIL = 4096
 """Bytes of a log that its last line is looked for in."""
@@ -40,6 +43,8 @@ class Failure(Frozen):
 
 def outputs(plan: Plan) -> dict[str, list[str]]:
     """The files that say a stage is done, of all runs together, in the order of the stages."""
+    from alpharl.study.stages import STAGES
+
     files = {stage.name: stage.all_files(plan) for stage in STAGES}
     return {name: paths for name, paths in files.items() if paths} | {"report": [plan.paths.report]}
 

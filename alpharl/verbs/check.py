@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from alpharl.cost.table import Costs, StageCost
 from alpharl.spectra.depth import Depth
-from alpharl.study.check import Overview, RunOverview, size_text
+from alpharl.study.overview import Overview, RunOverview, size_text
 from alpharl.verbs import shared
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Result, Table

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from alpharl.cost import Needs
+from alpharl.cost.needs import Needs
 from alpharl.cost.sizes import size_of
 from alpharl.cost.table import costs, stages
 from alpharl.study.config import parse_study

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from alpharl.cost import Needs
+from alpharl.cost.needs import Needs
 from alpharl.errors import StudyError
 from alpharl.study.config import parse_study
 from alpharl.study.earlier import refuse_earlier

@@ -10,7 +10,7 @@ import sys
 import pandas as pd
 import pytest
 import yaml
-from alpharl.cost import Need
+from alpharl.cost.need import Need
 from alpharl.cost.table import stages
 from alpharl.study.config import parse_study
 from alpharl.study.plan import Plan
