@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from datasets.exceptions import DatasetGenerationError
 from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
@@ -49,7 +50,22 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     if path is not None:
         require_plain(Path(path).read_text("utf-8"), str(path))
     # A task inside an inline group is lm-eval's public way to override a part of its config.
-    loaded = manager.load({"group": "suite", "task": [{"task": name, **override}]})
+    try:
+        loaded = manager.load({"group": "suite", "task": [{"task": name, **override}]})
+    except (
+        DatasetGenerationError,
+        OSError,
+        StopIteration,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        if data is None:
+            raise
+        raise EvaluationError(
+            f"{data}: found no questions that the task can ask ({error!r:.99}), expected the data "
+            "set's columns in lines of JSON, as `alpharl fetch` writes them; fetch them again"
+        ) from None
     (task,) = loaded["tasks"].values()
     if task.OUTPUT_TYPE != "generate_until":
         raise EvaluationError(
@@ -101,7 +117,13 @@ def _copies() -> tempfile.TemporaryDirectory[str]:
 def questions_of(task: ConfigurableTask) -> list[tuple[str, str]]:
     """The texts that the task asks and the answers that it wants, in order."""
     docs: list[Any] = list(task.eval_docs)
-    return [(str(task.doc_to_text(doc)), str(task.doc_to_target(doc))) for doc in docs]
+    try:
+        return [(str(task.doc_to_text(doc)), str(task.doc_to_target(doc))) for doc in docs]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise EvaluationError(
+            f"task '{task.config.task}': found a question that it cannot ask ({error!r}), expected "
+            "the columns of its data set; fetch it again, or correct the file it came from"
+        ) from None
 
 
 Template = Callable[..., str]

@@ -4,7 +4,8 @@ base/  run/step-10/ -20/ -30/  scores.csv       a tiny Qwen2 and its checkpoints
 adapters/step-30/                               a LoRA adapter on the base
 made/blend/  made/low/  made/full/              variants: forecasts, and a whole update
 made/gram.safetensors  made/factors/  made/manifests/  made/suite/suite.json  made/scores/
-study.yaml  adapters.yaml  rows.jsonl           studies, and questions to train on
+study.yaml  adapters.yaml                       studies
+rows.jsonl  model.gguf                          questions of a data set, a quantized model
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from tests.unit.suites import make_suite
+from tests.workflow.tiny_gguf import write_gguf
 
 STEPS = (10, 20, 30)
 LAST = Path("run/step-30")
@@ -74,8 +76,12 @@ def save_model(folder: Path, weights: dict[str, torch.Tensor]) -> None:
 
 
 def _made() -> None:
+    rows = [{"Body": f"{n} and 1", "Question": "sum?", "Answer": str(n + 1)} for n in range(9)]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_gguf(Path("model.gguf"))
     make_suite(Path("made/suite"), "validation", max_new_tokens=2, max_truncated=1)
     for call in (
+        "fetch --task svamp --data rows.jsonl --out made/data/svamp-test.jsonl",
         f"gram {RUN} --out made/gram.safetensors",
         *(
             f"factors --base base --checkpoint run/step-{step} --rank 2 "
@@ -95,8 +101,6 @@ def _made() -> None:
         "evaluate --suite made/suite/suite.json --base base --variant base=base --out made/scores",
     ):
         assert main(call.split()) == 0, call
-    rows = [{"Body": f"{n} and 1", "Question": "sum?", "Answer": str(n + 1)} for n in range(9)]
-    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     tasks = {role: [{"task": "addition", "split": role}] for role in ("validation", "test")}
     run = {"base": "b", "checkpoints": "run/step-{step}", "steps": list(STEPS)}
     suites = {role: {"role": role, "tasks": asked} for role, asked in tasks.items()}

@@ -1,4 +1,4 @@
-"""Bad inputs of the kind made: files that earlier commands wrote, damaged since or exchanged."""
+"""Bad inputs of the kind made: files that commands and others wrote, damaged since or exchanged."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ def of_variant(name: str) -> dict[str, str]:
 
 GRAM = "--gram made/gram.safetensors"
 FACTORS = "--factors 'made/factors/step-{step}.safetensors'"
+FORECAST = (
+    '[{"name": "relex@20", "label": "relex", "window": "20", "through": 20, "target_step": 30, '
+    '"options": {"method": "relex"}}]'
+)
 LOW = of_variant("low") | {"truth": OF_WEIGHTS["truth"]}
 READERS = {
     "made/suite/suite.json": {
@@ -44,6 +48,7 @@ READERS = {
         "dynamics": f"dynamics {RUN} {GRAM} --scores scores.csv --out new.parquet",
         "audit": f"audit {RUN} {GRAM}",
         "truth": OF_WEIGHTS["truth"],
+        "forecasts": f"forecasts {RUN} {GRAM} --spec '{FORECAST}' --out new",
     },
     "made/manifests/step-30.json": {
         "checkpoints": "checkpoints --run r --base b --manifests made/manifests/step-10.json "
@@ -60,6 +65,11 @@ READERS = {
     "made/blend/variant.json": of_variant("blend"),
     "made/low/adapter/adapter_model.safetensors": LOW,
     "made/low/adapter/adapter_config.json": LOW,
+    "made/data/svamp-test.jsonl": {
+        "suite": """suite --name s --spec '{"role": "test", "tasks": [{"task": "svamp"}]}' """
+        "--data made/data --out new.json",
+    },
+    "model.gguf": {"unpack": "unpack model.gguf --out new"},
     "study.yaml": {"check": "check study.yaml", "status": "status study.yaml",
                    "report": "report study.yaml"},
 }  # fmt: skip

@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import tempfile
+import time
 from itertools import chain
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.bad_inputs import (
     made,
     names,
     options,
+    places,
     prompts,
     scores,
     steps,
@@ -31,7 +33,7 @@ from tests.bad_inputs.good import make_good
 from tests.bad_inputs.table import BadInput, Faulty
 from tests.conftest import CliResult
 
-KINDS = (weights, configs, adapters, names, scores, steps, options, prompts, made)
+KINDS = (weights, configs, adapters, names, scores, steps, options, prompts, made, places)
 ROWS = [row for kind in KINDS for row in kind.ROWS]
 CASES = [
     pytest.param(row, command, id=f"{row.name}-{call}")
@@ -49,6 +51,38 @@ PROGRESS = re.compile(
 )
 """Lines that a long computation may have printed before it met the bad input. The last three are
 bars of libraries, which show none in a process of their own."""
+
+
+READERS = [
+    "init",
+    "check",
+    "status",
+    "report",
+    "factors",
+    "gram",
+    "audit",
+    "measure",
+    "dynamics",
+    "rank",
+    "unpack",
+    "trust",
+    "forecast",
+    "export",
+    "truth",
+    "suite",
+    "evaluate",
+    "accuracy",
+    "tokens",
+    "train",
+    "checkpoints",
+    "disjoint",
+    "forecasts",
+    "manifest",
+    "ranks",
+]
+"""The verbs that read files of others; `merge` and `fetch` hand them to verl and to a data set."""
+SECONDS = 20
+"""Most processor time that a refusal may take."""
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +125,17 @@ def test_the_good_files_are_good(files, cli):
             path.unlink()
 
 
+def test_each_kind_and_each_verb_has_its_inputs():
+    assert min(len(kind.ROWS) for kind in (*KINDS, audit)) >= 12
+    calls = [(case.values[1].split()[0], case.values[0].name) for case in [*CASES, *FAULTY]]
+    inputs = {verb: {name for read, name in calls if read == verb} for verb in READERS}
+    assert {verb: len(names) for verb, names in inputs.items() if len(names) < 8} == {}
+
+
 @pytest.mark.parametrize(("row", "command"), CASES)
 def test_bad_input_is_refused(files: Path, cli, capsys, row: BadInput, command: str):
     row.spoil(Path())
-    before, arguments = listing(files), shlex.split(command)
+    before, arguments, started = listing(files), shlex.split(command), time.process_time()
     try:
         done = cli(*arguments)
     except SystemExit as end:  # the parser's
@@ -106,6 +147,7 @@ def test_bad_input_is_refused(files: Path, cli, capsys, row: BadInput, command: 
     assert [text for text in earlier if not PROGRESS.match(text)] == []
     assert done.out == ""
     assert listing(files) == before, "nothing is written, changed or left behind"
+    assert time.process_time() - started < SECONDS
 
 
 @pytest.mark.parametrize(("row", "command", "status"), FAULTY)
