@@ -200,11 +200,12 @@ _show_in_colour([Table("[/b]", ["[/i]"], [["y[/b]"]]), "z[/b]"])
 
 
 def test_an_interrupt_is_one_line(tmp_path, trajectory):
-    code = f"""import os, signal, threading
+    code = f"""import os, signal, time
 from alpharl.cli import main
 from alpharl.verbs import gram
 def run(**values):
     os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)  # until it arrives
 gram.run = run
 raise SystemExit(main(["gram", "--base", "b", "--checkpoints", "c", "--out", "{tmp_path}/g"]))
 """
