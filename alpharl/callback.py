@@ -135,7 +135,8 @@ class Watch(TrainerCallback):
     def _go_on(self, pattern: str, stamp: dict[str, Any]) -> None:
         """Take up the gram that an earlier part of this run has left, and its checkpoints."""
         self._saved = [s for s in find_steps(pattern) if 0 < s <= self._resumed]
-        if not self._file.is_file() or read_metadata(self._file) != stamp:
+        told = read_metadata(self._file) if self._file.is_file() else {}
+        if not told or told | stamp != told:
             return
         gram = read_gram([self._file])
         known = [step for step in gram.steps if step <= self._resumed]

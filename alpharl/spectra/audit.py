@@ -6,7 +6,6 @@ wrong order, a step that is not this run's. Notes say what may surprise, and nev
 Two models are equal if the square of their distance is at most `EQUAL` of that of the longest
 update, or if their files have the same digest. In bfloat16 that means the same file: a weight that
 moves by the least step, 1/256 of itself, moves a model farther than that unless it is one in 10^9.
-Whether an update is as large as the weights is not looked at: a gram does not hold their norms.
 """
 
 from __future__ import annotations
@@ -54,7 +53,13 @@ def audit(
         steps=gram.steps,
         faults=[fault for fault in faults if fault.kind not in accept],
         accepted=[fault for fault in faults if fault.kind in accept],
-        notes=[*_still(gram, tensors), *_gaps(gram.steps), *jumps, *_unordered(gram.steps)],
+        notes=[
+            *_still(gram, tensors),
+            *_gaps(gram.steps),
+            *jumps,
+            *_large(gram.steps, np.diag(products), gram.base_square),
+            *_unordered(gram.steps),
+        ],
     )
 
 
@@ -137,6 +142,18 @@ def _jumps(path: Path) -> Iterator[Finding]:
                 "likely the learning rate rose, or training broke down: look at its log"
             )
             yield Finding(kind="jump", steps=[step], text=text)
+
+
+def _large(steps: list[int], squares: np.ndarray, base: float | None) -> Iterator[Finding]:
+    """Steps whose update is as long as the base's weights, or longer."""
+    large = [] if base is None else [s for s, q in zip(steps, squares, strict=True) if q >= base]
+    if large:
+        times = float(np.sqrt(squares.max() / base)) if base else float("inf")
+        text = (
+            f"the update is as large as the base's weights at {named(large)}, {times:.3g} times at "
+            "most; likely another base, or training broke down: check the base and the log"
+        )
+        yield Finding(kind="large", steps=large, text=text)
 
 
 def _unordered(steps: list[int]) -> Iterator[Finding]:

@@ -9,10 +9,10 @@ from alpharl.frozen import Frozen
 Fault = Literal["base", "duplicate", "serves-last", "swapped", "misordered", "foreign"]
 """What makes every number of the run wrong: steps that equal the base, each other or the last one;
 two exchanged names, another order, a step that is off the run's path."""
-Note = Literal["partial", "gap", "jump", "unordered", "differs"]
+Note = Literal["partial", "gap", "jump", "large", "unordered", "differs"]
 """What stops nothing: tensors that never move, steps that a regular grid lacks, a far longer
-increment, too few checkpoints to check their order, a config or rows of tokens that are not the
-base's."""
+increment, an update as large as the weights, too few checkpoints to check their order, a config or
+rows of tokens that are not the base's."""
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 """Kinds of faults, by the names under which they are accepted."""
 

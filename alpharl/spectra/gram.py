@@ -8,11 +8,12 @@ random-walk nulls) and every norm of a blend follows from these T x T numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.index import read_config
 from alpharl.errors import MethodError
 from alpharl.progress import SILENT, Progress
-from alpharl.spectra.lowrank import read_arrays
+from alpharl.spectra.lowrank import read_arrays, read_metadata
 from alpharl.spectra.scope import shard, split
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Gram:
 
     steps: list[int]
     tensors: dict[str, np.ndarray]
+    base_square: float | None = None
+    """Squared norm of the base's weights; None where it is not known."""
 
     def __repr__(self) -> str:
         """Its size: the numbers of a model would fill screens."""
@@ -70,7 +73,8 @@ class Gram:
                 "over all observed checkpoints"
             )
         keep = np.array([self.steps.index(step) for step in steps])
-        return Gram(steps, {name: g[np.ix_(keep, keep)] for name, g in self.tensors.items()})
+        kept = {name: g[np.ix_(keep, keep)] for name, g in self.tensors.items()}
+        return Gram(steps, kept, self.base_square)
 
 
 def gram_run(
@@ -124,7 +128,7 @@ def extend_gram(
     from alpharl.checkpoints.stream import Span, streamer
 
     steps, device, tensors = sorted(checkpoints), best_device(), dict[str, np.ndarray]()
-    first = len(gram.steps)
+    first, square = len(gram.steps), 0.0
     if steps[:first] != gram.steps:
         raise MethodError(
             f"gram: holds steps {gram.steps}, expected the first of {steps}; make it anew"
@@ -143,13 +147,13 @@ def extend_gram(
             info = before.index.tensors[name]
             inside = {m.name: Span(name, m.start, m.size) for m in split(info, config)}
             inside = inside if len(inside) > 1 else {name: Span(name, 0, info.size)}
-            products = {
-                key: _joined(gram, key, _gram_rows(stream, [before, *runs], span, first))
-                for key, span in inside.items()
-            }
+            products = {}
+            for key, span in inside.items():
+                rows_nt, of_base = _gram_rows(stream, [before, *runs], span, first)
+                products[key], square = _joined(gram, key, rows_nt), square + of_base
             tensors |= products | {name: np.sum(list(products.values()), axis=0)}
             progress.step("gram", done, len(names), name)
-    return Gram(steps, tensors)
+    return Gram(steps, tensors, square if math.isfinite(square) else None)
 
 
 def _joined(gram: Gram, name: str, rows_nt: np.ndarray) -> np.ndarray:
@@ -165,10 +169,12 @@ def _joined(gram: Gram, name: str, rows_nt: np.ndarray) -> np.ndarray:
     return total
 
 
-def _gram_rows(stream: Streamer, readers: list[ModelReader], span: Span, first: int) -> np.ndarray:
+def _gram_rows(
+    stream: Streamer, readers: list[ModelReader], span: Span, first: int
+) -> tuple[np.ndarray, float]:
     """Inner products (N, T) of a span's updates from the `first` on with all of its T updates.
 
-    The base is the first of the readers.
+    The base is the first of the readers; the squared norm of its span comes second.
     """
     import torch
 
@@ -178,7 +184,7 @@ def _gram_rows(stream: Streamer, readers: list[ModelReader], span: Span, first: 
     count, gpu = len(readers) - 1, stream.device != "cpu"
     width = BLOCK * max(1, (GPU_CHUNK if gpu else CHUNK) // (BLOCK * count))
 
-    def use(chunk: Span, read: Read) -> Tensor:
+    def use(chunk: Span, read: Read) -> tuple[Tensor, Tensor]:
         rows, origin = _rows(stream, readers, chunk, read), read(0).float()
         delta_td = stream.scratch("delta", count, width)
         # Blocks of few elements, so that one batched product serves them all.
@@ -192,13 +198,13 @@ def _gram_rows(stream: Streamer, readers: list[ModelReader], span: Span, first: 
             delta.copy_(rows[:, at : at + size]).sub_(origin[at : at + size])
             products = torch.bmm(blocks[:, first:], blocks.transpose(1, 2))
             total += products.sum(0, dtype=torch.float64)
-        return total
+        return total, torch.dot(origin, origin).double()
 
-    total = torch.stack(stream.each(readers, span, width if gpu else PIECE, use)).sum(0)
+    totals, squares = zip(*stream.each(readers, span, width if gpu else PIECE, use), strict=True)
+    total = torch.stack(totals).sum(0)
     if not torch.isfinite(total).all():
         refuse_not_finite(readers, span.tensor)
-    array: np.ndarray = total.cpu().numpy()
-    return array
+    return total.cpu().numpy(), float(torch.stack(squares).sum())
 
 
 def _rows(stream: Streamer, readers: list[ModelReader], chunk: Span, read: Read) -> Tensor:
@@ -222,10 +228,10 @@ def _rows(stream: Streamer, readers: list[ModelReader], chunk: Span, read: Read)
     return raw.view(dtype).to(stream.device)
 
 
-def write_gram(gram: Gram, out: Path, metadata: object) -> None:
+def write_gram(gram: Gram, out: Path, metadata: Mapping[str, Any]) -> None:
     """Write a gram file: `<name>` (T, T) float64 and `steps` (T,) int64."""
     arrays = {"steps": np.asarray(gram.steps, np.int64), **gram.tensors}
-    write_arrays(out, arrays, metadata)
+    write_arrays(out, arrays, {**metadata, "base_square": gram.base_square})
 
 
 def read_gram(paths: Iterable[Path]) -> Gram:
@@ -236,8 +242,11 @@ def read_gram(paths: Iterable[Path]) -> Gram:
     """
     steps: list[int] = []
     tensors: dict[str, np.ndarray] = {}
+    squares: list[Any] = []
     for path in paths:
         arrays = read_arrays(path)
         steps = [int(step) for step in arrays.pop("steps")]
         tensors |= arrays
-    return Gram(steps, tensors)
+        squares.append(read_metadata(path).get("base_square"))
+    known = [float(square) for square in squares if isinstance(square, int | float)]
+    return Gram(steps, tensors, sum(known) if len(known) == len(squares) else None)

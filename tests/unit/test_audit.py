@@ -173,6 +173,9 @@ def test_notes():
     jump = gram_of(steps, np.cumsum(moved, axis=0))
     assert "as far to step 60 as is usual" in note(jump, "jump")
     assert not audit(jump, ["weights"]).faults
+    large = Gram(steps, {"weights": products}, base_square=products[5, 5])
+    assert "as large as the base's weights at steps 60, 70 and 80, " in note(large, "large")
+    assert not [n for n in audit(Gram(steps, {"w": products}), ["w"]).notes if n.kind == "large"]
 
 
 def test_a_last_step_of_another_run():

@@ -51,6 +51,10 @@ def test_gram_file_and_shards(trajectory, tmp_path, cli, shards):
         arrays = load_file(files[-1])
         assert arrays["steps"].tolist() == trajectory.steps
     joined, whole = read_gram(files), gram_run(trajectory.base, trajectory.folders)
+    weights = load_file(trajectory.base / "model.safetensors").values()
+    square = sum(float(np.square(w.astype(np.float64)).sum()) for w in weights)
+    assert joined.base_square == pytest.approx(square, rel=1e-6)
+    assert whole.base_square == pytest.approx(square, rel=1e-6)
     assert joined.steps == whole.steps
     assert set(joined.tensors) == set(whole.tensors)
     for name, g in joined.tensors.items():
@@ -150,8 +154,8 @@ def test_upto_keeps_the_steps_that_a_window_sees(trajectory):
 
 def test_gram_file_round_trip(tmp_path):
     rng = np.random.default_rng(0)
-    gram = Gram([3, 12], {"a": rng.standard_normal((2, 2)), "b": rng.standard_normal((2, 2))})
+    gram = Gram([3, 12], {"a": rng.standard_normal((2, 2)), "b": rng.standard_normal((2, 2))}, 2.5)
     write_gram(gram, tmp_path / "g.safetensors", {"version": 1})
     found = read_gram([tmp_path / "g.safetensors"])
-    assert found.steps == [3, 12]
+    assert found.steps == [3, 12] and found.base_square == 2.5
     assert all(np.array_equal(found.tensors[name], gram.tensors[name]) for name in "ab")
