@@ -28,18 +28,12 @@ from alpharl.checkpoints.files import read_json, write_json
 from alpharl.checkpoints.index import (
     ADAPTER,
     ADAPTER_CONFIG,
-    ModelIndex,
-    read_config,
-    read_index,
 )
-from alpharl.checkpoints.lora_config import read_lora_config
-from alpharl.checkpoints.lora_modules import BaseModules, is_embedding, shell_of
-from alpharl.checkpoints.lora_names import PREFIX, parse
 from alpharl.checkpoints.manifest import digest_file, digest_json, digest_part
 from alpharl.errors import ArtefactError, CheckpointError
 from alpharl.forecasting.contract import Blend, LogitsLine
-from alpharl.spectra.lowrank import LowRank, read_arrays
-from alpharl.spectra.scope import split
+from alpharl.spectra.lowrank import LowRank
+from alpharl.variants.peft import loads, pairs, peft_adapter
 
 VERSION = 1
 BLEND = "blend.json"
@@ -158,14 +152,14 @@ def write_variant(
     paths = {str(step): _relative(path, out) for step, path in checkpoints.items()}
     head = {"version": VERSION, "base": _relative(base, out), "checkpoints": paths}
     _require_finite(out, meta, blend or {}, adapter or {})
-    made = _peft_adapter(base, adapter) if adapter else None
+    made = peft_adapter(base, adapter) if adapter else None
     _clear(out)
     if blend:
         write_json(out / BLEND, blend)
     if made:
         write_arrays(out / "adapter" / ADAPTER, made[0])
         write_json(out / "adapter" / ADAPTER_CONFIG, made[1])
-    head |= {"peft": _loads(out / "adapter", base) if made else True}
+    head |= {"peft": loads(out / "adapter", base) if made else True}
     head["files"] = {name: digest_file(out / name) for name in PARTS if (out / name).is_file()}
     write_json(out / "variant.json", head | dict(meta))
 
@@ -248,89 +242,6 @@ def read_variant(folder: Path) -> Variant:
     return Variant(folder, _resolve(meta["base"], folder), checkpoints, dict(meta))
 
 
-def _peft_adapter(
-    base: Path, adapter: Mapping[str, LowRank]
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Low-rank updates as the tensors and the config of a PEFT LoRA adapter, scaling 1, one rank.
-
-    W + B A with B = u sqrt|s| (signed), A = sqrt|s| v^T; matrices of lower rank are padded with
-    zeros. Parts of a fused projection become one update of it, of their summed rank.
-    """
-    index = read_index(base)
-    shell = shell_of(index.tensors, [])
-    adapter = {f"{shell}{name}": low for name, low in _join_parts(index, adapter).items()}
-    modules = BaseModules({f"{shell}{name}": info for name, info in index.tensors.items()})
-    rank = max(len(low.s) for low in adapter.values())
-    tensors, transposed = {}, False
-    for name, low in adapter.items():
-        module, root = name.removesuffix(".weight"), np.sqrt(np.abs(low.s))
-        pad = ((0, 0), (0, rank - len(low.s)))
-        a_rn = np.pad(low.v * root, pad).T.astype(np.float32)
-        b_mr = np.pad(low.u * (root * np.sign(low.s)), pad).astype(np.float32)
-        other_way = is_embedding(module) or bool(modules.is_transposed(module))
-        a, b = (b_mr.T, a_rn.T) if other_way else (a_rn, b_mr)
-        transposed |= other_way and not is_embedding(module)
-        kind, end = ("embedding_", "") if is_embedding(module) else ("", ".weight")
-        tensors[f"{PREFIX}{module}.lora_{kind}A{end}"] = a
-        tensors[f"{PREFIX}{module}.lora_{kind}B{end}"] = b
-    config = {
-        "peft_type": "LORA", "task_type": "CAUSAL_LM", "inference_mode": True,
-        "base_model_name_or_path": str(base), "r": rank, "lora_alpha": rank, "lora_dropout": 0.0,
-        "bias": "none", "target_modules": _target_modules(adapter, modules),
-        "fan_in_fan_out": transposed,
-    }  # fmt: skip
-    return tensors, config
-
-
-def _target_modules(adapter: Mapping[str, LowRank], modules: BaseModules) -> list[str]:
-    """The last parts of the modules' names, where they name no other module; else whole names."""
-    names = {name.removesuffix(".weight") for name in adapter}
-    ends = {name.rpartition(".")[2] for name in names}
-    ended = {name for name in modules.names if name.rpartition(".")[2] in ends}
-    return sorted(ends if ended <= names else names)
-
-
-def _loads(adapter: Path, base: Path) -> bool:
-    """Whether PEFT can put an adapter on its base.
-
-    It cannot put one on an expert that is stacked with others, or on an embedding that a head is
-    tied to: such an adapter can only be built into a model.
-    """
-    try:
-        read_model(adapter, base)
-    except CheckpointError:
-        return False
-    return True
-
-
-def adapter_rank(source: Path | Variant) -> int:
-    """Rank of the adapter that is put on a base for a model; 0 where there is none."""
-    if isinstance(source, Path) or source.adapter is None or not source.pure_adapter:
-        return 0
-    return read_json(source.adapter / ADAPTER_CONFIG, _Ranked, MAKER)["r"]
-
-
-def _join_parts(index: ModelIndex, adapter: Mapping[str, LowRank]) -> dict[str, LowRank]:
-    """The adapter by stored matrix: parts of a fused one keep their rows, and add their ranks."""
-    config = read_config(index.folder)
-    flat = [info for info in index.tensors.values() if len(info.shape) == 2]
-    owner = {part.name: part for info in flat for part in split(info, config)}
-    joined: dict[str, LowRank] = {}
-    for name, low in adapter.items():
-        part = owner.get(name)
-        if part is None or part.name == part.tensor:
-            joined[name] = low
-            continue
-        u = np.zeros((index.tensors[part.tensor].shape[0], len(low.s)))
-        first = part.start // part.columns
-        u[first : first + part.rows] = low.u
-        earlier = joined.get(part.tensor, LowRank(u[:, :0], low.s[:0], low.v[:, :0]))
-        joined[part.tensor] = LowRank(
-            np.hstack([earlier.u, u]), np.append(earlier.s, low.s), np.hstack([earlier.v, low.v])
-        )
-    return joined
-
-
 def read_adapter(variant: Variant) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Per matrix name, B (m, r) and A (r, n) of a variant's adapter, B with PEFT's scaling.
 
@@ -341,23 +252,14 @@ def read_adapter(variant: Variant) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         return {}
     if variant.meta.get("peft", True):
         read_model(variant.adapter, variant.base)
-    config = read_lora_config(variant.adapter)
-    tensors = read_index(variant.base).tensors
-    shell, modules = shell_of(tensors, []), BaseModules(tensors)
-    halves: dict[str, dict[str, np.ndarray]] = {}
-    embeddings = set()
-    for key, array in read_arrays(variant.adapter / ADAPTER).items():
-        stored = parse(key)
-        if stored and stored.half:
-            halves.setdefault(stored.tensor, {})[stored.half] = array
-            embeddings |= {stored.tensor} if stored.embedding else set()
-    pairs = {}
-    for tensor, half in halves.items():
-        scale = config.scale_of(tensor.removesuffix(".weight"))
-        a, b, name = half["A"], half["B"] * np.float32(scale), tensor.removeprefix(shell)
-        transposed = config.fan_in_fan_out and modules.is_transposed(name.removesuffix(".weight"))
-        pairs[name] = (a.T, b.T) if transposed or tensor in embeddings else (b, a)
-    return pairs
+    return pairs(variant.adapter, variant.base)
+
+
+def adapter_rank(source: Path | Variant) -> int:
+    """Rank of the adapter that is put on a base for a model; 0 where there is none."""
+    if isinstance(source, Path) or source.adapter is None or not source.pure_adapter:
+        return 0
+    return read_json(source.adapter / ADAPTER_CONFIG, _Ranked, MAKER)["r"]
 
 
 def _relative(path: Path, folder: Path) -> str:
