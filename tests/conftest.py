@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +56,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     config.option.loadscopereorder = False
     return Groups(config, log)
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The good files of `tests.bad_inputs`. Shared: copied, never changed."""
+    from tests.bad_inputs.good import make_good
+
+    return make_good(tmp_path_factory.mktemp("good"))
+
+
+@pytest.fixture
+def files(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the good files, which is the current folder; temporary files lie in it too."""
+    shutil.copytree(good, tmp_path / "files")
+    monkeypatch.chdir(tmp_path / "files")
+    (tmp_path / "files" / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "files" / "temporary"))
+    return tmp_path / "files"
 
 
 @pytest.fixture(scope="session")

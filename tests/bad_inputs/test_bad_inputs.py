@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import shutil
-import tempfile
 import time
 from itertools import chain
 from pathlib import Path
@@ -29,7 +28,6 @@ from tests.bad_inputs import (
     steps,
     weights,
 )
-from tests.bad_inputs.good import make_good
 from tests.bad_inputs.table import BadInput, Faulty
 from tests.conftest import CliResult
 
@@ -83,22 +81,6 @@ READERS = [
 """The verbs that read files of others; `merge` and `fetch` hand them to verl and to a data set."""
 SECONDS = 20
 """Most processor time that a refusal may take."""
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The good files. Shared: copied, never changed."""
-    return make_good(tmp_path_factory.mktemp("good"))
-
-
-@pytest.fixture
-def files(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the good files, which is the current folder; temporary files lie in it too."""
-    shutil.copytree(good, tmp_path / "files")
-    monkeypatch.chdir(tmp_path / "files")
-    (tmp_path / "files" / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "files" / "temporary"))
-    return tmp_path / "files"
 
 
 def listing(folder: Path) -> dict[str, object]:

@@ -17,26 +17,12 @@ from alpharl.evaluation.engines.hf import HfEngine
 from alpharl.spectra.gram import read_gram
 from alpharl.spectra.lowrank import read_factors
 from alpharl.variants.store import read_variant
-from tests.bad_inputs.good import RUN, STEPS, make_good
+from tests.bad_inputs.good import RUN, STEPS
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 IDS = torch.tensor([[5, 17, 3, 40, 22, 9]])
 ROPE = {"rope_type": "default", "rope_theta": 500.0}
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny run and what is made of it. Shared: copied, never changed."""
-    return make_good(tmp_path_factory.mktemp("good"))
-
-
-@pytest.fixture
-def files(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, which is the current folder."""
-    shutil.copytree(good, tmp_path / "files")
-    monkeypatch.chdir(tmp_path / "files")
-    return tmp_path / "files"
 
 
 def rewrite(folder: Path | str, **values: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,25 +18,11 @@ from alpharl.spectra.gram import gram_run, read_gram
 from alpharl.spectra.lowrank import read_factors
 from alpharl.training.tokenizer import VOCABULARY_SIZE, character_tokenizer
 from safetensors.torch import load_file, save_file
-from tests.bad_inputs.good import RUN, STEPS, make_good
+from tests.bad_inputs.good import RUN, STEPS
 from transformers import AutoModelForCausalLM
 
 WIDE = ("model.embed_tokens.weight", "lm_head.weight")
 ROWS = [VOCABULARY_SIZE + 6, VOCABULARY_SIZE - 4]
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny run and what is made of it. Shared: copied, never changed."""
-    return make_good(tmp_path_factory.mktemp("good"))
-
-
-@pytest.fixture
-def files(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, which is the current folder."""
-    shutil.copytree(good, tmp_path / "files")
-    monkeypatch.chdir(tmp_path / "files")
-    return tmp_path / "files"
 
 
 @pytest.fixture
