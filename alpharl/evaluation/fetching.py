@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alpharl.checkpoints.files import write_json, write_text
+from typing_extensions import TypedDict
+
+from alpharl.checkpoints.files import read_json, write_json, write_text
 from alpharl.checkpoints.manifest import digest_file
-from alpharl.errors import EvaluationError, nearest
+from alpharl.errors import ArtefactError, EvaluationError, nearest
 from alpharl.evaluation.datasets import Dataset, Role, role_of
 from alpharl.evaluation.settings import Task
 
@@ -53,12 +55,24 @@ def fetch(task: Task, datasets: Mapping[str, Dataset], out: Path) -> None:
     write_json(about(out), head | source | {"rows": len(rows), "sha256": sha256})
 
 
+class _About(TypedDict):
+    """The part of the note next to questions that says which of the Hub's they are."""
+
+    hub: Any
+    task: str
+    split: str
+    sha256: str
+
+
 def _is_there(task: Task, out: Path) -> bool:
     """Whether the Hub's rows are there already, whole, and with the SHA-256 that is wanted."""
     if not out.is_file() or not about(out).is_file():
         return False
-    told = json.loads(about(out).read_text())
-    if "hub" not in told or (told["task"], told["split"]) != (task.task, role_of(task)):
+    try:
+        told = read_json(about(out), _About, "alpharl fetch")
+    except ArtefactError:
+        return False  # damaged, or of a file of the user's
+    if (told["task"], told["split"]) != (task.task, role_of(task)):
         return False
     return bool(digest_file(out) == told["sha256"] == (task.sha256 or told["sha256"]))
 

@@ -13,8 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from alpharl.checkpoints.files import write_json
+from typing_extensions import TypedDict
+
+from alpharl.checkpoints.files import read_json, write_json
 from alpharl.checkpoints.manifest import digest_json
+from alpharl.errors import ArtefactError
 from alpharl.evaluation import SCORE_VERSION
 from alpharl.evaluation.answering import (
     Meter,
@@ -95,8 +98,16 @@ def _is_merged(source: Path | Variant) -> bool:
     return isinstance(source, Variant) and source.merged
 
 
+class _Keyed(TypedDict):
+    key: str
+
+
 def _is_current(path: Path, key: str) -> bool:
-    return path.is_file() and json.loads(path.read_text()).get("key") == key
+    """Whether a result is there, and of this key; a damaged one is made again."""
+    try:
+        return path.is_file() and read_json(path, _Keyed, "alpharl evaluate")["key"] == key
+    except ArtefactError:
+        return False
 
 
 def _shown(value: float | None) -> str:

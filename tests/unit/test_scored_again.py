@@ -89,6 +89,9 @@ def test_only_what_changed_is_scored_again(make_trajectory, tmp_path, counting, 
     assert again() == ["step-10"]
     (tmp_path / "out" / "a.json").unlink()
     assert again() == ["a"]
+    (tmp_path / "out" / "a.json").write_text('{"key": "')
+    (tmp_path / "out" / "b.json").write_text("[]")
+    assert again() == ["a", "b"], "damaged results are made again"
     write_model(run.base, {n: t + 1 for n, t in run.weights[0].items()})
     assert again() == ["base", "a", "b", "c"], "an update is added to its base"
     assert len(again(dtype="bfloat16")) == 5
