@@ -191,7 +191,7 @@ def _lack(folder: Path) -> str:
 
 
 def _damage(path: Path) -> str | None:
-    """What is wrong with a model folder or an adapter, as far as headers tell."""
+    """The fault of a model folder or an adapter, as far as headers tell; None if there is none."""
     try:
         if _kind(path) == "models":
             read_index(path)

@@ -43,7 +43,7 @@ class Published:
     commit: str
     """What the name stands for now."""
     files: dict[str, str]
-    """Of each wanted file the digest: SHA-256 if the hub keeps it in LFS, else git's SHA-1."""
+    """Digests of the wanted files: SHA-256 where the hub keeps one in LFS, else git's SHA-1."""
     adapter: str | None
     """Folder of an adapter next to the model, if there is one."""
 
@@ -76,8 +76,8 @@ def listed(repo: str, revision: str) -> Published:
 def download(repo: str, revision: str, out: Path, record: Path) -> None:
     """Fetch one model into a folder, and write what it was: repository, commit, files.
 
-    What a killed call has fetched is kept next to `out` and not fetched again; `out` itself is
-    there as a whole or not at all, and each of its files has the digest that the hub lists.
+    Files that a killed call has fetched are kept next to `out` and not fetched again; `out` itself
+    is there as a whole or not at all, and each of its files has the digest that the hub lists.
 
     Raises:
         CheckpointError: no network, no such model, one without safetensors, or a file that is not

@@ -33,7 +33,7 @@ class BaseModules:
     """The modules of a base."""
 
     tensors: Mapping[str, TensorInfo]
-    """Of the base, by name."""
+    """The base's tensors, by name."""
 
     @cached_property
     def names(self) -> Collection[str]:
@@ -68,7 +68,7 @@ class BaseModules:
 
     @cached_property
     def _transposed(self) -> list[bool]:
-        """Of the matrices that are not square and have a bias, whether it is as long as a row."""
+        """Whether each bias is as long as a row of its matrix; square matrices are passed over."""
         found = []
         for name, bias in self.tensors.items():
             weight = self.tensors.get(f"{name.removesuffix('.bias')}.weight")

@@ -32,7 +32,7 @@ class StoredName:
     """What a tensor of an adapter is, by its name."""
 
     tensor: str
-    """Of the base, that it changes."""
+    """Name of the base's tensor that it changes."""
     half: str | None
     """`A` or `B`; None for a tensor that takes the place of the base's."""
     embedding: bool

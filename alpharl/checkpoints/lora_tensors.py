@@ -33,7 +33,7 @@ class StoredTensors:
     whole: dict[str, TensorInfo]
     """Those that take the place of the base's."""
     transposed: set[str]
-    """Of the pairs, those whose matrix is stored as (n, m)."""
+    """Pairs whose matrix is stored as (n, m)."""
     usual: bool
     """Whether all are named as PEFT saves them."""
 

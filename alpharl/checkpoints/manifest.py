@@ -65,7 +65,7 @@ def digest_json(data: Any) -> str:
 def digest_of_weights(files: Mapping[str, str]) -> str:
     """One digest of a model's weights, from those of its files and whatever these are called.
 
-    What an adapter's weights stand for depends on its config too.
+    An adapter's config counts too: the same A and B make another update with another alpha.
     """
     ends = (".safetensors", ADAPTER_CONFIG)
     return digest_json(sorted(digest for name, digest in files.items() if name.endswith(ends)))

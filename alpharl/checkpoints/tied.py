@@ -66,8 +66,8 @@ def tied_pair(tensors: Mapping[str, TensorInfo], config: Mapping[str, Any]) -> P
 def ties(config: Mapping[str, Any]) -> bool:
     """Whether a model's head is its embedding, as transformers 5 reads its config.
 
-    What the config does not say, the default of its class in transformers says. A multimodal
-    model's class also looks at what is said of its language model.
+    A config that says nothing has the default of its class in transformers. A multimodal model's
+    class looks at its language model's key too.
     """
     nested, kind = config.get("text_config"), config.get("model_type")
     nested = nested if isinstance(nested, dict) else {}

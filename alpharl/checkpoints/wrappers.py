@@ -54,7 +54,7 @@ def renamed(names: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
 
 
 def _keys(names: list[str]) -> dict[str, str]:
-    """What is left of each name without shells."""
+    """Each name without the shells around it, such as `language_model.`."""
     start = len(_common(names))
     return {name: _key(name, start) for name in names}
 

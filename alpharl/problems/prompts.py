@@ -39,7 +39,7 @@ class Prompts:
     ends: tuple[int, ...] = ()
     """Tokens that end an answer."""
     rows: int | None = None
-    """Of the model's embedding, if known."""
+    """Rows of the model's embedding, if known."""
 
     def ids(self, prompt: Prompt) -> list[int]:
         """The tokens of a prompt.

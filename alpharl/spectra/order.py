@@ -80,7 +80,7 @@ class Misplaced:
 
 
 def misplaced(path: Path) -> Iterator[Misplaced]:
-    """What is not in its place; nothing if there are too few checkpoints to tell.
+    """Points that are not where their steps put them; none if there are too few to tell.
 
     Several faults hide each other, except swaps of different neighbours.
 

@@ -149,7 +149,7 @@ class Path:
         return onward
 
     def usual(self, at: int) -> Usual:
-        """What is usual near a place. A slow change of the run does not widen the spread.
+        """The usual turn and spread near a place. A slow change of a run widens no spread.
 
         Args:
             at: index of a turn; the path has two of them at least.

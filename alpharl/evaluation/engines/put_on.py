@@ -1,7 +1,7 @@
 """An adapter put on a loaded model by PEFT, once it is known that PEFT used all of it.
 
-What a folder's headers tell is known before, from `checkpoints.adapter`. PEFT itself says nothing
-of tensors that it does not use.
+`checkpoints.adapter` has looked at the folder's headers before. PEFT itself says nothing of tensors
+that it does not use.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@ r"""The script that `checker.py` runs: reads a comparison per line, answers true
 
 Imports nothing of the package, so that it starts fast and runs as a plain file. It ends when its
 input does. A comparison that takes too long ends it too: the timers have no handlers, so the kernel
-acts, even inside C code, and even if the parent is gone. What counts is the processor's time, so
+acts, even inside C code, and even if the parent is gone. The limit is one of processor time, so
 that a grade does not depend on what else the machine does; a longer limit holds on the clock.
 
 Math-verify errs in some places, and three of its functions are replaced here for that:
@@ -14,7 +14,7 @@ Math-verify errs in some places, and three of its functions are replaced here fo
 * it compares a symbol with an expression as text, so that 2x/2 is not x.
 
 It also knows no relation as a set where the answer is one (x <= 2 for the interval up to 2), unless
-told so, and several relations never. What it takes for units is in `units.py`.
+told so, and several relations never. `units.py` deals with units.
 """
 
 from __future__ import annotations
