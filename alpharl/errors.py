@@ -8,6 +8,7 @@ traceback.
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 
 
 class AlpharlError(ValueError):
@@ -31,7 +32,17 @@ class TableError(AlpharlError):
 
 
 class ArtefactError(AlpharlError):
-    """A file that an earlier command made is missing, damaged, or of another kind."""
+    """A file that an earlier command made is missing, damaged, or made from something else."""
+
+    def __init__(self, message: str, path: Path | None = None) -> None:
+        """Say what is wrong.
+
+        Args:
+            message: the line.
+            path: the file, where it is of no use to anybody and has to be made again.
+        """
+        super().__init__(message)
+        self.path = path
 
 
 class EvaluationError(AlpharlError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,19 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from alpharl.checkpoints.files import write_atomic
+from alpharl.checkpoints.seal import BLANK, KEY, seal
+from alpharl.partials import Partial, partial_files
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Any = None) -> None:
-    """Write numpy arrays as safetensors atomically; `metadata` goes in as one JSON string."""
+    """Write numpy arrays as safetensors; with `metadata`, which go in as one JSON text, sealed."""
     packed = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    extra = None if metadata is None else {"alpharl": json.dumps(metadata)}
-    write_atomic(path, lambda partial: save_file(packed, partial, metadata=extra))
+    with partial_files([path]) as (partial,):
+        if metadata is None:
+            save_file(packed, partial)
+        else:
+            save_file(packed, partial, metadata={"alpharl": json.dumps(metadata), KEY: BLANK})
+            seal(partial)
 
 
 class ArrayFile:
@@ -45,9 +49,8 @@ class ArrayFile:
             }  # fmt: skip
             at = end
         self._start = 8 * math.ceil((len(json.dumps(self._header)) + room) / 8) + 8
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._partial = path.with_name(f".{path.name}.partial")
-        self._file = self._partial.open("wb")
+        self._partial = Partial(path)
+        self._file = self._partial.path.open("wb")
         self._file.truncate(self._start + at)
 
     def write(self, name: str, array: np.ndarray) -> None:
@@ -64,19 +67,18 @@ class ArrayFile:
 
     def finish(self, metadata: Any) -> None:
         """Write the header and put the file in place."""
-        header = {"__metadata__": {"alpharl": json.dumps(metadata)}, **self._header}
+        extra = {"alpharl": json.dumps(metadata), KEY: BLANK}
+        header = {"__metadata__": extra, **self._header}
         text = json.dumps(header).encode().ljust(self._start - 8)
         if len(text) > self._start - 8:
             raise ValueError(f"{self._path}: metadata need more than the room kept for them")
         self._file.seek(0)
         self._file.write(len(text).to_bytes(8, "little") + text)
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self._file.close()
-        self._partial.chmod(0o644)
-        self._partial.replace(self._path)
+        seal(self._partial.path)
+        self._partial.commit()
 
     def discard(self) -> None:
         """Remove what was written; nothing happens after `finish`."""
         self._file.close()
-        self._partial.unlink(missing_ok=True)
+        self._partial.discard()

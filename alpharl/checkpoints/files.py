@@ -1,50 +1,59 @@
-"""Small files: atomic writes (a temporary name, fsync, rename), and strict reading. Torch-free."""
+"""Small files: written as a whole or not at all, and read strictly. Torch-free."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from alpharl.checkpoints.seal import BLANK, KEY, require_sealed, sealed
 from alpharl.errors import ArtefactError
 from alpharl.frozen import describe_error
+from alpharl.partials import partial_files
 
 Form = TypeVar("Form")
-
-
-def write_atomic(path: Path, write: Callable[[Path], Any], mode: int = 0o644) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in place with its access mode.
-
-    A reader sees the old file or the whole new one, also after a kill.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Always the same name: what a killed process left is overwritten by the next try.
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        if mode != 0o644:
-            partial.unlink(missing_ok=True)
-            partial.touch(mode)  # before there is anything to read
-        write(partial)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.chmod(mode)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+_SEAL = f',\n "{KEY}": "'.encode()
 
 
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a text file atomically."""
-    write_atomic(path, lambda partial: partial.write_text(text), mode)
+    """Write a text file: a reader sees the old one or the whole new one."""
+    with partial_files([path], mode) as (partial,):
+        partial.write_text(text)
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON atomically, readable by people, equal data giving equal bytes."""
+    """Write JSON, readable by people, equal data giving equal bytes."""
     write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+def write_record(path: Path, data: Mapping[str, Any]) -> None:
+    """Write JSON that holds its own digest, so that `read_record` notices any change of it."""
+    text = json.dumps({**data, KEY: BLANK}, indent=1, allow_nan=False) + "\n"
+    write_text(path, sealed(text))
+
+
+def read_record(path: Path, form: type[Form], maker: str) -> Form:
+    """Read what `write_record` wrote.
+
+    Args:
+        path: the file.
+        form: as `read_json` takes it.
+        maker: the command that wrote it.
+
+    Raises:
+        ArtefactError: as `read_json`, or it is not byte for byte as it was written.
+    """
+    data = _read(path, form, maker, _without_seal)
+    require_sealed(path, maker)
+    return data
+
+
+def _without_seal(content: bytes) -> bytes:
+    head, seal, _ = content.rpartition(_SEAL)
+    return head + b"}" if seal else content
 
 
 def read_json(path: Path, form: type[Form], maker: str) -> Form:
@@ -58,10 +67,16 @@ def read_json(path: Path, form: type[Form], maker: str) -> Form:
     Raises:
         ArtefactError: no file that can be read, or not of this form.
     """
+    return _read(path, form, maker, lambda content: content)
+
+
+def _read(path: Path, form: type[Form], maker: str, content: Callable[[bytes], bytes]) -> Form:
     try:
-        return TypeAdapter(form).validate_json(path.read_bytes())
+        return TypeAdapter(form).validate_json(content(path.read_bytes()))
     except OSError as error:
-        wrong = error.strerror or str(error)
+        wrong, damaged = error.strerror or str(error), None
     except ValidationError as error:
-        wrong = describe_error(error.errors()[0])
-    raise ArtefactError(f"{path}: {wrong}; expected a file that `{maker}` wrote: make it again")
+        wrong, damaged = describe_error(error.errors()[0]), path
+    raise ArtefactError(
+        f"{path}: {wrong}; expected a file that `{maker}` wrote: make it again", damaged
+    )

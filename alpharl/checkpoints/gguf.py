@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from transformers.utils import logging
 
 from alpharl.checkpoints.writer import require_free
 from alpharl.errors import CheckpointError
+from alpharl.partials import partial_folder
 
 _MAGIC = b"GGUF"
 
@@ -43,16 +43,11 @@ def unpack(file: Path, out: Path, replace: bool = False) -> None:
             f"{file}: transformers cannot read it ({' '.join(str(error).split())}); "
             "take the model's safetensors instead"
         ) from None
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    _plain(read).save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    partial.chmod(0o755)
-    for path in partial.iterdir():
-        path.chmod(0o644)
-    if out.exists():
-        shutil.rmtree(out)
-    partial.rename(out)
+    with partial_folder(out) as partial:
+        _plain(read).save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        for path in partial.iterdir():
+            path.chmod(0o644)
 
 
 def _require_gguf(file: Path) -> None:

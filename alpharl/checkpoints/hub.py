@@ -23,7 +23,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from alpharl.checkpoints.files import write_json
+from alpharl.checkpoints.files import write_record
 from alpharl.checkpoints.unmoved import BESIDE
 from alpharl.errors import CheckpointError
 
@@ -101,7 +101,7 @@ def download(repo: str, revision: str, out: Path, record: Path) -> None:
             path.unlink()
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
-    write_json(
+    write_record(
         record,
         {"repo": repo, "revision": revision, "commit": model.commit, "files": [*model.files]},
     )

@@ -17,12 +17,13 @@ from typing_extensions import TypedDict
 
 from alpharl.checkpoints.adapter import MergedIndex, read_model
 from alpharl.checkpoints.configs import as_json, changes
-from alpharl.checkpoints.files import read_json, write_json
+from alpharl.checkpoints.files import read_record, write_record
 from alpharl.checkpoints.finite import digest_weights
 from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.index import ADAPTER_CONFIG, ModelIndex, read_index
 from alpharl.checkpoints.tied import require_equal
 from alpharl.checkpoints.vocabulary import ResizedIndex
+from alpharl.sums import digest_file
 
 VERSION = 1
 MAKER = "alpharl manifest"
@@ -40,12 +41,6 @@ class _Table(TypedDict):
     """The same of a table of them."""
 
     checkpoints: list[_Entry]
-
-
-def digest_file(path: Path) -> str:
-    """SHA-256 of a file's content, as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_part(path: Path) -> str:
@@ -119,7 +114,7 @@ def write_manifest(
     changed = as_json(changes(base, folder)) if base and not _is_on_base(index) else {}
     described |= {"config": changed} if changed else {}
     described |= {"rows": index.rows} if isinstance(index, ResizedIndex) else {}
-    write_json(out, described)
+    write_record(out, described)
 
 
 def _is_on_base(index: ModelIndex) -> bool:
@@ -128,10 +123,10 @@ def _is_on_base(index: ModelIndex) -> bool:
 
 def write_checkpoints(run: str, base: str, manifests: list[Path], out: Path) -> None:
     """Write the table of a run's checkpoints: step, path and digest of each."""
-    entries = [read_json(path, _Entry, MAKER) for path in manifests]
+    entries = [read_record(path, _Entry, MAKER) for path in manifests]
     rows = sorted(entries, key=lambda entry: entry["step"])
     steps = [row["step"] for row in rows]
-    write_json(out, {"run": run, "base": base, "steps": steps, "checkpoints": rows})
+    write_record(out, {"run": run, "base": base, "steps": steps, "checkpoints": rows})
 
 
 class KnownDigests(dict[str, str]):
@@ -146,7 +141,7 @@ class KnownDigests(dict[str, str]):
         """
         self._base = base
         either: Any = _Entry | _Table
-        files = [read_json(path, either, MAKER) for path in manifests]
+        files = [read_record(path, either, MAKER) for path in manifests]
         entries = [entry for file in files for entry in file.get("checkpoints", [file])]
         super().__init__((os.path.abspath(entry["path"]), entry["digest"]) for entry in entries)
 

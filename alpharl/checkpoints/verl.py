@@ -11,12 +11,12 @@ folder; nothing here reads them. Layouts as in verl 0.9.1 (its `model_merger`, `
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
-from alpharl.checkpoints.files import write_json
+from alpharl.checkpoints.files import write_record
 from alpharl.errors import CheckpointError
+from alpharl.partials import partial_folder
 
 
 def backend_of(folder: Path) -> str | None:
@@ -65,33 +65,32 @@ def merge(environment: Path, checkpoint: Path, out: Path, record: Path) -> None:
         CheckpointError: no shards, no verl in the environment, its merger failed, or it merged
             nothing, as with LoRA.
     """
-    shards, partial = shards_at(checkpoint), out.with_name(f".{out.name}.partial")
+    shards = shards_at(checkpoint)
     python = environment.absolute() / "bin" / "python"
     if not python.exists():
         raise CheckpointError(
             f"{environment}: found no bin/python, expected a virtual environment with verl in it; "
             "mend the run's 'merge.environment'"
         )
-    command = merge_command(str(python), shards or checkpoint, partial)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
+    with partial_folder(out) as partial:
+        command = merge_command(str(python), shards or checkpoint, partial)
+        _merge(command, checkpoint, partial)
+    # The command without the interpreter: what was run, wherever verl lies.
+    write_record(record, {"checkpoint": str(checkpoint), "command": [*command[1:-1], str(out)]})
+
+
+def _merge(command: list[str], checkpoint: Path, target: Path) -> None:
     # Packages of this process are not verl's.
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
-        shutil.rmtree(partial, ignore_errors=True)
         words = (done.stderr.strip().splitlines() or ["no words"])[-1][:300]
         raise CheckpointError(
             f"{checkpoint}: verl's merger failed ({words}); run it by hand: {' '.join(command)}"
         )
-    if (partial / "lora_adapter").is_dir():
-        shutil.rmtree(partial, ignore_errors=True)
+    if (target / "lora_adapter").is_dir():
         raise CheckpointError(
             f"{checkpoint}: verl's merger leaves the base's weights as they are and puts the "
             f"training into lora_adapter/, expected a merged model; run {' '.join(command)} by "
             "hand, set lora_alpha in its adapter_config.json, and name lora_adapter as checkpoint"
         )
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
-    # The command without the interpreter: what was run, wherever verl lies.
-    write_json(record, {"checkpoint": str(checkpoint), "command": [*command[1:-1], str(out)]})

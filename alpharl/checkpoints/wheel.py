@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from alpharl.checkpoints.manifest import digest_file
 from alpharl.errors import CheckpointError
+from alpharl.sums import digest_file
 
 
 @contextmanager

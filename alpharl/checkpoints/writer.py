@@ -13,6 +13,7 @@ from torch import Tensor
 
 from alpharl.checkpoints.index import INDEX, SINGLE, ModelIndex
 from alpharl.errors import CheckpointError
+from alpharl.partials import Partial
 
 SHARD_BYTES = 4 << 30
 _WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
@@ -44,10 +45,8 @@ class ModelWriter:
             CheckpointError: `out` exists already, or is no model folder to replace.
         """
         require_free(out, replace)
-        self._out, self._limit = out, shard_bytes
-        self._temporary = out.with_name(f".{out.name}.partial")
-        shutil.rmtree(self._temporary, ignore_errors=True)
-        self._temporary.mkdir(parents=True)
+        self._partial, self._limit = Partial(out, folder=True), shard_bytes
+        self._temporary = self._partial.path
         self._buffer: dict[str, Tensor] = {}
         self._shards: list[list[str]] = []
         self._total = 0
@@ -80,13 +79,11 @@ class ModelWriter:
             weights = {t: n for n, shard in zip(names, self._shards, strict=True) for t in shard}
             index = {"metadata": {"total_size": self._total}, "weight_map": weights}
             (self._temporary / INDEX).write_text(json.dumps(index, indent=1))
-        if self._out.exists():
-            shutil.rmtree(self._out)
-        self._temporary.rename(self._out)
+        self._partial.commit()
 
     def discard(self) -> None:
         """Remove everything written so far."""
-        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._partial.discard()
 
     def _flush(self) -> None:
         if self._buffer:

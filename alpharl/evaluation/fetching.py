@@ -14,11 +14,11 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from alpharl.checkpoints.files import read_json, write_json, write_text
-from alpharl.checkpoints.manifest import digest_file
+from alpharl.checkpoints.files import read_record, write_record, write_text
 from alpharl.errors import ArtefactError, EvaluationError, nearest
 from alpharl.evaluation.datasets import Dataset, Role, role_of
 from alpharl.evaluation.settings import Task
+from alpharl.sums import digest_file
 
 Row = dict[str, Any]
 
@@ -52,7 +52,7 @@ def fetch(task: Task, datasets: Mapping[str, Dataset], out: Path) -> None:
     mode = 0o600 if private else 0o644
     write_text(out, text, mode)
     head = {"task": task.task, "split": role_of(task), "private": private}
-    write_json(about(out), head | source | {"rows": len(rows), "sha256": sha256})
+    write_record(about(out), head | source | {"rows": len(rows), "sha256": sha256})
 
 
 class _About(TypedDict):
@@ -69,7 +69,7 @@ def _is_there(task: Task, out: Path) -> bool:
     if not out.is_file() or not about(out).is_file():
         return False
     try:
-        told = read_json(about(out), _About, "alpharl fetch")
+        told = read_record(about(out), _About, "alpharl fetch")
     except ArtefactError:
         return False  # damaged, or of a file of the user's
     if (told["task"], told["split"]) != (task.task, role_of(task)):

@@ -9,7 +9,6 @@ from typing import Any
 from lm_eval.api.task import ConfigurableTask
 
 from alpharl.checkpoints.index import read_config
-from alpharl.checkpoints.manifest import digest_file
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.end_tokens import embedding_rows, end_tokens
 from alpharl.evaluation.engines.engine import Decoding
@@ -17,6 +16,7 @@ from alpharl.evaluation.lm_tasks import asked, grade, load_task, questions_of
 from alpharl.evaluation.suites import SuiteFiles, question_digest
 from alpharl.problems.prompts import Prompts, require_room
 from alpharl.problems.tokenizers import load_tokenizer
+from alpharl.sums import digest_file
 
 
 class TaskQuestions:

@@ -15,7 +15,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from alpharl.checkpoints.files import read_json, write_json
+from alpharl.checkpoints.files import read_record, write_record
 from alpharl.checkpoints.manifest import digest_json
 from alpharl.errors import ArtefactError
 from alpharl.evaluation import SCORE_VERSION
@@ -84,7 +84,7 @@ def score_variants(
             score = scorer.score(source, model, out / f"{name}.answers.jsonl")
             result = {"variant": name, "suite": suite.name, "role": suite.role, **score}
             identity = {"model_digest": model, "key": key}
-            write_json(out / f"{name}.json", {**head, **result, **identity, **scorer.settings})
+            write_record(out / f"{name}.json", {**head, **result, **identity, **scorer.settings})
             left = (time.monotonic() - started) / done * (len(pending) - done)
             item = f"{name} accuracy {_shown(score['accuracy'])}, about {left:.0f} s left"
             progress.step("scores", done, len(pending), item)
@@ -105,7 +105,7 @@ class _Keyed(TypedDict):
 def _is_current(path: Path, key: str) -> bool:
     """Whether a result is there, and of this key; a damaged one is made again."""
     try:
-        return path.is_file() and read_json(path, _Keyed, "alpharl evaluate")["key"] == key
+        return path.is_file() and read_record(path, _Keyed, "alpharl evaluate")["key"] == key
     except ArtefactError:
         return False
 

@@ -110,8 +110,8 @@ class SavedAnswers:
             readers: model folders or variants of the base, by name.
             known: digests of model folders by absolute path.
         """
-        from alpharl.checkpoints.manifest import digest_file
         from alpharl.evaluation import TOKENS_VERSION
+        from alpharl.sums import digest_file
         from alpharl.variants.adapters import read_source, source_digest
 
         return {

@@ -22,7 +22,7 @@ from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.index import read_config
 from alpharl.errors import MethodError
 from alpharl.progress import SILENT, Progress
-from alpharl.spectra.lowrank import read_arrays, read_metadata
+from alpharl.spectra.lowrank import read_made
 from alpharl.spectra.scope import shard, split
 
 if TYPE_CHECKING:
@@ -244,9 +244,9 @@ def read_gram(paths: Iterable[Path]) -> Gram:
     tensors: dict[str, np.ndarray] = {}
     squares: list[Any] = []
     for path in paths:
-        arrays = read_arrays(path)
+        arrays, told = read_made(path, "alpharl gram")
         steps = [int(step) for step in arrays.pop("steps")]
         tensors |= arrays
-        squares.append(read_metadata(path).get("base_square"))
+        squares.append(told.get("base_square"))
     known = [float(square) for square in squares if isinstance(square, int | float)]
     return Gram(steps, tensors, sum(known) if len(known) == len(squares) else None)

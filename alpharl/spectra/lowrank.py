@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from alpharl.checkpoints.array_files import write_arrays
 from alpharl.checkpoints.header import read_header
+from alpharl.checkpoints.seal import require_sealed
 from alpharl.errors import CheckpointError
 
 Array = np.ndarray
@@ -84,7 +85,7 @@ def read_factors(paths: Iterable[Path]) -> dict[str, Factors]:
     """
     factors: dict[str, Factors] = {}
     for path in paths:
-        arrays = read_arrays(path)
+        arrays, _ = read_made(path, "alpharl factors")
         for name in dict.fromkeys(key.rpartition("/")[0] for key in arrays):
             u, s, v, norm, residual = (
                 arrays[f"{name}/{key}"] for key in ("u", "s", "v", "norm", "residual")
@@ -114,14 +115,25 @@ def save_factors(factors: Mapping[str, Factors], out: Path, metadata: Mapping[st
     write_arrays(out, arrays, {**metadata, "methods": methods})
 
 
+def read_made(path: Path, maker: str) -> tuple[dict[str, Array], dict[str, Any]]:
+    """All arrays of a factor or gram file, and what it says that it was made from.
+
+    Raises:
+        CheckpointError: as `read_arrays`.
+        ArtefactError: it is not as it was written.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; make it first (factors or gram)")
+    require_sealed(path, maker)
+    return read_arrays(path), read_metadata(path)
+
+
 def read_arrays(path: Path) -> dict[str, Array]:
-    """All arrays of a safetensors file that was made here.
+    """All arrays of a safetensors file.
 
     Raises:
         CheckpointError: no such file, not safetensors, or a number in it is not finite.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; make it first (factors or gram)")
     read_header(path)
     with safe_open(str(path), framework="np") as file:
         arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -134,8 +146,8 @@ def read_arrays(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def read_metadata(path: Path) -> dict[str, object]:
+def read_metadata(path: Path) -> dict[str, Any]:
     """What a factor or gram file says it was made from."""
     with safe_open(str(path), framework="np") as file:
-        data: dict[str, object] = json.loads((file.metadata() or {}).get("alpharl", "{}"))
+        data: dict[str, Any] = json.loads((file.metadata() or {}).get("alpharl", "{}"))
     return data

@@ -5,8 +5,6 @@ Of a model with an adapter, the adapter alone is written, as a PEFT folder that 
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from transformers import (
 )
 
 from alpharl.names import checkpoint_name
+from alpharl.partials import partial_folder
 
 
 def write_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
@@ -26,20 +25,13 @@ def write_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out:
 
     A model with a PEFT adapter gives a folder with the adapter and the path of its base.
     """
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    (partial / "README.md").unlink(missing_ok=True)  # PEFT's form for a model card, not filled in
-    # Weights come out readable by their owner alone, which a shared cluster cannot use.
-    partial.chmod(0o755)
-    for path in partial.iterdir():
-        path.chmod(0o644)
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
+    with partial_folder(out) as partial:
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        (partial / "README.md").unlink(missing_ok=True)  # PEFT's form for a model card, empty
+        # Weights come out readable by their owner alone, which a shared cluster cannot use.
+        for path in partial.iterdir():
+            path.chmod(0o644)
 
 
 class SaveCheckpoints(TrainerCallback):

@@ -19,7 +19,7 @@ from alpharl.training.setup import Setup
 
 FOLDER = ".resume"
 _STAMP = "stamp.json"
-_STEP_FOLDER = re.compile(r"\.?step-\d+(\.partial)?")
+_STEP_FOLDER = re.compile(r"step-\d+")
 
 
 def stamp(setup: Setup) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def clear(out: Path) -> None:
     """Remove what an earlier run left in `out`; files that are not a run's own are left alone."""
     shutil.rmtree(out / FOLDER, ignore_errors=True)
     (out / "training.csv").unlink(missing_ok=True)
-    for path in out.glob("*step-*"):
+    for path in out.glob("step-*"):
         if _STEP_FOLDER.fullmatch(path.name):
             shutil.rmtree(path)
 

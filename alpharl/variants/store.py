@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,15 +23,17 @@ from typing_extensions import TypedDict
 
 from alpharl.checkpoints.adapter import read_model
 from alpharl.checkpoints.array_files import write_arrays
-from alpharl.checkpoints.files import read_json, write_json
+from alpharl.checkpoints.files import read_json, read_record, write_json, write_record
 from alpharl.checkpoints.index import (
     ADAPTER,
     ADAPTER_CONFIG,
 )
-from alpharl.checkpoints.manifest import digest_file, digest_json, digest_part
+from alpharl.checkpoints.manifest import digest_json, digest_part
 from alpharl.errors import ArtefactError, CheckpointError
 from alpharl.forecasting.contract import Blend, LogitsLine
+from alpharl.partials import partial_folder
 from alpharl.spectra.lowrank import LowRank
+from alpharl.sums import digest_file
 from alpharl.variants.peft import loads, pairs, peft_adapter
 
 VERSION = 1
@@ -134,7 +135,7 @@ def write_variant(
     blend: Blend | None = None,
     adapter: Mapping[str, LowRank] | None = None,
 ) -> None:
-    """Write a variant in place of an old one; a folder that has `variant.json` is complete.
+    """Write a variant in place of an old one, as a whole or not at all.
 
     Args:
         out: the variant's folder.
@@ -153,15 +154,15 @@ def write_variant(
     head = {"version": VERSION, "base": _relative(base, out), "checkpoints": paths}
     _require_finite(out, meta, blend or {}, adapter or {})
     made = peft_adapter(base, adapter) if adapter else None
-    _clear(out)
-    if blend:
-        write_json(out / BLEND, blend)
-    if made:
-        write_arrays(out / "adapter" / ADAPTER, made[0])
-        write_json(out / "adapter" / ADAPTER_CONFIG, made[1])
-    head |= {"peft": loads(out / "adapter", base) if made else True}
-    head["files"] = {name: digest_file(out / name) for name in PARTS if (out / name).is_file()}
-    write_json(out / "variant.json", head | dict(meta))
+    with partial_folder(out) as new:
+        if blend:
+            write_json(new / BLEND, blend)
+        if made:
+            write_arrays(new / "adapter" / ADAPTER, made[0])
+            write_json(new / "adapter" / ADAPTER_CONFIG, made[1])
+        head |= {"peft": loads(new / "adapter", base) if made else True}
+        head["files"] = {name: digest_file(new / name) for name in PARTS if (new / name).is_file()}
+        write_record(new / "variant.json", head | dict(meta))
 
 
 def _require_finite(
@@ -195,13 +196,7 @@ def require_variant_folder(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise CheckpointError(f"{out}: found a file, expected a folder for a variant; name another")
-    known = {
-        "variant.json",
-        "blend.json",
-        "adapter",
-        ".variant.json.partial",
-        ".blend.json.partial",
-    }
+    known = {"variant.json", "blend.json", "adapter"}
     strange = (
         [path.name for path in out.iterdir() if path.name not in known] if out.exists() else []
     )
@@ -209,14 +204,6 @@ def require_variant_folder(out: Path) -> None:
         raise CheckpointError(
             f"{out}: holds {strange[0]}, which is no part of a variant; name a new folder"
         )
-
-
-def _clear(out: Path) -> None:
-    """Remove an old variant, its `variant.json` first: without it, the rest counts for nothing."""
-    (out / "variant.json").unlink(missing_ok=True)
-    (out / BLEND).unlink(missing_ok=True)
-    if (out / "adapter").exists():
-        shutil.rmtree(out / "adapter")
 
 
 def read_variant(folder: Path) -> Variant:
@@ -231,13 +218,13 @@ def read_variant(folder: Path) -> Variant:
         raise CheckpointError(f"{folder}: no such folder, expected an adapter or a blend")
     if not path.is_file():
         raise CheckpointError(f"{folder}: found no variant.json, expected an adapter or a blend")
-    meta = read_json(path, _Meta, MAKER)
+    meta = read_record(path, _Meta, MAKER)
     for name, digest in meta.get("files", {}).items():
         if not (folder / name).is_file() or digest_file(folder / name) != digest:
             raise ArtefactError(
                 f"{folder / name}: found no such file or another one than the variant was made "
-                f"with, expected it as `{MAKER}` wrote it: make the variant again"
-            )
+                f"with, expected it as `{MAKER}` wrote it: make the variant again", path,
+            )  # fmt: skip
     checkpoints = {step: _resolve(p, folder) for step, p in meta["checkpoints"].items()}
     return Variant(folder, _resolve(meta["base"], folder), checkpoints, dict(meta))
 

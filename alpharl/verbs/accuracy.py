@@ -14,6 +14,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from alpharl.errors import EvaluationError
+from alpharl.sums import write_summed
 from alpharl.verbs.inputs import paths_at
 from alpharl.verbs.outputs import require_files
 from alpharl.verbs.parser import prints
@@ -51,17 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(scores: list[str], out: Path) -> Written:
     """Write the table."""
-    from alpharl.checkpoints.files import read_json, write_text
+    from alpharl.checkpoints.files import read_record
 
     require_files(out)
     paths = paths_at(scores, files=True)
-    results = {path: read_json(path, _Result, "alpharl evaluate") for path in paths}
+    results = {path: read_record(path, _Result, "alpharl evaluate") for path in paths}
     by_step = _by_step(results)
     lines = ["step,accuracy,stderr,n"]
     for step, result in sorted(by_step.items()):
         values = f"{result['accuracy']:.6g},{result['stderr']:.6g},{result['n']}"
         lines.append(f"{step},{values}")
-    write_text(out, "\n".join(lines) + "\n")
+    write_summed({out: lambda partial: partial.write_text("\n".join(lines) + "\n")})
     return Written(written=[str(out)])
 
 

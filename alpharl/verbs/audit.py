@@ -72,7 +72,7 @@ def run(
     gpus: int,
 ) -> Audited:
     """Audit a run."""
-    from alpharl.checkpoints.files import write_json
+    from alpharl.checkpoints.files import write_record
     from alpharl.gpu import cards
 
     if out:
@@ -82,5 +82,5 @@ def run(
         audit = trajectory.audit(accept=accept, manifests=manifests)
     result = Audited(**audit.model_dump())
     if out:
-        write_json(out, result.model_dump(mode="json"))
+        write_record(out, result.model_dump(mode="json"))
     return result

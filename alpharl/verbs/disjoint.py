@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(suites: list[Path], out: Path) -> None:
     """Write how many questions each suite has."""
-    from alpharl.checkpoints.files import write_json
+    from alpharl.checkpoints.files import write_record
     from alpharl.evaluation.suites import read_suite, require_disjoint
 
-    write_json(out, require_disjoint([read_suite(path) for path in suites]))
+    write_record(out, require_disjoint([read_suite(path) for path in suites]))

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alpharl.checkpoints.files import write_atomic
 from alpharl.errors import StudyError
+from alpharl.sums import write_summed
 from alpharl.verbs.result import Table, Written
 
 if TYPE_CHECKING:
@@ -58,14 +58,16 @@ def require_table(out: Path) -> None:
 def write_table(table: pd.DataFrame, out: Path) -> list[str]:
     """Write a table as Parquet, and as CSV next to it; the paths of both."""
     twin = out.with_suffix(".csv")
-    write_csv(table, twin)
-    write_atomic(out, lambda p: table.to_parquet(p, index=False))
+    write_summed({
+        out: lambda p: table.to_parquet(p, index=False),
+        twin: lambda p: table.to_csv(p, index=False),
+    })  # fmt: skip
     return [str(out), str(twin)]
 
 
 def write_csv(table: pd.DataFrame, out: Path) -> None:
     """Write a table as CSV."""
-    write_atomic(out, lambda p: table.to_csv(p, index=False))
+    write_summed({out: lambda p: table.to_csv(p, index=False)})
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -7,11 +7,12 @@ each on standard error, as `alpharl audit` has it.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from typing_extensions import TypedDict
 
 from alpharl.errors import CheckpointError
 from alpharl.steps import read_step
@@ -46,7 +47,7 @@ def run(
     models: list[tuple[int, str, str]], base: Path | None, accept: list[str], out: Path
 ) -> None:
     """Compare the models."""
-    from alpharl.checkpoints.files import write_json
+    from alpharl.checkpoints.files import write_record
     from alpharl.checkpoints.hub import listed
 
     if _places(out) == {step: (repo, revision) for step, repo, revision in models}:
@@ -61,13 +62,22 @@ def run(
             "found these faults, expected checkpoints that are what their names say; get the right "
             "revisions, name steps in leave_out of the run, or kinds of faults in audit.accept"
         )
-    write_json(out, {step: vars(listings[step]) for step in sorted(listings)})
+    write_record(out, {str(step): vars(listings[step]) for step in sorted(listings)})
+
+
+class _Model(TypedDict):
+    """The part of a listing that says of what it is."""
+
+    repo: str
+    revision: str
 
 
 def _places(file: Path) -> dict[int, tuple[str, str]]:
     """By step, the repositories and revisions that an earlier call has compared."""
-    models = json.loads(file.read_text()) if file.is_file() else {}
-    return {int(step): (model["repo"], model["revision"]) for step, model in models.items()}
+    from alpharl.checkpoints.files import read_record
+
+    models = read_record(file, dict[int, _Model], "alpharl published") if file.is_file() else {}
+    return {step: (model["repo"], model["revision"]) for step, model in models.items()}
 
 
 def _faults(listings: Mapping[int, Published], base: Path | None) -> list[Finding]:
@@ -78,9 +88,10 @@ def _faults(listings: Mapping[int, Published], base: Path | None) -> list[Findin
         base: folder of a base that is none of these.
     """
     from alpharl.checkpoints.index import read_index
-    from alpharl.checkpoints.manifest import digest_file, digest_of_weights
+    from alpharl.checkpoints.manifest import digest_of_weights
     from alpharl.checkpoints.unmoved import unmerged
     from alpharl.spectra.equal import equal_steps, first_equal, same_digest
+    from alpharl.sums import digest_file
 
     files = {step: model.files for step, model in listings.items()}
     if base:

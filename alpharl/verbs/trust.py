@@ -79,7 +79,7 @@ def run(
     **engine: str | None,
 ) -> Trust:
     """Judge a window of a run."""
-    from alpharl.checkpoints.files import write_json
+    from alpharl.checkpoints.files import write_record
     from alpharl.gpu import cards
 
     if out:
@@ -97,6 +97,6 @@ def run(
         )  # fmt: skip
     result = Trust(**judged(verdict))
     if out:
-        write_json(out, result.model_dump(mode="json"))
+        write_record(out, result.model_dump(mode="json"))
     result._status = NOT_SUPPORTED if exit_code and not verdict.supported else 0
     return result

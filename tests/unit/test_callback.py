@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 from alpharl.callback import Watch
-from alpharl.checkpoints.manifest import digest_file
 from alpharl.checkpoints.sources import find_steps
 from alpharl.errors import CheckpointError, MethodError
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, factor_checkpoint
 from alpharl.spectra.gram import gram_run, read_gram
 from alpharl.spectra.lowrank import read_factors
+from alpharl.sums import digest_file
 from transformers import Qwen2Config, Qwen2ForCausalLM, Trainer, TrainingArguments
 
 RANK = 3

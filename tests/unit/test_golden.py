@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from alpharl.checkpoints.manifest import digest_file, digest_json
+from alpharl.checkpoints.manifest import digest_json
 from alpharl.cli import main
 from alpharl.dynamics import pls as many
 from alpharl.dynamics.align import align_backwards
@@ -28,6 +28,7 @@ from alpharl.evaluation.settings import Suite, Task
 from alpharl.evaluation.suites import question_digest
 from alpharl.spectra.gram import read_gram
 from alpharl.spectra.lowrank import read_factors
+from alpharl.sums import digest_file
 from alpharl.variants.store import read_adapter, read_variant, write_variant
 from safetensors.torch import load_file
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from alpharl.checkpoints.array_files import write_arrays
-from alpharl.checkpoints.files import write_atomic, write_json
+from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.writer import ModelWriter
 from alpharl.errors import CheckpointError
@@ -89,27 +88,6 @@ def test_writer_discard_leaves_nothing(tmp_path, write_model, tensors):
 
 
 # --- small files ---
-
-
-@pytest.mark.parametrize("old", [None, "old"])
-def test_atomic_write_leaves_no_partial(tmp_path, old):
-    path = tmp_path / "deep" / "file.txt"
-    if old:
-        path.parent.mkdir()
-        path.write_text(old)
-
-    def half(partial: Path) -> None:
-        assert partial.parent == path.parent, "a rename is atomic only within one folder"
-        partial.write_text("half")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_atomic(path, half)
-    assert [p.read_text() for p in path.parent.iterdir()] == ([old] if old else [])
-    write_atomic(path, lambda partial: partial.write_text("new"))
-    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
-    assert path.read_text() == "new"
-    assert path.stat().st_mode & 0o777 == 0o644, "readable by the group"
 
 
 def test_json_refuses_nan_and_leaves_nothing(tmp_path):

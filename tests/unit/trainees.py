@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from alpharl.checkpoints.manifest import digest_file
 from alpharl.problems import PROBLEMS, TAUGHT, Question
+from alpharl.sums import digest_file
 from alpharl.training.pretrain import pretrain
 from alpharl.training.progress import Progress
 from alpharl.training.spec import ModelShape, PretrainSpec, TrainSpec
