@@ -17,6 +17,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from alpharl.checkpoints.identity import made_from
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.sources import at_steps, find_steps
 from alpharl.dynamics.accuracy import accuracy_of
@@ -111,7 +112,7 @@ class Watch(TrainerCallback):
         self._factor({s: p for s, p in folders.items() if s not in self._gram.steps})
         factored = time.monotonic()
         self._gram = extend_gram(self._gram, self._base, folders)
-        write_gram(self._gram, self._file, stamp)
+        write_gram(self._gram, self._file, made_from(self._base, folders), watch=stamp)
         extended = time.monotonic()
         verdict = self._verdict(pattern, state)
         ended = time.monotonic()
@@ -129,14 +130,13 @@ class Watch(TrainerCallback):
         """What the files in `out` are made from; others are not gone on with."""
         return {
             "base": str(self._base), "checkpoints": pattern, "version": GRAM_VERSION,
-            "shard": [0, 1], "factors": FACTORS_VERSION, "depth": asdict(self._depth),
+            "factors": FACTORS_VERSION, "depth": asdict(self._depth),
         }  # fmt: skip
 
     def _go_on(self, pattern: str, stamp: dict[str, Any]) -> None:
         """Take up the gram that an earlier part of this run has left, and its checkpoints."""
         self._saved = [s for s in find_steps(pattern) if 0 < s <= self._resumed]
-        told = read_metadata(self._file) if self._file.is_file() else {}
-        if not told or told | stamp != told:
+        if not self._file.is_file() or read_metadata(self._file).get("watch") != stamp:
             return
         gram = read_gram([self._file])
         known = [step for step in gram.steps if step <= self._resumed]
@@ -146,13 +146,11 @@ class Watch(TrainerCallback):
             self._gram, self._saved = gram.upto(known), saved
 
     def _factor(self, new: dict[int, Path]) -> None:
-        how = {"version": FACTORS_VERSION, "base": str(self._base), "depth": asdict(self._depth),
-               "scope": "paper", "shard": [0, 1]}  # fmt: skip
         files = {
             step: self._out / "factors" / f"{checkpoint_name(step)}.safetensors" for step in new
         }
-        metadata = {step: how | {"checkpoint": str(path)} for step, path in new.items()}
-        write_factors(self._base, new, Settings(self._depth), files, metadata)
+        models = made_from(self._base, new)
+        write_factors(self._base, new, Settings(self._depth), files, models)
 
     def _verdict(self, pattern: str, state: TrainerState) -> Verdict | None:
         """The verdict on the target; None once it is reached."""

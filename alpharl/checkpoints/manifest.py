@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from typing_extensions import TypedDict
 
@@ -21,11 +21,13 @@ from alpharl.checkpoints.files import read_record, write_record
 from alpharl.checkpoints.finite import digest_weights
 from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.index import ADAPTER_CONFIG, ModelIndex, read_index
+from alpharl.checkpoints.stamps import Stamps, stamps
 from alpharl.checkpoints.tied import require_equal
 from alpharl.checkpoints.vocabulary import ResizedIndex
+from alpharl.errors import ArtefactError
 from alpharl.sums import digest_file
 
-VERSION = 1
+VERSION = 2
 MAKER = "alpharl manifest"
 
 
@@ -35,12 +37,20 @@ class _Entry(TypedDict):
     step: int
     path: str
     digest: str
+    stamps: Stamps
+
+
+class _Row(_Entry):
+    """A row of a table of them."""
+
+    manifest: str
+    """The file that it comes from."""
 
 
 class _Table(TypedDict):
     """The same of a table of them."""
 
-    checkpoints: list[_Entry]
+    checkpoints: list[_Row]
 
 
 def digest_part(path: Path) -> str:
@@ -85,6 +95,7 @@ def describe_model(index: ModelIndex, step: int, base: str = "") -> dict[str, An
         "step": step,
         "path": str(index.folder),
         "digest": digest_json([files, base] if base else files),
+        "stamps": stamps(index.folder),
         "files": files,
         "tensors": len(index.tensors),
         "bytes": sum(info.nbytes for info in infos),
@@ -123,8 +134,8 @@ def _is_on_base(index: ModelIndex) -> bool:
 
 def write_checkpoints(run: str, base: str, manifests: list[Path], out: Path) -> None:
     """Write the table of a run's checkpoints: step, path and digest of each."""
-    entries = [read_record(path, _Entry, MAKER) for path in manifests]
-    rows = sorted(entries, key=lambda entry: entry["step"])
+    rows = [_Row(**read_record(path, _Entry, MAKER), manifest=str(path)) for path in manifests]
+    rows.sort(key=lambda row: row["step"])
     steps = [row["step"] for row in rows]
     write_record(out, {"run": run, "base": base, "steps": steps, "checkpoints": rows})
 
@@ -138,17 +149,44 @@ class KnownDigests(dict[str, str]):
         Args:
             manifests: files that `write_manifest` or `write_checkpoints` wrote.
             base: the model that adapters are on.
+
+        Raises:
+            ArtefactError: a file is none of them, or not as it was written.
         """
+        super().__init__()
         self._base = base
         either: Any = _Entry | _Table
-        files = [read_record(path, either, MAKER) for path in manifests]
-        entries = [entry for file in files for entry in file.get("checkpoints", [file])]
-        super().__init__((os.path.abspath(entry["path"]), entry["digest"]) for entry in entries)
+        files = {path: read_record(path, either, MAKER) for path in manifests}
+        self._told: dict[str, _Row] = {
+            os.path.abspath(entry["path"]): cast(_Row, {"manifest": str(path), **entry})
+            for path, file in files.items()
+            for entry in file.get("checkpoints", [file])
+        }
+
+    def told(self, folder: Path) -> str | None:
+        """What the manifests say of a folder that may be gone or changed; None if they do not."""
+        row = self._told.get(os.path.abspath(folder))
+        return row["digest"] if row else None
 
     def __missing__(self, folder: str) -> str:
-        """Hash a folder that has no manifest, once."""
+        """Take the digest of a folder that is as its manifest says, or hash it, once.
+
+        Raises:
+            ArtefactError: the folder has other weights than its manifest says.
+        """
+        row = self._told.get(folder)
+        if row and (not os.path.isdir(folder) or stamps(Path(folder)) == row["stamps"]):
+            self[folder] = row["digest"]
+        else:
+            self[folder] = self._hashed(folder)
+            if row and self[folder] != row["digest"]:
+                raise ArtefactError(
+                    f"{row['manifest']}: found other weights in {folder} than when this manifest "
+                    f"was made; make it again with `{MAKER}`", Path(row["manifest"]),
+                )  # fmt: skip
+        return self[folder]
+
+    def _hashed(self, folder: str) -> str:
         index = read_model(Path(folder), self._base)
         below = self[os.path.abspath(self._base)] if self._base and _is_on_base(index) else ""
-        digest = str(describe_model(index, 0, below)["digest"])
-        self[folder] = digest
-        return digest
+        return str(describe_model(index, 0, below)["digest"])

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +14,14 @@ from torch import Tensor
 
 from alpharl.checkpoints.array_files import ArrayFile
 from alpharl.checkpoints.fit import require_same_tensors
+from alpharl.checkpoints.identity import MadeFrom
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.reader import ModelReader, best_device
 from alpharl.checkpoints.stream import Span, Streamer, load_update, streamer
 from alpharl.progress import SILENT, Progress
 from alpharl.spectra import svd
 from alpharl.spectra.depth import Depth
-from alpharl.spectra.lowrank import Factors, LowRank
+from alpharl.spectra.lowrank import Factors, LowRank, about_factors
 from alpharl.spectra.scope import Matrix, Scope, matrices, shard
 
 SMALL = 8 << 20
@@ -143,7 +143,7 @@ def write_factors(
     checkpoints: Mapping[int, Path],
     settings: Settings,
     out: Mapping[int, Path],
-    metadata: Mapping[int, Mapping[str, Any]],
+    models: MadeFrom,
     progress: Progress = SILENT,
 ) -> None:
     """Factor checkpoints into a file each, float32: `<name>/u`, `/s`, `/v`, `/norm`, `/residual`.
@@ -155,14 +155,18 @@ def write_factors(
         checkpoints: model folder of each step.
         settings: what is factored.
         out: the file of each step.
-        metadata: what each file says it was made from.
+        models: that they are made from.
         progress: told of each matrix and step.
 
     Raises:
         CheckpointError: as `iterate_factors`.
     """
     shapes = _layout(settings, base)
-    room = {s: len(str(metadata[s])) + _ROOM_PER_MATRIX * len(shapes) + 4096 for s in checkpoints}
+    about = {
+        step: about_factors(models, step, settings.depth, settings.scope, settings.part)
+        for step in checkpoints
+    }
+    room = {s: len(str(about[s])) + _ROOM_PER_MATRIX * len(shapes) + 4096 for s in checkpoints}
     files = {step: ArrayFile(out[step], shapes, room[step]) for step in checkpoints}
     methods: dict[int, dict[str, list[str]]] = {step: {} for step in checkpoints}
     try:
@@ -171,7 +175,7 @@ def write_factors(
                 files[step].write(f"{name}/{key}", array)
             methods[step].setdefault(factors.method, []).append(name)
         for step, file in files.items():
-            file.finish({**metadata[step], "methods": methods[step]})
+            file.finish({**about[step], "methods": methods[step]})
     finally:
         for file in files.values():
             file.discard()

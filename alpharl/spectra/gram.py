@@ -9,7 +9,7 @@ random-walk nulls) and every norm of a blend follows from these T x T numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,11 @@ import numpy as np
 
 from alpharl.checkpoints.array_files import write_arrays
 from alpharl.checkpoints.fit import require_same_tensors
+from alpharl.checkpoints.identity import MadeFrom, read_made_from, require_one
 from alpharl.checkpoints.index import read_config
 from alpharl.errors import MethodError
 from alpharl.progress import SILENT, Progress
+from alpharl.spectra import GRAM_VERSION
 from alpharl.spectra.lowrank import read_made
 from alpharl.spectra.scope import shard, split
 
@@ -35,6 +37,7 @@ PIECE = 1 << 17
 """Elements that a thread reads of each checkpoint at a time: 256 KiB of bfloat16."""
 CHUNK = 320 << 10
 """Elements of all checkpoints together that it computes on at a time: a core's cache of float32."""
+MAKER = "alpharl gram"
 BLOCK = 1024
 """Elements whose products are summed in float32."""
 
@@ -47,6 +50,8 @@ class Gram:
     tensors: dict[str, np.ndarray]
     base_square: float | None = None
     """Squared norm of the base's weights; None where it is not known."""
+    made_from: MadeFrom | None = None
+    """The models that it is of, where it was read from a file."""
 
     def __repr__(self) -> str:
         """Its size: the numbers of a model would fill screens."""
@@ -74,7 +79,7 @@ class Gram:
             )
         keep = np.array([self.steps.index(step) for step in steps])
         kept = {name: g[np.ix_(keep, keep)] for name, g in self.tensors.items()}
-        return Gram(steps, kept, self.base_square)
+        return Gram(steps, kept, self.base_square, self.made_from)
 
 
 def gram_run(
@@ -228,25 +233,38 @@ def _rows(stream: Streamer, readers: list[ModelReader], chunk: Span, read: Read)
     return raw.view(dtype).to(stream.device)
 
 
-def write_gram(gram: Gram, out: Path, metadata: Mapping[str, Any]) -> None:
-    """Write a gram file: `<name>` (T, T) float64 and `steps` (T,) int64."""
+def write_gram(
+    gram: Gram, out: Path, models: MadeFrom, part: tuple[int, int] = (0, 1), **more: Any
+) -> None:
+    """Write a gram file: `<name>` (T, T) float64 and `steps` (T,) int64.
+
+    Args:
+        gram: of all steps.
+        out: the file.
+        models: that it was made from.
+        part: (index, count) of the shard.
+        more: what else its metadata hold.
+    """
     arrays = {"steps": np.asarray(gram.steps, np.int64), **gram.tensors}
-    write_arrays(out, arrays, {**metadata, "base_square": gram.base_square})
+    about = {"version": GRAM_VERSION, "from": models, "shard": part}
+    write_arrays(out, arrays, {**about, "base_square": gram.base_square, **more})
 
 
-def read_gram(paths: Iterable[Path]) -> Gram:
+def read_gram(paths: Sequence[Path]) -> Gram:
     """All tensors' gram matrices of a run, from its shards.
 
     Raises:
         CheckpointError: a shard is missing.
+        ArtefactError: a shard is not as it was written, of another version, or of other models
+            than the first.
     """
     steps: list[int] = []
     tensors: dict[str, np.ndarray] = {}
-    squares: list[Any] = []
+    squares, models = list[float](), list[MadeFrom]()
     for path in paths:
-        arrays, told = read_made(path, "alpharl gram")
+        arrays, about = read_made(path, MAKER)
+        models.append(read_made_from(about, GRAM_VERSION, path, MAKER))
         steps = [int(step) for step in arrays.pop("steps")]
         tensors |= arrays
-        squares.append(told.get("base_square"))
-    known = [float(square) for square in squares if isinstance(square, int | float)]
-    return Gram(steps, tensors, sum(known) if len(known) == len(squares) else None)
+        squares.append(float(about["base_square"]))
+    return Gram(steps, tensors, sum(squares), require_one(models, paths, MAKER))

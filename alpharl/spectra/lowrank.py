@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,14 @@ from safetensors import safe_open
 
 from alpharl.checkpoints.array_files import write_arrays
 from alpharl.checkpoints.header import read_header
+from alpharl.checkpoints.identity import MadeFrom, read_made_from, require_one
 from alpharl.checkpoints.seal import require_sealed
 from alpharl.errors import CheckpointError
+from alpharl.spectra import FACTORS_VERSION
+from alpharl.spectra.depth import Depth
 
 Array = np.ndarray
+MAKER = "alpharl factors"
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,33 @@ def as_stored(factors: Factors) -> Factors:
     return replace(factors, low=low, norm=float(np.float32(factors.norm)), residual=residual)
 
 
+def about_factors(
+    models: MadeFrom, step: int, depth: Depth, scope: str, part: tuple[int, int] = (0, 1)
+) -> dict[str, Any]:
+    """What a factor file says of itself.
+
+    Args:
+        models: of the run.
+        step: of the checkpoint whose factors it holds.
+        depth: triplets of each matrix.
+        scope: which matrices it holds.
+        part: (index, count) of the shard.
+    """
+    one = MadeFrom(base=models["base"], checkpoints={step: models["checkpoints"][step]})
+    about = {"version": FACTORS_VERSION, "from": one, "depth": asdict(depth)}
+    return {**about, "scope": scope, "shard": part}
+
+
+def factors_made_from(paths: Sequence[Path]) -> MadeFrom | None:
+    """The models that the factors of one checkpoint were made from; None of no file.
+
+    Raises:
+        ArtefactError: a shard is of another version, or of other models than the first.
+    """
+    told = [read_made_from(read_metadata(p), FACTORS_VERSION, p, MAKER) for p in paths]
+    return require_one(told, paths, MAKER)
+
+
 def read_factors(paths: Iterable[Path]) -> dict[str, Factors]:
     """All matrices' factors of one checkpoint, from its shards.
 
@@ -85,7 +116,7 @@ def read_factors(paths: Iterable[Path]) -> dict[str, Factors]:
     """
     factors: dict[str, Factors] = {}
     for path in paths:
-        arrays, _ = read_made(path, "alpharl factors")
+        arrays, _ = read_made(path, MAKER)
         for name in dict.fromkeys(key.rpartition("/")[0] for key in arrays):
             u, s, v, norm, residual = (
                 arrays[f"{name}/{key}"] for key in ("u", "s", "v", "norm", "residual")
@@ -96,13 +127,13 @@ def read_factors(paths: Iterable[Path]) -> dict[str, Factors]:
     return factors
 
 
-def save_factors(factors: Mapping[str, Factors], out: Path, metadata: Mapping[str, Any]) -> None:
+def save_factors(factors: Mapping[str, Factors], out: Path, about: Mapping[str, Any]) -> None:
     """Write factors that are in memory as `alpharl.spectra.factors.write_factors` does.
 
     Args:
         factors: of one checkpoint, by matrix.
         out: the file.
-        metadata: what it was made from.
+        about: what it says of itself, see `about_factors`.
     """
     arrays = {
         f"{name}/{key}": np.asarray(array, np.float32)
@@ -112,7 +143,7 @@ def save_factors(factors: Mapping[str, Factors], out: Path, metadata: Mapping[st
     methods: dict[str, list[str]] = {}
     for name, one in factors.items():
         methods.setdefault(one.method, []).append(name)
-    write_arrays(out, arrays, {**metadata, "methods": methods})
+    write_arrays(out, arrays, {**about, "methods": methods})
 
 
 def read_made(path: Path, maker: str) -> tuple[dict[str, Array], dict[str, Any]]:

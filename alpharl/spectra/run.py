@@ -7,20 +7,29 @@ rows to that gram, so its last digits may differ from those of a gram made at on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from alpharl.checkpoints.identity import MadeFrom, made_from, require_same
 from alpharl.checkpoints.index import ModelIndex, read_index
 from alpharl.errors import CheckpointError
 from alpharl.names import checkpoint_name
 from alpharl.progress import Progress
-from alpharl.spectra import FACTORS_VERSION, GRAM_VERSION
 from alpharl.spectra.depth import Depth
+from alpharl.spectra.gram import MAKER as GRAM_MAKER
 from alpharl.spectra.gram import Gram, extend_gram, read_gram, write_gram
-from alpharl.spectra.lowrank import Factors, as_stored, read_factors, save_factors
+from alpharl.spectra.lowrank import MAKER as FACTORS_MAKER
+from alpharl.spectra.lowrank import (
+    Factors,
+    about_factors,
+    as_stored,
+    factors_made_from,
+    read_factors,
+    save_factors,
+)
 from alpharl.spectra.scope import matrices, paper_names
 
 FactorsOfSteps = Mapping[int, Mapping[str, Factors]]
@@ -47,11 +56,22 @@ class RunFolders:
         """Names of the matrices of scope `paper`."""
         return list(matrices(self.index, "paper"))
 
-    @property
-    def made_from(self) -> dict[str, object]:
-        """What every file that is made of the run says."""
-        pairs = (f"{step}={folder}" for step, folder in self.checkpoints.items())
-        return {"base": str(self.base), "checkpoints": " ".join(pairs), "shard": [0, 1]}
+    def require(self, models: MadeFrom, steps: Iterable[int], file: Path, maker: str) -> None:
+        """Refuse a file that was made from other models than these.
+
+        Args:
+            models: that it was made from.
+            steps: of the checkpoints that have to be the same.
+            file: the file.
+            maker: the command that makes it.
+
+        Raises:
+            ArtefactError: names the first model that is another one, or has changed since.
+        """
+        require_same(models["base"], self.base, file, maker)
+        for step in steps:
+            told = models["checkpoints"][step]
+            require_same(told, self.checkpoints[step], file, maker, self.base)
 
 
 class RunGram:
@@ -70,7 +90,7 @@ class RunGram:
         """
         self._run, self._is_given = run, given is not None
         given = Gram([], {}) if given is None else given
-        self._gram = given if isinstance(given, Gram) else read_gram(shard_paths(given, shards))
+        self._gram = given if isinstance(given, Gram) else _read_gram(run, given, shards)
         lacking = [name for name in run.index.tensors if name not in self._gram.tensors]
         if self._is_given and lacking:
             raise CheckpointError(
@@ -89,7 +109,9 @@ class RunGram:
             folders = {step: self._run.checkpoints[step] for step in steps}
             with self._run.show() as progress:
                 progress.line(f"gram of {len(folders)} checkpoints")
-                self._gram = extend_gram(self._gram, self._run.base, folders, progress=progress)
+                models = made_from(self._run.base, folders)
+                gram = extend_gram(self._gram, self._run.base, folders, progress=progress)
+                self._gram = replace(gram, made_from=models)
         whole = list(steps) == self._gram.steps
         return self._gram if whole else self._gram.upto(list(steps))
 
@@ -97,7 +119,8 @@ class RunGram:
         """Write the gram of all steps, making what is lacking; nothing if it was handed in."""
         if not self._is_given:
             gram = self.upto(list(self._run.checkpoints))
-            write_gram(gram, out, self._run.made_from | {"version": GRAM_VERSION})
+            assert gram.made_from
+            write_gram(gram, out, gram.made_from)
 
 
 @dataclass
@@ -112,6 +135,8 @@ class RunFactors:
     _known: dict[int, dict[str, Factors]] = field(default_factory=dict, init=False)
     _depths: dict[int, Depth] = field(default_factory=dict, init=False)
     """Of each step whose factors were made here."""
+    _models: dict[int, MadeFrom] = field(default_factory=dict, init=False)
+    """Of the same."""
 
     def at(self, step: int, depth: Depth) -> dict[str, Factors]:
         """Factors of one step: at least so deep where they are made here, else as they are stored.
@@ -129,11 +154,8 @@ class RunFactors:
     def save(self, folder: Path) -> None:
         """Write `step-<step>.safetensors` of each step whose factors were made here."""
         for step, depth in self._depths.items():
-            how = self.run.made_from | {
-                "version": FACTORS_VERSION, "depth": asdict(depth), "scope": "paper",
-                "checkpoint": str(self.run.checkpoints[step]),
-            }  # fmt: skip
-            save_factors(self._known[step], folder / f"{checkpoint_name(step)}.safetensors", how)
+            about = about_factors(self._models[step], step, depth, "paper")
+            save_factors(self._known[step], folder / f"{checkpoint_name(step)}.safetensors", about)
 
     def _holds(self, step: int, depth: Depth) -> bool:
         lows = [factors.low for factors in self._known[step].values()]
@@ -144,6 +166,7 @@ class RunFactors:
         from alpharl.spectra.factors import Settings, iterate_factors
 
         folder = self.run.checkpoints[step]
+        self._models[step] = made_from(self.run.base, {step: folder})
         with self.run.show() as progress:
             progress.line(f"factors of {folder}")
             made = iterate_factors(self.run.base, {step: folder}, Settings(depth), progress)
@@ -154,7 +177,7 @@ class RunFactors:
         if isinstance(self.given, Mapping):
             factors = dict(self.given.get(step, {}))
         else:
-            factors = read_factors(shard_paths(str(self.given), self.shards, step))
+            factors = self._read_files(step)
         # Those of scope `all` are enough for whatever knows no scope.
         lacking = [name for name in paper_names(self.run.index) if name not in factors]
         if lacking:
@@ -163,6 +186,25 @@ class RunFactors:
                 "give all shards of the step's factors"
             )
         return factors
+
+    def _read_files(self, step: int) -> dict[str, Factors]:
+        paths = shard_paths(str(self.given), self.shards, step)
+        factors = read_factors(paths)
+        models = factors_made_from(paths)
+        if models:
+            (told,) = models["checkpoints"].values()  # whatever step it had then
+            one = MadeFrom(base=models["base"], checkpoints={step: told})
+            self.run.require(one, [step], paths[0], FACTORS_MAKER)
+        return factors
+
+
+def _read_gram(run: RunFolders, pattern: str | Path, shards: int) -> Gram:
+    """A gram from its files, if it is this run's."""
+    paths = shard_paths(pattern, shards)
+    gram = read_gram(paths)
+    assert gram.made_from
+    run.require(gram.made_from, set(gram.steps) & set(run.checkpoints), paths[0], GRAM_MAKER)
+    return gram
 
 
 def shard_paths(pattern: str | Path, count: int, step: int | str = "{step}") -> list[Path]:

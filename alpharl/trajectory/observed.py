@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -149,7 +148,7 @@ class Observed:
         steps = [step for step in self.steps if through is None or step <= through]
         known = KnownDigests(map(Path, manifests))
         folders = {0: self.base, **{step: self.checkpoints[step] for step in steps}}
-        digests = {step: known.get(os.path.abspath(path)) for step, path in folders.items()}
+        digests = {step: known.told(path) for step, path in folders.items()}
         told = {step: digest for step, digest in digests.items() if digest}
         found = audit(
             self._gram.upto(steps), self.tensors, told, accept,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     shared.shard(parser)
     shared.stage(parser)
+    shared.manifests(parser)
     parser.add_argument(
         "--out", nargs="+", required=True, metavar="FILE",
         help="a file for each checkpoint, or a pattern with {step}",
@@ -71,11 +71,14 @@ def run(
     shard: int,
     shards: int,
     stage: str | None,
+    manifests: list[Path],
     out: list[str],
     gpus: int,
 ) -> Written:
     """Factor the updates of one or more checkpoints, or one shard of them."""
     from alpharl.checkpoints.differences import tell
+    from alpharl.checkpoints.identity import made_from
+    from alpharl.checkpoints.manifest import KnownDigests
     from alpharl.checkpoints.stage import staged
     from alpharl.gpu import cards
     from alpharl.progress import shown
@@ -87,16 +90,13 @@ def run(
     require_files(*written.values())
     depth = Depth(rank, percent_components, percent_parameters)
     with cards(gpus):
-        from alpharl.spectra import FACTORS_VERSION
         from alpharl.spectra.factors import Settings, write_factors
 
         settings = Settings(depth, scope, part, spectrum)
-        how = {"version": FACTORS_VERSION, "base": str(base), "depth": asdict(depth),
-               "scope": scope, "shard": settings.part}  # fmt: skip
-        metadata = {s: how | {"checkpoint": str(path)} for s, path in paths.items()}
+        models = made_from(base, paths, KnownDigests(manifests))
         with staged({-1: base, **paths}, stage) as copies, shown() as progress:
             tell(progress, base, paths)
-            write_factors(copies.pop(-1), copies, settings, written, metadata, progress)
+            write_factors(copies.pop(-1), copies, settings, written, models, progress)
     return Written(written=[str(path) for path in written.values()])
 
 

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.checkpoints(parser)
     shared.shard(parser)
     shared.stage(parser)
+    shared.manifests(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
     shared.gpus(parser)
     prints(parser, Written)
@@ -39,24 +40,25 @@ def run(
     shard: int,
     shards: int,
     stage: str | None,
+    manifests: list[Path],
     out: Path,
     gpus: int,
 ) -> Written:
     """Make the gram of a run, or of one shard of it."""
     from alpharl.checkpoints.differences import tell
+    from alpharl.checkpoints.identity import made_from
+    from alpharl.checkpoints.manifest import KnownDigests
     from alpharl.checkpoints.stage import staged
     from alpharl.gpu import cards
     from alpharl.progress import shown
-    from alpharl.spectra import GRAM_VERSION
     from alpharl.spectra.gram import gram_run, write_gram
     from alpharl.spectra.scope import require_part
 
     require_files(out)
     part = require_part(shard, shards)
-    how = {"base": str(base), "checkpoints": " ".join(checkpoints), "version": GRAM_VERSION,
-           "shard": part}  # fmt: skip
-    folders = {0: base, **run_folders(checkpoints, steps)}
-    with cards(gpus), staged(folders, stage) as copies, shown() as progress:
+    folders = run_folders(checkpoints, steps)
+    models = made_from(base, folders, KnownDigests(manifests))
+    with cards(gpus), staged({0: base, **folders}, stage) as copies, shown() as progress:
         tell(progress, base, folders)
-        write_gram(gram_run(copies.pop(0), copies, part, progress), out, how)
+        write_gram(gram_run(copies.pop(0), copies, part, progress), out, models, part)
     return Written(written=[str(out)])

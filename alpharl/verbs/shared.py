@@ -135,8 +135,8 @@ def manifests(parser: argparse.ArgumentParser) -> None:
     """`--manifests`: digests that are known, so that no model is read for them."""
     parser.add_argument(
         "--manifests", type=Path, nargs="*", default=[], metavar="FILE",
-        help="manifests of model folders, or tables of them, whose digests are taken as known; "
-        "other folders are read for theirs",
+        help="manifests of model folders, or tables of them: their digests are known, and are not "
+        "computed again",
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import torch
+from alpharl.checkpoints.identity import made_from
 from alpharl.checkpoints.index import read_index
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, write_factors
@@ -32,7 +33,8 @@ def factors(folder: Path, rank: int) -> None:
     last = max(steps(folder))
     out = folder / f"factors-{rank}.safetensors"
     checkpoint = {last: steps(folder)[last]}
-    write_factors(folder / "base", checkpoint, Settings(Depth(rank)), {last: out}, {last: {}})
+    models = made_from(folder / "base", checkpoint)
+    write_factors(folder / "base", checkpoint, Settings(Depth(rank)), {last: out}, models)
 
 
 def floor(folder: Path, rank: int) -> None:

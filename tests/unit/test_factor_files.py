@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from alpharl.checkpoints.identity import made_from
 from alpharl.errors import CheckpointError
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, factor_checkpoint, write_factors
-from alpharl.spectra.lowrank import read_factors, read_metadata
+from alpharl.spectra.lowrank import factors_made_from, read_factors, read_metadata
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -46,8 +47,8 @@ def test_factor_file_holds_what_the_design_says(trajectory, tmp_path, cli, scope
     with safe_open(out, framework="np") as file:
         meta = json.loads(file.metadata()["alpharl"])
     assert meta == read_metadata(out)
-    assert meta["base"] == str(trajectory.base)
-    assert meta["checkpoint"] == str(trajectory.folders[step])
+    models = made_from(trajectory.base, {step: trajectory.folders[step]})
+    assert factors_made_from([out]) == models
     assert meta["depth"] == {"rank": rank, "percent_components": 0, "percent_parameters": 0}
     assert set(meta["methods"]["gram"]) == names, "small matrices"
     assert isinstance(meta["version"], int)
@@ -71,7 +72,9 @@ def test_sharded_factors_are_the_whole(trajectory, tmp_path, shards):
     for part in range(shards):
         files.append(tmp_path / f"shard-{part}.safetensors")
         own = Settings(Depth(2), part=(part, shards))
-        write_factors(trajectory.base, folders, own, {step: files[-1]}, {step: {}})
+        write_factors(
+            trajectory.base, folders, own, {step: files[-1]}, made_from(trajectory.base, folders)
+        )
     joined = read_factors(files)
     assert set(joined) == set(whole)
     for name, factors in joined.items():

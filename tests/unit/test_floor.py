@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from alpharl.checkpoints.identity import made_from
 from alpharl.errors import CheckpointError
 from alpharl.measures.bf16 import (
     Leading,
@@ -142,7 +143,7 @@ def test_table_of_a_run(make_trajectory):
 def test_stored_factors_give_the_same_table(trajectory, tmp_path, cli):
     base, checkpoint = trajectory.base, trajectory.folders[90]
     out = {1: tmp_path / "f.safetensors"}
-    write_factors(base, {1: checkpoint}, Settings(Depth(4)), out, {1: {}})
+    write_factors(base, {1: checkpoint}, Settings(Depth(4)), out, made_from(base, {1: checkpoint}))
     plain = ["measure", "floor", "--base", base, "--checkpoints", f"90={checkpoint}"]
     assert cli(*plain, "--out", tmp_path / "a").status == 0
     done = cli(*plain, "--out", tmp_path / "b", "--factors", tmp_path / "f.safetensors")

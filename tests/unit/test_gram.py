@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from alpharl.checkpoints.identity import Identity, MadeFrom
 from alpharl.errors import CheckpointError, MethodError
 from alpharl.spectra import gram as gram_module
 from alpharl.spectra.gram import Gram, extend_gram, gram_run, read_gram, write_gram
 from safetensors.numpy import load_file
+
+MODEL = Identity(path="m", files={"model.safetensors": (8, 1)})
+MODELS = MadeFrom(base=MODEL, checkpoints={3: MODEL, 12: MODEL})
 
 
 def dense_gram(trajectory, name: str) -> np.ndarray:
@@ -155,7 +159,7 @@ def test_upto_keeps_the_steps_that_a_window_sees(trajectory):
 def test_gram_file_round_trip(tmp_path):
     rng = np.random.default_rng(0)
     gram = Gram([3, 12], {"a": rng.standard_normal((2, 2)), "b": rng.standard_normal((2, 2))}, 2.5)
-    write_gram(gram, tmp_path / "g.safetensors", {"version": 1})
+    write_gram(gram, tmp_path / "g.safetensors", MODELS)
     found = read_gram([tmp_path / "g.safetensors"])
     assert found.steps == [3, 12] and found.base_square == 2.5
     assert all(np.array_equal(found.tensors[name], gram.tensors[name]) for name in "ab")

@@ -62,7 +62,8 @@ def test_known_digests(tmp_path, write_model, monkeypatch):
     expected = {s: describe_model(read_index(f), s)["digest"] for s, f in folders.items()}
     monkeypatch.chdir(tmp_path)
     known = KnownDigests([tmp_path / "1.json"])
-    assert dict(known) == {str(folders[1]): expected[1]}
+    assert known.told(folders[1]) == known[str(folders[1])] == expected[1]
+    assert known.told(folders[2]) is None
     assert known[os.path.abspath("step-2")] == expected[2], "no manifest: read and hashed"
     (folders[2] / SINGLE).unlink()
     assert known[str(folders[2])] == expected[2], "hashed once"

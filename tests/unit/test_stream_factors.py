@@ -13,6 +13,7 @@ import pytest
 import torch
 from alpharl.checkpoints import stage
 from alpharl.checkpoints.array_files import ArrayFile
+from alpharl.checkpoints.identity import made_from
 from alpharl.errors import CheckpointError
 from alpharl.spectra import factors as factors_module
 from alpharl.spectra import svd
@@ -49,8 +50,8 @@ class Run:
     def write(self, out: Path, settings: Settings = DEPTH) -> dict[int, Path]:
         """Factor files of all checkpoints, made in one call."""
         files = {step: out / f"{step}.safetensors" for step in self.checkpoints}
-        metadata = {step: {"step": step} for step in files}
-        write_factors(self.folders[0], self.checkpoints, settings, files, metadata)
+        models = made_from(self.folders[0], self.checkpoints)
+        write_factors(self.folders[0], self.checkpoints, settings, files, models)
         return files
 
 
