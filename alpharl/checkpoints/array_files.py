@@ -14,6 +14,9 @@ from safetensors.numpy import save_file
 from alpharl.checkpoints.seal import BLANK, KEY, seal
 from alpharl.partials import Partial, partial_files
 
+_FRAME = 100
+"""Bytes of what stands around the metadata in a header."""
+
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Any = None) -> None:
     """Write numpy arrays as safetensors; with `metadata`, which go in as one JSON text, sealed."""
@@ -48,7 +51,8 @@ class ArrayFile:
                 "dtype": "F32", "shape": list(shape), "data_offsets": [at, end]
             }  # fmt: skip
             at = end
-        self._start = 8 * math.ceil((len(json.dumps(self._header)) + room) / 8) + 8
+        size = len(json.dumps(self._header)) + len(BLANK) + room
+        self._start = 8 * math.ceil((size + _FRAME) / 8) + 8
         self._partial = Partial(path)
         self._file = self._partial.path.open("wb")
         self._file.truncate(self._start + at)

@@ -1,2 +1,2 @@
-VERSION = 4
+VERSION = 5
 """Algorithm version of the dynamics table; raised when its numbers would change."""

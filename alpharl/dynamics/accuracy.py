@@ -12,6 +12,7 @@ from typing import SupportsFloat
 from alpharl.csv_table import CsvTable, read_csv_table
 from alpharl.errors import TableError
 from alpharl.steps import read_step
+from alpharl.sums import require_summed
 
 Scores = str | Path | Mapping[int, float]
 """Validation accuracy per step: a mapping, or a CSV file with the columns `step` and `accuracy`."""
@@ -76,7 +77,10 @@ def read_accuracy(path: Path, known: Collection[int] | None = None) -> dict[int,
         TableError: one line that names file and row, what stands there and what is expected: an
             accuracy or a step that is none, a step that stands twice or is not known; or no such
             file or columns.
+        ArtefactError: `alpharl accuracy` wrote it, and it has changed since.
     """
+    if path.is_file():
+        require_summed(path, "alpharl accuracy")
     table = read_csv_table(path)
     step, accuracy = _step_column(table), _accuracy_column(table)
     entries = [

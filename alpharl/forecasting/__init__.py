@@ -1,2 +1,2 @@
-VERSION = 1
+VERSION = 2
 """Algorithm version of the forecasts; raised when their numbers would change."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from safetensors import safe_open
 
+from alpharl.checkpoints.files import read_record
+from alpharl.checkpoints.seal import require_sealed
 from alpharl.dynamics.table import COLUMNS
 from alpharl.errors import EvaluationError
 from alpharl.names import BASE
@@ -21,6 +22,7 @@ from alpharl.study.config import Study
 from alpharl.study.earlier import refuse_earlier
 from alpharl.study.plan import ForecastVariant, Plan
 from alpharl.study.stages import STAGES
+from alpharl.sums import require_summed
 from alpharl.variants.truth import NUMBERS, OVERALL
 
 _COLUMNS = {
@@ -87,8 +89,9 @@ def collect(study: Study) -> Results:
     """Read the results of a study.
 
     Raises:
-        EvaluationError: there are no results, a file is missing or unreadable, or two variants of
-            a run answered different questions.
+        EvaluationError: there are no results, a file is missing, or two variants of a run answered
+            different questions.
+        ArtefactError: a file is not as it was written.
     """
     plan = Plan(study)
     _require_results(plan)
@@ -103,7 +106,7 @@ def collect(study: Study) -> Results:
         matrices=_matrices(plan),
         jobs=_jobs(plan),
         checkpoints=_checkpoints(plan),
-        audits={run: Audit.model_validate(_read_json(plan.paths.audit(run))) for run in study.runs},
+        audits={run: _audit(plan, run) for run in study.runs},
     )
 
 
@@ -132,13 +135,17 @@ def present(path: str | Path) -> Path:
     return path
 
 
-def _read_json(path: str) -> dict[str, Any]:
-    try:
-        return cast(dict[str, Any], json.loads(present(path).read_text("utf-8")))
-    except json.JSONDecodeError as error:
-        raise EvaluationError(
-            f"{path}: not valid JSON ({error}); delete it and run the workflow again"
-        ) from None
+def _read(path: str, stage: str) -> dict[str, Any]:
+    """What a stage wrote as JSON.
+
+    Raises:
+        ArtefactError: it is not as it was written.
+    """
+    return read_record(present(path), dict[str, Any], f"alpharl {stage}")
+
+
+def _audit(plan: Plan, run: str) -> Audit:
+    return Audit.model_validate(_read(plan.paths.audit(run), "audit"))
 
 
 def _scores(plan: Plan) -> dict[tuple[str, str, str], Score]:
@@ -152,7 +159,7 @@ def _scores(plan: Plan) -> dict[tuple[str, str, str], Score]:
 
 
 def _score(plan: Plan, run: str, suite: str, variant: str) -> Score:
-    raw = _read_json(plan.paths.score(run, suite, variant))
+    raw = _read(plan.paths.score(run, suite, variant), "evaluate")
     defined = raw["accuracy"] is not None
     return Score(
         run=run,
@@ -177,7 +184,9 @@ def _same_questions(plan: Plan, score: Score, first: Score) -> None:
 
 def _forecasts(plan: Plan) -> dict[tuple[str, str], dict[str, Any]]:
     return {
-        (run, forecast.name): _read_json(f"{plan.paths.forecast(run, forecast.name)}/variant.json")
+        (run, forecast.name): _read(
+            f"{plan.paths.forecast(run, forecast.name)}/variant.json", "forecast"
+        )
         for run in plan.study.runs
         for forecast in plan.forecasts(run)
     }
@@ -195,7 +204,7 @@ def _tables(plan: Plan) -> dict[str, pd.DataFrame]:
         for run in stage.names(plan):
             tables = {**stage.tables(plan, run), **stage.logs(plan, run)}
             for name, path in tables.items():
-                parts[name].append(_table(present(path)).assign(run=run))
+                parts[name].append(_table(present(path), stage.name).assign(run=run))
     return {name: _together(of_runs, _COLUMNS.get(name, [])) for name, of_runs in parts.items()}
 
 
@@ -205,7 +214,8 @@ def _together(of_runs: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return table.reindex(columns=list(dict.fromkeys([*table.columns, *columns])))
 
 
-def _table(path: Path) -> pd.DataFrame:
+def _table(path: Path, stage: str) -> pd.DataFrame:
+    require_summed(path, f"alpharl {stage}", told=True)
     return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
 
 
@@ -226,6 +236,7 @@ def _factors(path: Path) -> Iterable[dict[str, Any]]:
 
     Reads only the small tensors; of the singular vectors, only the shapes.
     """
+    require_sealed(path, "alpharl factors")
     with safe_open(path, framework="numpy") as file:
         tensors = sorted(key.removesuffix("/s") for key in file.keys() if key.endswith("/s"))  # noqa: SIM118
         for tensor in tensors:
@@ -245,7 +256,7 @@ def _checkpoints(plan: Plan) -> pd.DataFrame:
     rows = [
         {"run": run, **checkpoint}
         for run in plan.study.runs
-        for checkpoint in _read_json(plan.paths.checkpoints(run))["checkpoints"]
+        for checkpoint in _read(plan.paths.checkpoints(run), "checkpoints")["checkpoints"]
     ]
     return pd.DataFrame(rows, columns=["run", "step", "path", "digest"])
 

@@ -10,6 +10,7 @@ from alpharl.report.page import make_page
 from alpharl.report.sections.provenance import resolved
 from alpharl.study.config import Study, load_study
 from alpharl.study.paths import Paths
+from alpharl.sums import write_sums
 
 
 def write_report(study: Study | str | Path) -> Path:
@@ -41,4 +42,6 @@ def write_report(study: Study | str | Path) -> Path:
         write_text(index.parent / "figures" / f"{name}.svg", svg)
     write_text(Path(paths.resolved), resolved(study))
     write_text(index, page.html)
+    files = [p for p in sorted(index.parent.rglob("*")) if p.suffix in {".html", ".csv", ".svg"}]
+    write_sums(index.with_suffix(".sha256"), files)
     return index

@@ -14,6 +14,7 @@ from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.manifest import describe_model, digest_json
 from alpharl.names import checkpoint_name
+from alpharl.sums import write_sums
 from alpharl.training import TRAIN_VERSION
 from alpharl.training.setup import Setup
 
@@ -66,7 +67,9 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
 
 
 def remove_state(out: Path) -> None:
-    """Remove the trainer's state from a finished run."""
+    """Remove the trainer's state from a finished run, whose table does not change any more."""
+    table = out / "training.csv"
+    write_sums(table.with_suffix(".sha256"), [table])
     shutil.rmtree(out / FOLDER)
 
 
@@ -77,7 +80,8 @@ def _step(state: Path) -> int:
 def clear(out: Path) -> None:
     """Remove what an earlier run left in `out`; files that are not a run's own are left alone."""
     shutil.rmtree(out / FOLDER, ignore_errors=True)
-    (out / "training.csv").unlink(missing_ok=True)
+    for name in ("training.csv", "training.sha256"):
+        (out / name).unlink(missing_ok=True)
     for path in out.glob("step-*"):
         if _STEP_FOLDER.fullmatch(path.name):
             shutil.rmtree(path)

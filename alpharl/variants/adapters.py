@@ -15,7 +15,7 @@ from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.index import ADAPTER, read_index
 from alpharl.forecasting.contract import Blend
 from alpharl.progress import Progress
-from alpharl.variants.store import Variant, read_variant
+from alpharl.variants.store import Variant, read_variant, require_model
 
 _STEP = 1
 """Stands for the checkpoint's own step, which a blend of it alone does not depend on."""
@@ -68,6 +68,7 @@ def read_source(folder: Path, base: Path) -> Path | Variant:
     """
     if (folder / "variant.json").is_file():
         variant = read_variant(folder)
+        require_model(variant, base, variant.meta["models"][0])
         if variant.pure_adapter and variant.adapter:
             read_model(variant.adapter, base)
         return variant

@@ -15,7 +15,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import Any
 
 import numpy as np
 from pydantic import ConfigDict, FiniteFloat
@@ -29,6 +29,7 @@ from alpharl.checkpoints.index import (
     ADAPTER_CONFIG,
 )
 from alpharl.checkpoints.manifest import digest_json, digest_part
+from alpharl.checkpoints.stamps import Stamps, stamps
 from alpharl.errors import ArtefactError, CheckpointError
 from alpharl.forecasting.contract import Blend, LogitsLine
 from alpharl.partials import partial_folder
@@ -36,7 +37,7 @@ from alpharl.spectra.lowrank import LowRank
 from alpharl.sums import digest_file
 from alpharl.variants.peft import loads, pairs, peft_adapter
 
-VERSION = 1
+VERSION = 2
 BLEND = "blend.json"
 PARTS = (BLEND, f"adapter/{ADAPTER_CONFIG}", f"adapter/{ADAPTER}")
 """Files of a variant, next to its `variant.json`."""
@@ -55,8 +56,10 @@ class _Meta(TypedDict):
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
     base: str
     checkpoints: dict[int, str]
-    files: NotRequired[dict[str, str]]
+    files: dict[str, str]
     """Digests of its other files."""
+    models: dict[int, Stamps]
+    """Sizes and times of the files of what it depends on: the base as 0, and checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +121,17 @@ class Variant:
         """
         parts = [self.folder / BLEND, *sorted(self.folder.glob("adapter/*"))]
         files = {path.name: digest_part(path) for path in parts if path.is_file()}
-        used = {step for row in self.blend.values() for step in row}
-        line = self.logits
-        if line:
-            files["logits"] = digest_json(asdict(line))
-            used |= {line.a, line.b}
-        parents = [self.base, *(self.checkpoints[step] for step in sorted(used))]
+        if self.logits:
+            files["logits"] = digest_json(asdict(self.logits))
+        steps = sorted(used_steps(self.blend, self.logits))
+        parents = [self.base, *(self.checkpoints[step] for step in steps)]
         return digest_json([files, [known[os.path.abspath(path)] for path in parents]])
+
+
+def used_steps(blend: Blend, line: LogitsLine | None) -> set[int]:
+    """Steps of the checkpoints that a variant depends on, next to its own files."""
+    used = {step for row in blend.values() for step in row}
+    return used | ({line.a, line.b} if line else set())
 
 
 def write_variant(
@@ -152,6 +159,9 @@ def write_variant(
     require_variant_folder(out)
     paths = {str(step): _relative(path, out) for step, path in checkpoints.items()}
     head = {"version": VERSION, "base": _relative(base, out), "checkpoints": paths}
+    line = LogitsLine(**meta["logits"]) if meta.get("logits") else None
+    models = {0: base, **{step: checkpoints[step] for step in used_steps(blend or {}, line)}}
+    head["models"] = {step: stamps(folder) for step, folder in models.items()}
     _require_finite(out, meta, blend or {}, adapter or {})
     made = peft_adapter(base, adapter) if adapter else None
     with partial_folder(out) as new:
@@ -219,14 +229,33 @@ def read_variant(folder: Path) -> Variant:
     if not path.is_file():
         raise CheckpointError(f"{folder}: found no variant.json, expected an adapter or a blend")
     meta = read_record(path, _Meta, MAKER)
-    for name, digest in meta.get("files", {}).items():
+    for name, digest in meta["files"].items():
         if not (folder / name).is_file() or digest_file(folder / name) != digest:
             raise ArtefactError(
                 f"{folder / name}: found no such file or another one than the variant was made "
                 f"with, expected it as `{MAKER}` wrote it: make the variant again", path,
             )  # fmt: skip
     checkpoints = {step: _resolve(p, folder) for step, p in meta["checkpoints"].items()}
-    return Variant(folder, _resolve(meta["base"], folder), checkpoints, dict(meta))
+    variant = Variant(folder, _resolve(meta["base"], folder), checkpoints, dict(meta))
+    for step, told in meta["models"].items():
+        require_model(variant, checkpoints[step] if step else variant.base, told)
+    return variant
+
+
+def require_model(variant: Variant, model: Path, told: Stamps) -> None:
+    """Refuse a variant that was made from another model than a folder holds now.
+
+    A model that is gone is missed where its weights are needed.
+
+    Raises:
+        ArtefactError: its files have other sizes or times.
+    """
+    now = stamps(model)
+    if now and now != told:
+        raise ArtefactError(
+            f"{variant.folder}: found that it was made from other weights than {model} holds now; "
+            f"make it again with `{MAKER}`", variant.folder / "variant.json",
+        )  # fmt: skip
 
 
 def read_adapter(variant: Variant) -> dict[str, tuple[np.ndarray, np.ndarray]]:

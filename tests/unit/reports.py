@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from alpharl.checkpoints.array_files import write_arrays
+from alpharl.checkpoints.files import write_record
 from alpharl.evaluation.runner import UNDEFINED as UNDEFINED_SCORE
 from alpharl.evaluation.statistics import Graded, per_task, summarize
 from alpharl.report import write_report
 from alpharl.study.config import Study, parse_study
 from alpharl.study.plan import ForecastVariant, Plan
-from safetensors.numpy import save_file
+from alpharl.sums import write_summed
+from alpharl.verbs.outputs import write_table
 
 QUESTIONS = 200
 LAST = 60
@@ -105,8 +107,10 @@ class Tree:
         return pd.read_csv(self.root / "report" / "tables" / f"{name}.csv")
 
     def write(self, path: str | Path, content: object) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(content if isinstance(content, str) else json.dumps(content))
+        if isinstance(content, dict):
+            write_record(Path(path), content)
+        else:
+            write_summed({Path(path): lambda partial: partial.write_text(str(content))})
 
     def _run(self, run: str) -> None:
         steps = self.plan.steps(run)
@@ -159,7 +163,7 @@ class Tree:
             for tensor, shift in (("layers.0.q_proj", 7.0), ("overall", 0.2))
         ]
         if rows:
-            pd.DataFrame(rows).to_parquet(self.plan.paths.truth(run))
+            write_table(pd.DataFrame(rows), Path(self.plan.paths.truth(run)))
 
     def _factors(self, run: str, step: int) -> None:
         tensors: dict[str, np.ndarray] = {}
@@ -170,9 +174,7 @@ class Tree:
             tensors |= {f"{name}/v": np.zeros((48, 8), np.float32)}
             tensors |= {f"{name}/norm": np.array(1.1 * np.linalg.norm(s), np.float32)}
             tensors |= {f"{name}/residual": np.zeros((), np.float32)}
-        path = Path(self.plan.paths.factors(run, step, 0))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, path)
+        write_arrays(Path(self.plan.paths.factors(run, step, 0)), tensors, {})
 
     def _dynamics(self, run: str) -> None:
         rows = [
@@ -185,9 +187,7 @@ class Tree:
             for measure, null, value, median, p in MEASURES
             for i in range(4)
         ]
-        path = Path(self.plan.paths.dynamics(run))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(rows).to_parquet(path)
+        write_table(pd.DataFrame(rows), Path(self.plan.paths.dynamics(run)))
 
         points = pd.DataFrame({"step": range(0, LAST + 1, 6)})
         shares = {1: 0.8, 2: 0.1, 3: 0.05}
@@ -251,9 +251,7 @@ class Tree:
         self._measure(run, "sparsity", rows)
 
     def _measure(self, run: str, name: str, rows: list[dict[str, Any]]) -> None:
-        path = Path(self.plan.paths.measure(run, name))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(rows).to_parquet(path)
+        write_table(pd.DataFrame(rows), Path(self.plan.paths.measure(run, name)))
 
     def _scores(self) -> None:
         for batch in self.plan.batches():

@@ -19,6 +19,7 @@ from alpharl.spectra.depth import Depth
 from alpharl.study.config import load_study, parse_study
 from alpharl.study.plan import Plan
 from alpharl.variants.recipes import Recipe
+from alpharl.verbs.outputs import write_table
 from tests.unit.reports import CONFIG, LAST, QUESTIONS, REASON, Tree, row_of, tree
 
 __all__ = ["tree"]
@@ -307,7 +308,7 @@ def test_a_bare_study_still_has_a_report(tmp_path: Path) -> None:
     for path in (made.root / "benchmarks").rglob("*.tsv"):
         path.unlink()
     for run in made.study.runs:
-        pd.DataFrame().to_parquet(made.plan.paths.dynamics(run))
+        write_table(pd.DataFrame(), Path(made.plan.paths.dynamics(run)))
     nothing = {"ranks": [], "unscaled": [], "without": [], "full_update": False}
     bare = {**CONFIG, "results": str(tmp_path), "forecast": {}, "rank": nothing}
     page = write_report(parse_study(bare)).read_text()

@@ -19,7 +19,7 @@ from alpharl.spectra import factors as factors_module
 from alpharl.spectra import svd
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, factor_checkpoint, write_factors
-from alpharl.spectra.lowrank import Factors, read_factors, read_metadata
+from alpharl.spectra.lowrank import Factors, factors_made_from, read_factors, read_metadata
 from safetensors import safe_open
 from safetensors.numpy import load_file
 from tests.unit.matrices import planted
@@ -185,7 +185,8 @@ def test_verb_takes_several_checkpoints_and_stores_spectra(call):
     result, files = call("out", "--spectrum")
     assert result.status == 0
     for step, path in enumerate(files, start=1):
-        assert read_metadata(path)["checkpoint"] == str(call.run.folders[step])
+        models = factors_made_from([path])
+        assert [m["path"] for m in models["checkpoints"].values()] == [str(call.run.folders[step])]
         found = read_factors([path])
         assert set(found) == set(SHAPES)
         for name in SHAPES:

@@ -22,6 +22,7 @@ FACTORS = (
     " --percent-components {params.percent_components}"
     " --percent-parameters {params.percent_parameters}"
     " --scope {params.scope} --shard {wildcards.shard} --shards {params.shards} {params.options:q}"
+    " --manifests {input.base:q} {input.checkpoints:q}"
     " --gpus {resources.gpus} --out {output.factors:q} > {log:q} 2>&1"
 )
 
@@ -32,7 +33,7 @@ if study.spectra.checkpoints_per_job == 1:
         input:
             # Not through the checkpoint's manifest alone: made again for another base, that is the same.
             base=base_manifest,
-            checkpoint=paths.checkpoint_manifest("{run}", "{step}"),
+            checkpoints=paths.checkpoint_manifest("{run}", "{step}"),
         output:
             factors=paths.factors("{run}", "{step}", "{shard}"),
         log:
@@ -123,7 +124,7 @@ rule gram:
     shell:
         "alpharl gram --base {params.base:q} --checkpoints {params.checkpoints:q} --steps {params.steps}"
         " --shard {wildcards.shard} --shards {params.shards} {params.options:q} --gpus {resources.gpus}"
-        " --out {output.gram:q} > {log:q} 2>&1"
+        " --manifests {input.base:q} {input.checkpoints:q} --out {output.gram:q} > {log:q} 2>&1"
 
 
 def withdrawn(wildcards):
