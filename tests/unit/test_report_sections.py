@@ -15,6 +15,7 @@ from alpharl.measures.registry import MeasureOptions
 from alpharl.report import registry, sections, write_report
 from alpharl.report.collect import Results, collect
 from alpharl.report.page import make_page
+from alpharl.verbs.outputs import write_table
 from tests.unit.reports import CONFIG, LAST, Tree
 
 WITHOUT_NULL = {"notices", "summary", "cost", "savings", "reading", "provenance"}
