@@ -25,7 +25,6 @@ import pandas as pd
 from alpharl.report.canvas import sheet, svg
 from alpharl.report.section import Section
 from alpharl.report.tables import Column, table
-from alpharl.verbs.outputs import write_table
 
 
 class Weather(Section):
