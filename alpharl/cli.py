@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from alpharl import __version__
-from alpharl.errors import AlpharlError, nearest
+from alpharl.errors import AlpharlError, ArtefactError, nearest
+from alpharl.study.aside import set_aside
 from alpharl.verbs import GROUPS, RENAMED, VERBS, module_of, summary_of
 from alpharl.verbs.parser import parse, parser_of
 from alpharl.verbs.result import show
@@ -57,6 +58,8 @@ def _run(verb: str, arguments: list[str]) -> int:
     try:
         with _ending_in_order():
             result = module.run(**values)
+    except ArtefactError as error:
+        return _refuse(str(error) + (set_aside(error.path) if error.path else ""), 1, verb)
     except AlpharlError as error:
         return _refuse(str(error), 1, verb)
     except KeyboardInterrupt:

@@ -97,10 +97,17 @@ def describe_model(index: ModelIndex, step: int, base: str = "") -> dict[str, An
         "digest": digest_json([files, base] if base else files),
         "stamps": stamps(index.folder),
         "files": files,
+        "companions": {path.name: digest_file(path) for path in _companions(index.folder)},
         "tensors": len(index.tensors),
         "bytes": sum(info.nbytes for info in infos),
         "dtypes": sorted({info.dtype for info in infos}),
     }
+
+
+def _companions(folder: Path) -> list[Path]:
+    """Configs and tokenizer of a model: no part of its digest, and watched all the same."""
+    files = (path for path in folder.iterdir() if path.is_file())
+    return sorted(path for path in files if path.suffix in {".json", ".jinja", ".model", ".txt"})
 
 
 def write_manifest(

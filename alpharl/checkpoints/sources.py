@@ -20,6 +20,19 @@ def find_steps(pattern: str, files: bool = False) -> dict[int, Path]:
         CheckpointError: not one `{step}` in the pattern, nothing matches, or two have one step,
             such as `step-10` and `step-010`.
     """
+    folders = steps_on_disk(pattern, files)
+    if not folders:
+        kind = "file" if files else "folder"
+        raise CheckpointError(f"{pattern}: no {kind} matches; check the path and its '{{step}}'")
+    return folders
+
+
+def steps_on_disk(pattern: str, files: bool = False) -> dict[int, Path]:
+    """The same, but nothing where nothing matches.
+
+    Raises:
+        CheckpointError: not one `{step}` in the pattern, or two have one step.
+    """
     if pattern.count("{step}") != 1:
         raise CheckpointError(f"{pattern}: expected '{{step}}' once, as in runs/foo/step-{{step}}")
     before, after = pattern.rstrip("/").split("{step}")
@@ -34,9 +47,6 @@ def find_steps(pattern: str, files: bool = False) -> dict[int, Path]:
                     f"{pattern}: found {first} and {path}, expected one of step {int(match[1])}; "
                     "move one away"
                 )
-    if not folders:
-        kind = "file" if files else "folder"
-        raise CheckpointError(f"{pattern}: no {kind} matches; check the path and its '{{step}}'")
     return dict(sorted(folders.items()))
 
 

@@ -6,6 +6,7 @@ so is a line that a kill or a crash broke, with all that follow.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 Row = dict[str, Any]
+_START, _END, _DIGITS = b'{"digest": "', b'", ', 16
+_HEAD = len(_START) + _DIGITS + len(_END)
 
 
 class Journal:
@@ -130,7 +133,7 @@ def _whole_lines(file: BinaryIO) -> Iterator[tuple[int, Row]]:
     offset = 0
     while (line := file.readline()).endswith(b"\n"):
         try:
-            content = json.loads(line)
+            content = _decoded(line)
         except ValueError:
             break
         yield offset, content
@@ -142,9 +145,36 @@ def _lines_at(file: BinaryIO, offsets: Sequence[int]) -> list[Row]:
     lines = []
     for offset in offsets:
         file.seek(offset)
-        lines.append(json.loads(file.readline()))
+        lines.append(_decoded(file.readline()))
     return lines
 
 
+def is_whole(path: Path) -> bool:
+    """Whether each line of a file is as it was written."""
+    with path.open("rb") as file:
+        for _ in _whole_lines(file):
+            pass
+        return not file.read(1)
+
+
 def _encoded(line: Row) -> bytes:
-    return json.dumps(line).encode() + b"\n"
+    """A line, whose first key is the digest of the others."""
+    content = json.dumps(line).encode()[1:] + b"\n"
+    return _START + _digest(content) + _END + content
+
+
+def _decoded(line: bytes) -> Row:
+    """What a line holds.
+
+    Raises:
+        ValueError: it is not as it was written.
+    """
+    content = line[_HEAD:]
+    if line[:_HEAD] != _START + _digest(content) + _END:
+        raise ValueError("not the content of its digest")
+    row: Row = json.loads(b"{" + content)
+    return row
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest()[:_DIGITS].encode()

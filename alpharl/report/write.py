@@ -10,7 +10,7 @@ from alpharl.report.page import make_page
 from alpharl.report.sections.provenance import resolved
 from alpharl.study.config import Study, load_study
 from alpharl.study.paths import Paths
-from alpharl.sums import write_sums
+from alpharl.sums import write_summed, write_sums
 
 
 def write_report(study: Study | str | Path) -> Path:
@@ -40,7 +40,7 @@ def write_report(study: Study | str | Path) -> Path:
         write_text(index.parent / "tables" / f"{name}.csv", text)
     for name, svg in page.figures.items():
         write_text(index.parent / "figures" / f"{name}.svg", svg)
-    write_text(Path(paths.resolved), resolved(study))
+    write_summed({Path(paths.resolved): lambda partial: partial.write_text(resolved(study))})
     write_text(index, page.html)
     files = [p for p in sorted(index.parent.rglob("*")) if p.suffix in {".html", ".csv", ".svg"}]
     write_sums(index.with_suffix(".sha256"), files)

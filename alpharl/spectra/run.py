@@ -98,6 +98,11 @@ class RunGram:
                 "shards of the run's gram"
             )
 
+    @property
+    def made_from(self) -> MadeFrom | None:
+        """The models that it was made from, as far as it is known."""
+        return self._gram.made_from
+
     def upto(self, steps: Sequence[int]) -> Gram:
         """The gram of the run's first checkpoints.
 

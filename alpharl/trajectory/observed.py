@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,20 +10,30 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from alpharl.checkpoints.differences import differences
+from alpharl.checkpoints.identity import read_made_from
 from alpharl.checkpoints.manifest import KnownDigests
-from alpharl.checkpoints.sources import Given, known_steps, run_folders
+from alpharl.checkpoints.seal import require_sealed
+from alpharl.checkpoints.sources import (
+    Given,
+    at_steps,
+    known_steps,
+    run_folders,
+    steps_on_disk,
+)
 from alpharl.checkpoints.stage import staged
 from alpharl.checkpoints.unmoved import why_unmoved
 from alpharl.dynamics.accuracy import Scores, accuracy_of
 from alpharl.errors import CheckpointError
 from alpharl.forecasting.contract import Prediction
 from alpharl.progress import Progress, display
+from alpharl.spectra import GRAM_VERSION
 from alpharl.spectra.audit import audit
 from alpharl.spectra.depth import Depth, some_depth
 from alpharl.spectra.findings import Audit, Finding
+from alpharl.spectra.gram import MAKER as GRAM_MAKER
 from alpharl.spectra.gram import Gram
-from alpharl.spectra.lowrank import Factors
-from alpharl.spectra.run import FactorsOfSteps, RunFactors, RunFolders, RunGram
+from alpharl.spectra.lowrank import Factors, read_metadata
+from alpharl.spectra.run import FactorsOfSteps, RunFactors, RunFolders, RunGram, shard_paths
 from alpharl.spectra.scope import require_paper_scope
 
 if TYPE_CHECKING:
@@ -90,6 +100,8 @@ class Observed:
                 that is missing or lacks a tensor.
             TableError: the scores are no such table or mapping; the line names the row.
         """
+        if isinstance(gram, str | Path):
+            checkpoints = _with_gone(checkpoints, shard_paths(gram, shards)[0])
         given = run_folders(checkpoints, steps)
         accuracy = accuracy_of(scores, known_steps(checkpoints, steps))
         relative = (path for path in (Path(base), *given.values()) if not path.is_absolute())
@@ -271,9 +283,38 @@ class Observed:
 
         return draw(self.gram, self._run.scope, self.accuracy)
 
+    def _require_configs(self, steps: Iterable[int]) -> None:
+        """Refuse to take the base's config for checkpoints that are gone and had another.
+
+        Raises:
+            CheckpointError: names the first of them.
+        """
+        models = self._gram.made_from
+        for step in steps:
+            told = models["checkpoints"].get(step) if models else None
+            if told and told.get("config") and not self.checkpoints[step].is_dir():
+                raise CheckpointError(
+                    f"{self.checkpoints[step]}: found no folder, expected its config.json, which "
+                    f"changes {', '.join(told['config'])} of the base's; put that file back"
+                )
+
     def _folder(self, step: int) -> Path:
         if step not in self.checkpoints:
             raise CheckpointError(
                 f"found no folder of step {step}, expected one of {self.steps}; choose among these"
             )
         return self.checkpoints[step]
+
+
+def _with_gone(given: Given, gram: Path) -> Given:
+    """Checkpoints as they were given, and those that are gone but stand in a gram of the run."""
+    pattern = str(given if isinstance(given, str | Path) else next(iter(given)))
+    if isinstance(given, Mapping) or pattern.count("{step}") != 1 or not gram.is_file():
+        return given
+    require_sealed(gram, GRAM_MAKER)
+    models = read_made_from(read_metadata(gram), GRAM_VERSION, gram, GRAM_MAKER)["checkpoints"]
+    gone = {
+        step: path for step, path in at_steps(pattern, [*models]).items()
+        if not path.is_dir() and path.absolute() == Path(models[step]["path"]).absolute()
+    }  # fmt: skip
+    return gone | steps_on_disk(pattern) if gone else given

@@ -148,6 +148,7 @@ class Trajectory(Observed):
             chosen, through, target_step=target_step, target_multiple=target_multiple,
             target_accuracy=target_accuracy,
         )  # fmt: skip
+        self._require_configs(window.steps)
         folders = {step: self.checkpoints[step] for step in window.steps}
         model = forecast_model(self.base, folders, chosen, window, amplitude, record_undefined)
         return replace(model, relative=self._relative)
@@ -217,6 +218,7 @@ class Trajectory(Observed):
             CheckpointError: the step has no folder.
         """
         step = self.steps[-1] if step is None else int(step)
+        self._require_configs([step])
         folder, how = self._folder(step), recipe(kind, rank, scale, rest, merged)
         # Nothing in scope is kept of `rest-only`: factors are not needed, and dear to make.
         factors = {} if kind == "rest-only" else self._factors.at(step, how.reads)

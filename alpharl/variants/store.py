@@ -206,7 +206,7 @@ def require_variant_folder(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise CheckpointError(f"{out}: found a file, expected a folder for a variant; name another")
-    known = {"variant.json", "blend.json", "adapter"}
+    known = {"variant.json", "blend.json", "adapter", "variant.json.damaged"}
     strange = (
         [path.name for path in out.iterdir() if path.name not in known] if out.exists() else []
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 GROUPS = {
-    "Start here": ["init", "check", "status", "report"],
+    "Start here": ["init", "check", "status", "report", "verify"],
     "Look at a run": ["factors", "gram", "audit", "measure", "dynamics", "rank", "unpack"],
     "Forecast and judge": ["methods", "trust", "forecast", "export", "truth"],
     "Score": ["tasks", "fetch", "suite", "evaluate", "accuracy", "tokens"],

@@ -29,7 +29,7 @@ FLOORS: list[set[str]] = [
     {"evaluation"},
     {"training"},
     {"study"},
-    {"cost", "report", "slurm"},
+    {"cost", "report", "slurm", "verification"},
     {"trajectory"},
     {"callback"},
     {"verbs"},

@@ -1,0 +1,1 @@
+"""Whether a study's results are what was written, and what the weights say again."""
