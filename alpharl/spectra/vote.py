@@ -22,15 +22,21 @@ from alpharl.spectra.order import FEWEST
 from alpharl.spectra.path import Path
 
 TENSORS = 20
-"""Fewest that can vote. No majority of so many comes about by chance."""
-LEAST = 0.03
-"""Least difference that counts: of logarithms of distances, and of products of two cosines."""
+"""Fewest that can vote: so many seldom agree by chance."""
+SHARE = 0.4
+"""Share of them that has to agree. In no right run that this was chosen on did 1/3."""
+NEARBY = 3
+"""Points before and after that a point is compared with: a run changes its ways."""
+OUT = 0.03
+"""Least logarithm of the ratio of a point's distance from a line to those of all of these."""
 ALIKE = 0.1
 """Least cosine of increments that are alike: those of a walk are not, and tell nothing."""
+LESS = (0.03, 0.06)
+"""Least differences of c13 c24 from c12 c34, and from c14 c23, which is less regular."""
 
 
 def outvoted(paths: Iterable[Path]) -> int | None:
-    """The point that more than half of the tensors that move take for another run's.
+    """The point that most of the tensors that move and can tell take for another run's.
 
     Args:
         paths: of each tensor, through the same points.
@@ -39,28 +45,30 @@ def outvoted(paths: Iterable[Path]) -> int | None:
     if len(voters) < TENSORS or voters[0].last < FEWEST:
         return None
     votes = Counter(point for path in voters for point in _odd(path))
-    most = [point for point, count in votes.items() if count > len(voters) / 2]
-    return max(most, key=votes.__getitem__, default=None)
+    enough = [point for point, count in votes.items() if count > SHARE * len(voters)]
+    return max(enough, key=votes.__getitem__, default=None)
 
 
 def _odd(path: Path) -> Iterator[int]:
-    """Points that are odd in a tensor: an inner one, and the last one."""
-    point = int(path.offsets.argmax()) + 1
-    if _exceeds(path.offsets, point - 1) and point in _torn(path.cosines):
-        yield point
+    """Points that are odd in a tensor."""
+    for point in _torn(path.cosines):
+        first = max(0, point - 1 - NEARBY)
+        if _exceeds(path.offsets[first : point + NEARBY], point - 1 - first):
+            yield point
     aside = path.leads + np.log(path.pace[:-1])
     if _exceeds(path.leads, -1) and _exceeds(aside, -1):
         yield path.last
 
 
 def _exceeds(values: np.ndarray, at: int) -> bool:
-    return bool(values[at] > np.delete(values, at).max() + LEAST)
+    return bool(values[at] > np.delete(values, at).max() + OUT)
 
 
 def _torn(cosines: np.ndarray) -> set[int]:
     """Inner points near which increments are less alike than others that are farther apart."""
     first = np.arange(len(cosines) - 3)
     c = {(i, j): cosines[first + i - 1, first + j - 1] for j in range(2, 5) for i in range(1, j)}
-    far, near = c[1, 3] * c[2, 4], np.minimum(c[1, 2] * c[3, 4], c[1, 4] * c[2, 3])
-    torn = first[(far - near > LEAST) & (np.minimum(c[1, 3], c[2, 4]) > ALIKE)]
+    far = c[1, 3] * c[2, 4]
+    less = (far - c[1, 2] * c[3, 4] > LESS[0]) | (far - c[1, 4] * c[2, 3] > LESS[1])
+    torn = first[less & (np.minimum(c[1, 3], c[2, 4]) > ALIKE)]
     return {int(at) + point for at in torn for point in (1, 2, 3)}
