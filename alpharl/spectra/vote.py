@@ -24,11 +24,13 @@ from alpharl.spectra.path import Path
 TENSORS = 20
 """Fewest that can vote: so many seldom agree by chance."""
 SHARE = 0.4
-"""Share of them that has to agree. In no right run that this was chosen on did 1/3."""
+"""Share of them that has to agree: more than agree in any right run that it was chosen on, 1/3."""
 NEARBY = 3
 """Points before and after that a point is compared with: a run changes its ways."""
 OUT = 0.03
 """Least logarithm of the ratio of a point's distance from a line to those of all of these."""
+EVEN = 2
+"""Most that the numbers of steps between points differ as a factor, or distances tell nothing."""
 ALIKE = 0.1
 """Least cosine of increments that are alike: those of a walk are not, and tell nothing."""
 LESS = (0.03, 0.06)
@@ -52,12 +54,18 @@ def outvoted(paths: Iterable[Path]) -> int | None:
 def _odd(path: Path) -> Iterator[int]:
     """Points that are odd in a tensor."""
     for point in _torn(path.cosines):
-        first = max(0, point - 1 - NEARBY)
-        if _exceeds(path.offsets[first : point + NEARBY], point - 1 - first):
+        first, end = max(0, point - 1 - NEARBY), point + NEARBY
+        even = _is_even(path.steps[first : end + 2])
+        if even and _exceeds(path.offsets[first:end], point - 1 - first):
             yield point
     aside = path.leads + np.log(path.pace[:-1])
-    if _exceeds(path.leads, -1) and _exceeds(aside, -1):
+    if _is_even(path.steps) and _exceeds(path.leads, -1) and _exceeds(aside, -1):
         yield path.last
+
+
+def _is_even(steps: np.ndarray) -> bool:
+    gaps = np.diff(steps)
+    return bool(gaps.max() <= EVEN * gaps.min())
 
 
 def _exceeds(values: np.ndarray, at: int) -> bool:
