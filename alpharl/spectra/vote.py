@@ -24,11 +24,14 @@ from alpharl.spectra.path import Path
 TENSORS = 20
 """Fewest that can vote: so many seldom agree by chance."""
 SHARE = 0.4
-"""Share of them that has to agree: more than agree in any right run that it was chosen on, 1/3."""
+"""Share of them that has to agree. Less than 1/3 did in the right runs that it was chosen on."""
 NEARBY = 3
 """Points before and after that a point is compared with: a run changes its ways."""
-OUT = 0.03
-"""Least logarithm of the ratio of a point's distance from a line to those of all of these."""
+OUT = 0.02
+"""Least logarithm of the ratio of a first point's distance from a line to those of all of these.
+It is as much more for later points as there are before: runs move away from each other."""
+FAR = 0.3
+"""Most that is asked for. A point that is far off takes those next to it half as far: log 2."""
 EVEN = 2
 """Most that the numbers of steps between points differ as a factor, or distances tell nothing."""
 ALIKE = 0.1
@@ -56,10 +59,10 @@ def _odd(path: Path) -> Iterator[int]:
     for point in _torn(path.cosines):
         first, end = max(0, point - 1 - NEARBY), point + NEARBY
         even = _is_even(path.steps[first : end + 2])
-        if even and _exceeds(path.offsets[first:end], point - 1 - first):
+        if even and _exceeds(path.offsets[first:end], point - 1 - first, min(OUT * point, FAR)):
             yield point
     aside = path.leads + np.log(path.pace[:-1])
-    if _is_even(path.steps) and _exceeds(path.leads, -1) and _exceeds(aside, -1):
+    if _is_even(path.steps) and _exceeds(path.leads, -1, OUT) and _exceeds(aside, -1, OUT):
         yield path.last
 
 
@@ -68,8 +71,8 @@ def _is_even(steps: np.ndarray) -> bool:
     return bool(gaps.max() <= EVEN * gaps.min())
 
 
-def _exceeds(values: np.ndarray, at: int) -> bool:
-    return bool(values[at] > np.delete(values, at).max() + OUT)
+def _exceeds(values: np.ndarray, at: int, by: float) -> bool:
+    return bool(values[at] > np.delete(values, at).max() + by)
 
 
 def _torn(cosines: np.ndarray) -> set[int]:
