@@ -2,7 +2,7 @@
 
 A run of the same recipe draws much the same path, and the path of the whole model hardly shows one
 of its steps. But every tensor is a look at that step, and what chance does to one tensor it does
-not do to most. So each tensor names the step that is odd in it, and a majority decides.
+not do to most. So each tensor names the steps that are odd in it, and they vote.
 
 Increments of a run are the less alike the farther apart they are. A step of another run breaks
 that: it lacks what chance added to this run, so the increments to it and from it go against each
@@ -24,7 +24,8 @@ from alpharl.spectra.path import Path
 TENSORS = 20
 """Fewest that can vote: so many seldom agree by chance."""
 SHARE = 0.4
-"""Share of them that has to agree. Less than 1/3 did in the right runs that it was chosen on."""
+"""Share of them that has to agree. Less than 1/3 did in the right runs that it was chosen on. It is
+1/2 for four checkpoints, which leave tensors few steps to disagree on."""
 NEARBY = 3
 """Points before and after that a point is compared with: a run changes its ways."""
 OUT = 0.02
@@ -50,7 +51,8 @@ def outvoted(paths: Iterable[Path]) -> int | None:
     if len(voters) < TENSORS or voters[0].last < FEWEST:
         return None
     votes = Counter(point for path in voters for point in _odd(path))
-    enough = [point for point, count in votes.items() if count > SHARE * len(voters)]
+    share = max(SHARE, 2 / voters[0].last)
+    enough = [point for point, count in votes.items() if count > share * len(voters)]
     return max(enough, key=votes.__getitem__, default=None)
 
 
