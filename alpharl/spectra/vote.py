@@ -21,11 +21,13 @@ import numpy as np
 from alpharl.spectra.order import FEWEST
 from alpharl.spectra.path import Path
 
-TENSORS = 20
+TENSORS = 40
 """Fewest that can vote: so many seldom agree by chance."""
 SHARE = 0.4
-"""Share of them that has to agree. Less than 1/3 did in the right runs that it was chosen on. It is
-1/2 for four checkpoints, which leave tensors few steps to disagree on."""
+"""Share of them that has to agree. Less than 1/3 did in the right runs that it was chosen on."""
+STEPS = 2.5
+"""The share is this over the number of checkpoints at least, where that is more: a few checkpoints
+leave tensors few steps to disagree on."""
 NEARBY = 3
 """Points before and after that a point is compared with: a run changes its ways."""
 OUT = 0.02
@@ -51,7 +53,7 @@ def outvoted(paths: Iterable[Path]) -> int | None:
     if len(voters) < TENSORS or voters[0].last < FEWEST:
         return None
     votes = Counter(point for path in voters for point in _odd(path))
-    share = max(SHARE, 2 / voters[0].last)
+    share = max(SHARE, STEPS / voters[0].last)
     enough = [point for point, count in votes.items() if count > share * len(voters)]
     return max(enough, key=votes.__getitem__, default=None)
 

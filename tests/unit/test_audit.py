@@ -133,9 +133,9 @@ def test_the_same_step_of_another_run(shared):
 
 
 def with_a_step_of_a_sibling(at: int, seed: int) -> np.ndarray:
-    """Points (5, 24 * 200) of which one is of another run; the two runs have a cosine of 0.95."""
+    """Points (5, 48 * 200) of which one is of another run; the two runs have a cosine of 0.95."""
     rng = np.random.default_rng(seed)
-    common, *both = (drawn("momentum, cosine 0.5", rng, 5, 24 * 200)[1] for _ in range(3))
+    common, *both = (drawn("momentum, cosine 0.5", rng, 5, 48 * 200)[1] for _ in range(3))
     one, sibling = (0.95**0.5 * common + 0.05**0.5 * points for points in both)
     one[at] = sibling[at]
     return one
@@ -145,7 +145,7 @@ def with_a_step_of_a_sibling(at: int, seed: int) -> np.ndarray:
 def test_tensors_tell_a_step_of_a_sibling_that_the_whole_model_hardly_shows(at):
     steps, runs = [10, 20, 30, 40, 50], [with_a_step_of_a_sibling(at, seed) for seed in range(10)]
     whole = [faults(gram_of(steps, points)) for points in runs]
-    parts = [faults(gram_of(steps, points, 24)) for points in runs]
+    parts = [faults(gram_of(steps, points, 48)) for points in runs]
     right = [("foreign", [steps[at]])]
     assert parts.count(right) >= 9
     assert whole.count(right) <= parts.count(right)
@@ -153,7 +153,7 @@ def test_tensors_tell_a_step_of_a_sibling_that_the_whole_model_hardly_shows(at):
 
 def test_few_or_resting_tensors_do_not_vote():
     steps = [10, 20, 30, 40, 50]
-    gram = gram_of(steps, with_a_step_of_a_sibling(2, 2), 24)
+    gram = gram_of(steps, with_a_step_of_a_sibling(2, 2), 48)
     rest = {f"rest-{i}": np.zeros((5, 5)) for i in range(100)}
     assert faults(Gram(steps, {**gram.tensors, **rest})) == [("foreign", [30])]
     few = dict([*gram.tensors.items()][:10])
@@ -162,8 +162,8 @@ def test_few_or_resting_tensors_do_not_vote():
 
 def test_tensors_do_not_vote_where_steps_are_uneven():
     points = with_a_step_of_a_sibling(2, 2)
-    assert faults(gram_of([10, 20, 30, 40, 50], points, 24)) == [("foreign", [30])]
-    assert faults(gram_of([10, 20, 30, 70, 80], points, 24)) == []
+    assert faults(gram_of([10, 20, 30, 40, 50], points, 48)) == [("foreign", [30])]
+    assert faults(gram_of([10, 20, 30, 70, 80], points, 48)) == []
 
 
 @pytest.mark.parametrize("count", [4, 7, 12, 40])
@@ -175,7 +175,7 @@ def test_right_runs_are_not_stopped(count):
 
 
 def test_right_runs_of_many_tensors_are_not_stopped():
-    stopped = [rate for n in (5, 8, 12) for rate in clean(3000, 4, n, 200, 24).values()]
+    stopped = [rate for n in (5, 8, 12) for rate in clean(3000, 4, n, 200, 48).values()]
     assert np.mean(stopped) <= 1.0
 
 
