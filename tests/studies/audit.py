@@ -52,8 +52,8 @@ sibling is the run of the other seed.
 | neighbours swapped | 264 | 96 % | 3 or 4: 0 of 10; 5 and more: all |
 | the same step of a sibling | 296 | 89 % (263) | 3: 0 of 6; 4: 4 of 8; 5: 23 of 30; 6: 42 of 48 |
 
-From four checkpoints on, the audit finds 263 of 290 steps of a sibling; most of the others are first
-steps. Do not rely on it to find a first step of a sibling. Two runs begin alike: the
+From four checkpoints on, the audit finds 263 of 290 steps of a sibling; most of the others are
+first steps. Do not rely on it to find a first step of a sibling. Two runs begin alike: the
 first steps of two seeds have cosines of 0.84 to 0.96 in supervised fine-tuning, and up to 0.98 in
 GRPO with SGD. Decision trees were fitted to 140 numbers of each first step, over the tensors of the
 fourteen runs below, and asked about a kind of run that they had not seen. They found 4 of 24 first
