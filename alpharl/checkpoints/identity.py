@@ -54,7 +54,7 @@ def made_from(
 
     def identity(folder: Path, changed: dict[str, Any]) -> Identity:
         told = Identity(path=str(folder), files=stamps(folder))
-        if known and known.told(folder):
+        if known is not None and known.told(folder):
             told["digest"] = known[os.path.abspath(folder)]
         if changed:
             told["config"] = changed

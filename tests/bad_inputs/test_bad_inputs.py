@@ -17,6 +17,7 @@ import pytest
 
 from tests.bad_inputs import (
     adapters,
+    artefacts,
     audit,
     configs,
     made,
@@ -31,7 +32,19 @@ from tests.bad_inputs import (
 from tests.bad_inputs.table import BadInput, Faulty
 from tests.conftest import CliResult
 
-KINDS = (weights, configs, adapters, names, scores, steps, options, prompts, made, places)
+KINDS = (
+    weights,
+    configs,
+    adapters,
+    names,
+    scores,
+    steps,
+    options,
+    prompts,
+    made,
+    places,
+    artefacts,
+)
 ROWS = [row for kind in KINDS for row in kind.ROWS]
 CASES = [
     pytest.param(row, command, id=f"{row.name}-{call}")
