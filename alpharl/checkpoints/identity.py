@@ -143,9 +143,18 @@ def require_one(parts: Sequence[MadeFrom], files: Sequence[Path], maker: str) ->
         ArtefactError: names the first part that is of other models.
     """
     for part, file in zip(parts, files, strict=True):
-        if part != parts[0]:
+        if not _are_one(part, parts[0]):
             raise ArtefactError(
                 f"{file}: found that it was made from other models than {files[0]}, expected parts "
                 f"of one result; make both again with `{maker}`", file,
             )  # fmt: skip
     return parts[0] if parts else None
+
+
+def _are_one(part: MadeFrom, other: MadeFrom) -> bool:
+    ours, theirs = ({0: p["base"], **p["checkpoints"]} for p in (part, other))
+    return ours.keys() == theirs.keys() and all(
+        one["files"] == theirs[step]["files"]
+        or one.get("digest", "no") == theirs[step].get("digest", "none")
+        for step, one in ours.items()
+    )

@@ -30,5 +30,5 @@ def set_aside(path: Path) -> str:
     aside = path.with_name(path.name + END)
     with suppress(OSError):
         path.replace(aside)
-        return f"; it is now {aside.name}, and the next run of snakemake makes it again"
+        return f"; it is now {aside.name}, and the same snakemake command makes it again"
     return ""
