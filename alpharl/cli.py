@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from alpharl import __version__
+from alpharl.checkpoints.open_files import allow_many
 from alpharl.errors import AlpharlError, ArtefactError, nearest
 from alpharl.study.aside import set_aside
 from alpharl.verbs import GROUPS, RENAMED, VERBS, module_of, summary_of
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(verb: str, arguments: list[str]) -> int:
     module = module_of(verb)
     values: dict[str, Any] = parse(parser_of(verb, module), arguments)
+    allow_many()
     kind, as_json = values.pop("result", None), values.pop("json", False)
     try:
         with _ending_in_order():

@@ -54,8 +54,8 @@ class ArrayFile:
         size = len(json.dumps(self._header)) + len(BLANK) + room
         self._start = 8 * math.ceil((size + _FRAME) / 8) + 8
         self._partial = Partial(path)
-        self._file = self._partial.path.open("wb")
-        self._file.truncate(self._start + at)
+        with self._partial.path.open("wb") as file:
+            file.truncate(self._start + at)
 
     def write(self, name: str, array: np.ndarray) -> None:
         """Put an array in its place.
@@ -66,8 +66,10 @@ class ArrayFile:
         entry = self._header[name]
         if list(array.shape) != entry["shape"]:
             raise ValueError(f"{name}: shape {array.shape}, declared {entry['shape']}")
-        self._file.seek(self._start + entry["data_offsets"][0])
-        self._file.write(np.ascontiguousarray(array, dtype="<f4").data)
+        # Not kept open: hundreds of files may be written side by side.
+        with self._partial.path.open("r+b") as file:
+            file.seek(self._start + entry["data_offsets"][0])
+            file.write(np.ascontiguousarray(array, dtype="<f4").data)
 
     def finish(self, metadata: Any) -> None:
         """Write the header and put the file in place."""
@@ -76,13 +78,11 @@ class ArrayFile:
         text = json.dumps(header).encode().ljust(self._start - 8)
         if len(text) > self._start - 8:
             raise ValueError(f"{self._path}: metadata need more than the room kept for them")
-        self._file.seek(0)
-        self._file.write(len(text).to_bytes(8, "little") + text)
-        self._file.close()
+        with self._partial.path.open("r+b") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
         seal(self._partial.path)
         self._partial.commit()
 
     def discard(self) -> None:
         """Remove what was written; nothing happens after `finish`."""
-        self._file.close()
         self._partial.discard()

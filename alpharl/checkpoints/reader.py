@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +21,7 @@ from alpharl.checkpoints.adapter import LowRankUpdate, MergedIndex, read_model
 from alpharl.checkpoints.finite import not_finite
 from alpharl.checkpoints.header import TensorInfo
 from alpharl.checkpoints.index import ModelIndex
+from alpharl.checkpoints.open_files import OpenFiles
 from alpharl.checkpoints.tied import require_equal
 from alpharl.checkpoints.vocabulary import ResizedIndex
 from alpharl.errors import CheckpointError
@@ -34,12 +34,13 @@ DTYPES = {
 }  # fmt: skip
 
 
+_FILES = OpenFiles()
 _PAIRS = 4
 """Matrices whose A and B a reader of an adapter keeps, beside one for each thread."""
 
 
 class ModelReader:
-    """Tensors of one model folder by name, for several threads; each keeps one file open at most.
+    """Tensors of one model folder by name, for several threads.
 
     A LoRA adapter is read as the model that it makes of its base, merged in float32 as far as it
     is asked for. A context manager.
@@ -63,8 +64,6 @@ class ModelReader:
         self._completed = self.index.completed if isinstance(self.index, ResizedIndex) else {}
         self._pair = lru_cache(_PAIRS + torch.get_num_threads())(self._read_pair)
         self.device = device
-        self._local = threading.local()
-        self._opened: list[BinaryIO] = []
 
     def __enter__(self) -> Self:
         return self
@@ -75,8 +74,7 @@ class ModelReader:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        for file in self._opened:
-            file.close()
+        _FILES.close(self.index.folder)
 
     def info(self, name: str) -> TensorInfo:
         """Where a tensor lies."""
@@ -137,29 +135,15 @@ class ModelReader:
 
     def _raw(self, info: TensorInfo, start: int, buffer: Tensor) -> Tensor:
         """Elements as they are stored."""
-        dtype, descriptor = DTYPES[info.dtype], self._file(info.file).fileno()
+        dtype, path = DTYPES[info.dtype], self.index.folder / info.file
         at, view = info.start + start * dtype.itemsize, buffer.numpy().data
-        while view:
-            count = os.preadv(descriptor, [view], at)
-            if count == 0:
-                raise CheckpointError(
-                    f"{self.index.folder / info.file}: ends within {info.name}; copy it again"
-                )
-            at, view = at + count, view[count:]
+        with _FILES.descriptor(path) as descriptor:
+            while view:
+                count = os.preadv(descriptor, [view], at)
+                if count == 0:
+                    raise CheckpointError(f"{path}: ends within {info.name}; copy it again")
+                at, view = at + count, view[count:]
         return buffer.view(dtype)
-
-    def _file(self, name: str) -> BinaryIO:
-        """The calling thread's open file, after closing another one that it had."""
-        file: BinaryIO | None = getattr(self._local, "file", None)
-        if file is None or self._local.name != name:
-            if file is not None:
-                file.close()
-                self._opened.remove(file)
-            file = (self.index.folder / name).open("rb", buffering=0)
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            self._local.file, self._local.name = file, name
-            self._opened.append(file)
-        return file
 
     def will_need(self, name: str, start: int, count: int) -> None:
         """Ask the system to read these elements into its page cache meanwhile."""
