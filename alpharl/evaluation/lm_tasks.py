@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from alpharl.evaluation.tasks import filters as filters  # registers the filter 
 from alpharl.problems import PREFIX, PROBLEMS, Problem, get_problem, is_generated
 from alpharl.problems.chat import Messages
 from alpharl.problems.prompts import Prompts
+from alpharl.scratch import lasting
 from alpharl.yaml_text import require_plain
 
 OWN_TASKS = Path(__file__).parent / "tasks"
@@ -106,12 +105,7 @@ def _files(data: Path) -> dict[str, Any]:
 
     The copy that it makes goes away with this process: it may be of a private set.
     """
-    return {"data_files": {"test": str(data)}, "cache_dir": _copies().name}
-
-
-@cache
-def _copies() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="alpharl-data-")
+    return {"data_files": {"test": str(data)}, "cache_dir": str(lasting("data"))}
 
 
 def questions_of(task: ConfigurableTask) -> list[tuple[str, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -25,6 +24,7 @@ from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.engine import Answer, Decoding, Generate, Prompt
 from alpharl.evaluation.engines.settings import EngineSettings
 from alpharl.evaluation.engines.worker_process import WorkerProcess
+from alpharl.scratch import scratch
 
 if TYPE_CHECKING:
     from alpharl.variants.store import Variant
@@ -169,9 +169,9 @@ class VllmEngine:
             # A number of its own each time: vLLM keeps what it knows by this number.
             adapter = {"id": next(self._ids), "path": str(folder.absolute())}
         else:
-            with tempfile.TemporaryDirectory(prefix="alpharl-") as temporary:
-                build_dense(source, Path(temporary) / "model")
-                self._load(Path(temporary) / "model")
+            with scratch("model") as temporary:
+                build_dense(source, temporary / "model")
+                self._load(temporary / "model")
         yield lambda prompts, decoding: self._generate(prompts, decoding, adapter)
 
     def _served(self, variant: Variant) -> Path | None:
