@@ -1,7 +1,7 @@
 """Locks of the operating system on files: they end with their process. Torch-free.
 
-A lock file is opened as it is: no link is followed, nothing in it is changed, and a pipe or a folder
-in its place is refused, without waiting for anybody at its other end.
+A lock file is opened as it is: no link is followed, nothing in it is changed, and a pipe or a
+folder in its place is refused, without waiting for anybody at its other end.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def _require_own(locks: Path) -> None:
     else:
         return
     raise ArtefactError(
-        f"{locks}: found {wrong}, expected a folder of yours alone (mode 700) for locks; remove it, "
-        "or set TMPDIR and XDG_RUNTIME_DIR to folders that are yours"
+        f"{locks}: found {wrong}, expected a folder of yours alone (mode 700) for locks; remove "
+        "it, or set TMPDIR and XDG_RUNTIME_DIR to folders that are yours"
     )
 
 

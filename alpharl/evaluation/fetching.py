@@ -19,6 +19,7 @@ from alpharl.checkpoints.manifest import digest_file
 from alpharl.errors import ArtefactError, EvaluationError, nearest
 from alpharl.evaluation.datasets import Dataset, Role, role_of
 from alpharl.evaluation.settings import Task
+from alpharl.redact import words
 
 Row = dict[str, Any]
 
@@ -172,7 +173,7 @@ def _from_hub(name: str, role: Role, datasets: Mapping[str, Dataset]) -> tuple[R
         rows = builder.as_dataset(split=split).to_list()
     except Exception as error:  # Of a dozen kinds: no network, not cached, gated, gone.
         # Readers quote what they trip over; of private data, only the kind is told.
-        reason = "" if known.private else f": {str(error).splitlines()[0]}" if str(error) else ""
+        reason = "" if known.private or not str(error) else f": {words(error)}"
         raise EvaluationError(
             f"task '{name}': cannot get {known.hub} from the Hub ({type(error).__name__}{reason}); "
             "run `alpharl fetch` or `snakemake --until fetch` on a machine with network and, where "

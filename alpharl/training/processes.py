@@ -35,8 +35,8 @@ def alone(out: Path) -> Iterator[None]:
     lock = locks.take(path)
     if lock is None:
         raise StudyError(
-            f"{out}: found process {path.read_text().strip()} that trains there, expected none; wait for "
-            "its end, or stop it"
+            f"{out}: found process {path.read_text().strip()} that trains there, expected none; "
+            "wait for its end, or stop it"
         )
     with lock:
         # As long as any number, so that nothing of an earlier one stays.

@@ -22,6 +22,14 @@ with scratch("stage", sys.argv[1]) as stage:
     print("ready", flush=True)
     sys.stdin.read()
 """
+MANY = """
+from alpharl import scratch
+for _ in range(300):
+    scratch._clear.cache_clear()
+    with scratch.scratch("data") as folder:
+        (folder / "a").write_text("a")
+        assert (folder / "a").read_text() == "a"
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -85,13 +93,8 @@ def test_what_is_not_ours_stays(temporary: Path, tmp_path: Path) -> None:
 
 def test_processes_that_begin_at_once_leave_each_other_alone(temporary: Path) -> None:
     """Each looks for leftovers while the others make their folders."""
-    code = "from alpharl.scratch import *\nfrom alpharl import scratch as m\nfrom pathlib import Path\n"
-    code += (
-        "for _ in range(300):\n    m._clear.cache_clear()\n    with scratch('data') as folder:\n"
-    )
-    code += "        (folder / 'a').write_text('a'); assert (folder / 'a').read_text() == 'a'\n"
     environment = {**os.environ, "TMPDIR": str(temporary)}
-    processes = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(4)]
+    processes = [subprocess.Popen([sys.executable, "-c", MANY], env=environment) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4
     assert list(temporary.iterdir()) == []
 

@@ -12,7 +12,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from alpharl.checkpoints.adapter import read_model
 from alpharl.checkpoints.configs import changes, listed
@@ -49,6 +49,13 @@ _SPEED = {
     "max_num_batched_tokens", "max_num_seqs", "swap_space", "tensor_parallel_size",
 }  # fmt: skip
 """Arguments of vLLM that say how fast and within how much memory, and not what is computed."""
+_REFUSED = {
+    "trust_remote_code": "expected models without Python code of their own, which is never run; "
+    "leave it out",
+    "hf_token": "expected no key in a study, which reports and commands repeat; leave it out, as "
+    "vLLM reads local folders alone",
+}
+"""Arguments of vLLM that nobody may set, and what to say of them."""
 
 
 class Vllm(EngineSettings):
@@ -62,6 +69,15 @@ class Vllm(EngineSettings):
     `.venv-vllm`."""
     vllm: dict[str, Any] = Field(default={})
     """Arguments of vLLM's `LLM` class, such as `{"gpu_memory_utilization": 0.5}`."""
+
+    @field_validator("vllm", mode="after")
+    @classmethod
+    def _refuse_unsafe(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Refuse to run a model's own code, and a token where everybody reads it."""
+        for name, why in _REFUSED.items():
+            if name in arguments:
+                raise ValueError(f"found '{name}', {why}")
+        return arguments
 
     seed_note = (
         "vLLM seeds each request by itself, whatever runs beside it; batches change rounding, "
@@ -119,7 +135,7 @@ class VllmEngine:
             "tensor_parallel_size": max(gpus, 1), "seed": 0,
             # The suite alone says how to decode, not a file next to the model.
             "generation_config": "vllm",
-            "load_format": "safetensors",
+            "load_format": "safetensors", "trust_remote_code": False,
             # On a CPU vLLM gathers an adapter anew for every token, at the highest rank: its merged
             # weights are loaded and run in less time.
             **(_adapter_arguments(rank) if arguments.get("enable_lora", gpus > 0) else {}),

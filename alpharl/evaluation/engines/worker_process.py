@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from alpharl.errors import EvaluationError
+from alpharl.redact import redacted, words
 from alpharl.scratch import scratch
 
 _PATIENCE_S = 10
@@ -81,7 +82,7 @@ class WorkerProcess:
             raise self._death()
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise self._failure(f": {answer['error'][:_SHOWN_CHARACTERS]}")
+            raise self._failure(f": {words(answer['error'], _SHOWN_CHARACTERS)}")
         return answer
 
     def close(self) -> None:
@@ -112,8 +113,10 @@ class WorkerProcess:
         status = self._process.returncode
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines()]
-        last = " | ".join(line for line in lines[-_SHOWN_LINES:] if line)[-_SHOWN_CHARACTERS:]
-        return self._failure(f" {how} before it answered; its last lines: {last}")
+        last = redacted(" | ".join(line for line in lines[-_SHOWN_LINES:] if line))
+        return self._failure(
+            f" {how} before it answered; its last lines: {last[-_SHOWN_CHARACTERS:]}"
+        )
 
     def _failure(self, what: str) -> EvaluationError:
         if self._log.parent != Path(tempfile.gettempdir()):
