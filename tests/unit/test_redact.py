@@ -94,7 +94,7 @@ URL = "http://localhost:8000/v1"
     ],
 )
 def test_a_secret_in_a_study_is_refused_and_not_repeated(evaluation, cli):
-    with pytest.raises(StudyError, match="expected") as error:
+    with pytest.raises(StudyError, match="found") as error:
         parse_study(study(**evaluation))
     options = [f"--{key.replace('_', '-')}={value if isinstance(value, str) else json.dumps(value)}"
                for key, value in evaluation.items()]  # fmt: skip

@@ -79,7 +79,7 @@ def test_a_study_cannot_say_yes_to_vllm(cli):
     done = cli("evaluate", "--suite", "s", "--base", "b", "--variant", "b=b", "--out", "o",
                "--engine", "vllm", "--environment", "e", "--vllm", '{"trust_remote_code": true}',
                )  # fmt: skip
-    assert "vllm: found 'trust_remote_code', expected models without" in done.error
+    assert "vllm: found 'trust_remote_code', where no code" in done.error
 
 
 CODE = """

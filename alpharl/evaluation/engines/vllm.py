@@ -49,13 +49,16 @@ _SPEED = {
     "max_num_batched_tokens", "max_num_seqs", "swap_space", "tensor_parallel_size",
 }  # fmt: skip
 """Arguments of vLLM that say how fast and within how much memory, and not what is computed."""
-_REFUSED = {
-    "trust_remote_code": "expected models without Python code of their own, which is never run; "
-    "leave it out",
-    "hf_token": "expected no key in a study, which reports and commands repeat; leave it out, as "
-    "vLLM reads local folders alone",
+
+
+_SAID = {
+    "model": "which would be scored in every model's place",
+    "tokenizer": "where prompts are made with the base's",
+    "dtype": "which the key 'dtype' of 'evaluation' says",
+    "trust_remote_code": "where no code of a model's folder is run",
+    "hf_token": "a key, which reports and commands would repeat, where only folders are read",
 }
-"""Arguments of vLLM that nobody may set, and what to say of them."""
+"""Arguments of vLLM that a study cannot give, and why."""
 
 
 class Vllm(EngineSettings):
@@ -70,13 +73,12 @@ class Vllm(EngineSettings):
     vllm: dict[str, Any] = Field(default={})
     """Arguments of vLLM's `LLM` class, such as `{"gpu_memory_utilization": 0.5}`."""
 
-    @field_validator("vllm", mode="after")
+    @field_validator("vllm")
     @classmethod
-    def _refuse_unsafe(cls, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Refuse to run a model's own code, and a token where everybody reads it."""
-        for name, why in _REFUSED.items():
-            if name in arguments:
-                raise ValueError(f"found '{name}', {why}")
+    def _arguments_are_free(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        for name in arguments:
+            if name in _SAID:
+                raise ValueError(f"found '{name}', {_SAID[name]}; leave it out")
         return arguments
 
     seed_note = (
