@@ -22,6 +22,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from alpharl import locks
+
 PATIENCE = 3
 """Seconds on the clock for each second of processor time: some programs only sleep."""
 _MESSAGE = 1000
@@ -134,6 +136,7 @@ def _run(
     try:
         for pipe in unused:  # else it would never see the end of its requests
             os.close(pipe)
+        locks.let_go()
         _limit(memory)
         with os.fdopen(requests, "rb") as lines:
             for line in lines:

@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
+from weakref import WeakSet
 
 from alpharl.errors import ArtefactError
 
@@ -23,6 +24,9 @@ _WITHOUT = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 _LOOK_S = 0.05
 """Longer than a look of `is_taken`, which holds the file while it looks."""
+
+_OPEN: WeakSet[IO[str]] = WeakSet()
+"""Lock files of this process that may be open."""
 
 _NO_FILE = {errno.ELOOP: "a link", errno.EISDIR: "a folder", errno.ENXIO: "a socket"}
 """What stands in the place of a file, by the error that opening it gives."""
@@ -115,7 +119,15 @@ def _opened(path: Path, flags: int, mode: str) -> IO[str]:
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
         raise _no_file(path, "a pipe, a device or a folder")
-    return os.fdopen(number, mode)
+    file = os.fdopen(number, mode)
+    _OPEN.add(file)
+    return file
+
+
+def let_go() -> None:
+    """Close all lock files, in a fork: a lock that it shared would outlive the process it is of."""
+    for file in list(_OPEN):
+        file.close()
 
 
 def _no_file(path: Path, what: str) -> ArtefactError:

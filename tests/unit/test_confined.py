@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alpharl import locks
 from alpharl.confined import Confined, Failed, Overrun
 
 
@@ -114,6 +115,16 @@ def test_any_thread_may_ask(confined):
 def test_large_messages_go_both_ways():
     confined = Confined(lambda text: text[::-1], gib=0.5)
     assert confined.ask("ab" * 5_000_000, 20) == "ba" * 5_000_000
+
+
+def test_it_does_not_keep_the_locks_of_its_caller(tmp_path):
+    lock = locks.take(tmp_path / "file")
+    assert lock
+    confined = Confined(programs, gib=0.5)
+    assert confined.ask("answers", 5) and locks.is_taken(tmp_path / "file")
+    lock.close()
+    assert not locks.is_taken(tmp_path / "file")
+    confined.close()
 
 
 CALLER = """
