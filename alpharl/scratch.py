@@ -1,7 +1,8 @@
 """Temporary folders: of this user alone, gone at the end, and cleared after a killed process.
 
-Each holds a file that its process has locked. A lock ends with its process, so that a folder whose
-lock is free is what a killed process left: the next one that needs a folder there removes it.
+Each holds a file that its process has locked, with the machine's name in it. A lock ends with its
+process, so that a folder whose lock is free is what a killed process left: the next one on that
+machine that needs a folder there removes it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from alpharl import locks
+from alpharl.errors import ArtefactError
 
 _LOCK = ".alpharl-in-use"
 """The file in each folder. A folder without it is nobody's to remove."""
@@ -41,7 +43,7 @@ def scratch(kind: str, inside: str | None = None) -> Iterator[Path]:
         try:
             yield path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
 
 
 @cache
@@ -59,14 +61,17 @@ def lasting(kind: str) -> Path:
 
 
 def _make(kind: str, where: Path) -> tuple[Path, IO[str]]:
-    """A folder and its lock. One that another process just took for a leftover is left to that."""
+    """A folder and its lock. One that another process just looks at is not taken."""
     while True:
         path = Path(tempfile.mkdtemp(prefix=f"alpharl-{kind}-", dir=where))
         with suppress(FileNotFoundError):
             lock = locks.open_file(path / _LOCK)
             if not locks.is_refused(lock) and os.fstat(lock.fileno()).st_nlink:
+                lock.write(os.uname().nodename)
+                lock.flush()
                 return path, lock
             lock.close()
+            _remove(path)
 
 
 @cache
@@ -75,7 +80,7 @@ def _clear(where: Path) -> None:
     with os.scandir(where) as entries:
         named = [Path(entry.path) for entry in entries if _NAMES.fullmatch(entry.name)]
     for path in named:
-        with suppress(OSError):  # it is in use, or somebody else removes it
+        with suppress(OSError, ArtefactError):  # it is in use, or gone, or none of ours
             _remove_left(path)
 
 
@@ -87,4 +92,17 @@ def _remove_left(path: Path) -> None:
         with locks.open_file(path / _LOCK) as lock:
             # Fails where it is locked, and where the file system has no locks that could tell.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
+            # On a disk that machines share, not all of them see each other's locks.
+            if lock.read() == os.uname().nodename:
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """The lock's file last, without which what a kill leaves would be nobody's."""
+    with suppress(FileNotFoundError):
+        for inside in path.iterdir():
+            if inside.is_dir() and not inside.is_symlink():
+                shutil.rmtree(inside, ignore_errors=True)
+            elif inside.name != _LOCK:
+                inside.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)

@@ -83,11 +83,16 @@ def test_what_is_not_ours_stays(temporary: Path, tmp_path: Path) -> None:
     (own / "results").touch()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / module._LOCK).touch()
+    other = temporary / "alpharl-data-ijklmnop"
+    other.mkdir()
+    (other / module._LOCK).write_text("another machine")
+    (temporary / "alpharl-data-qrstuvwx").mkdir()
+    (temporary / "alpharl-data-qrstuvwx" / module._LOCK).symlink_to(other / module._LOCK)
     link = temporary / "alpharl-stage-abcdefgh"
     link.symlink_to(tmp_path / "elsewhere")
     with scratch("trial"):
         pass
-    assert (own / "results").exists() and link.is_symlink()
+    assert (own / "results").exists() and link.is_symlink() and (other / module._LOCK).exists()
     assert (tmp_path / "elsewhere" / module._LOCK).exists()
 
 
