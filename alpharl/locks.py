@@ -99,13 +99,18 @@ def is_taken(path: Path) -> bool:
         return False
 
 
-def open_file(path: Path) -> IO[str]:
-    """Open a lock file for reading and writing, and make it if it is not there.
+def open_file(path: Path, make: bool = True) -> IO[str]:
+    """Open a lock file for reading and writing.
+
+    Args:
+        path: the file.
+        make: make it if it is not there.
 
     Raises:
         ArtefactError: what stands there is no file.
+        FileNotFoundError: it is not there, and not to be made.
     """
-    return _opened(path, os.O_RDWR | os.O_CREAT, "r+")
+    return _opened(path, os.O_RDWR | (os.O_CREAT if make else 0), "r+")
 
 
 def _opened(path: Path, flags: int, mode: str) -> IO[str]:

@@ -88,13 +88,12 @@ def _remove_left(path: Path) -> None:
     folder = path.lstat()
     if not stat.S_ISDIR(folder.st_mode) or folder.st_uid != os.getuid():
         return
-    if (path / _LOCK).is_file():
-        with locks.open_file(path / _LOCK) as lock:
-            # Fails where it is locked, and where the file system has no locks that could tell.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # On a disk that machines share, not all of them see each other's locks.
-            if lock.read() == os.uname().nodename:
-                _remove(path)
+    with locks.open_file(path / _LOCK, make=False) as lock:
+        # Fails where it is locked, and where the file system has no locks that could tell.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # On a disk that machines share, not all of them see each other's locks.
+        if lock.read() == os.uname().nodename:
+            _remove(path)
 
 
 def _remove(path: Path) -> None:
