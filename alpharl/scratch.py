@@ -77,8 +77,10 @@ def _make(kind: str, where: Path) -> tuple[Path, IO[str]]:
 @cache
 def _clear(where: Path) -> None:
     """Remove what killed processes of this user left there: once for each process."""
-    with os.scandir(where) as entries:
-        named = [Path(entry.path) for entry in entries if _NAMES.fullmatch(entry.name)]
+    try:
+        named = [where / name for name in os.listdir(where) if _NAMES.fullmatch(name)]
+    except OSError:  # whoever makes a folder there says what is wrong, if anything is
+        return
     for path in named:
         with suppress(OSError, ArtefactError):  # it is in use, or gone, or none of ours
             _remove_left(path)
