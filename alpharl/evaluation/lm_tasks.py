@@ -14,7 +14,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 
 from alpharl.errors import AlpharlError, EvaluationError
-from alpharl.evaluation.own_tasks import rehearse
+from alpharl.evaluation.confined_tasks import rehearse
 from alpharl.evaluation.tasks import filters as filters  # registers the filter of task files
 from alpharl.problems import PREFIX, PROBLEMS, Problem, get_problem, is_generated
 from alpharl.problems.chat import Messages

@@ -11,10 +11,10 @@ from lm_eval.api.task import ConfigurableTask
 from alpharl.checkpoints.index import read_config
 from alpharl.checkpoints.manifest import digest_file
 from alpharl.errors import EvaluationError
+from alpharl.evaluation.confined_tasks import ConfinedGrader
 from alpharl.evaluation.engines.end_tokens import embedding_rows, end_tokens
 from alpharl.evaluation.engines.engine import Decoding
 from alpharl.evaluation.lm_tasks import asked, grade, load_task, questions_of
-from alpharl.evaluation.own_tasks import ConfinedGrader
 from alpharl.evaluation.suites import SuiteFiles, question_digest
 from alpharl.problems.prompts import Prompts, require_room
 from alpharl.problems.tokenizers import load_tokenizer

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from alpharl.confined import Confined
-from alpharl.evaluation import own_tasks, questions
+from alpharl.evaluation import confined_tasks, questions
 from tests.unit.suites import own_task
 
 ROWS = [("1+1=", "2"), ("2+2=", "4")]
@@ -32,9 +32,9 @@ def right(doc, results): return {"exact_match": float(results[0] == doc["a"])}
 def suite(good: Path, tmp_path: Path, cli, monkeypatch):
     """`suite(yaml)` fixes the questions of a task with more lines; gives the result."""
     monkeypatch.chdir(good)
-    monkeypatch.setattr(own_tasks, "LOAD_SECONDS", 2.0)
-    monkeypatch.setattr(own_tasks, "QUESTION_SECONDS", 1.0)
-    monkeypatch.setattr(own_tasks, "GRADE_SECONDS", 1.0)
+    monkeypatch.setattr(confined_tasks, "LOAD_SECONDS", 2.0)
+    monkeypatch.setattr(confined_tasks, "QUESTION_SECONDS", 1.0)
+    monkeypatch.setattr(confined_tasks, "GRADE_SECONDS", 1.0)
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "own.py").write_text(FUNCTIONS)
     spec = json.dumps(SPEC | {"include_path": str(tmp_path / "tasks")})
@@ -138,7 +138,9 @@ def test_a_task_that_keeps_within_the_limits_is_scored_as_before(suite, evaluate
 
 def test_the_answers_of_a_task_are_graded_by_one_process(monkeypatch):
     made = []
-    monkeypatch.setattr(own_tasks, "Confined", lambda *a: made.append(Confined(*a)) or made[-1])
-    grader = own_tasks.ConfinedGrader("mine", lambda number, text: (number + 0.5, f"<{text}>"))
+    monkeypatch.setattr(
+        confined_tasks, "Confined", lambda *a: made.append(Confined(*a)) or made[-1]
+    )
+    grader = confined_tasks.ConfinedGrader("mine", lambda number, text: (number + 0.5, f"<{text}>"))
     assert grader([3, 4], ["a", "b"]) == [(3.5, "<a>"), (4.5, "<b>")]
     assert grader([5], ["é\n"]) == [(5.5, "<é\n>")] and len(made) == 1
