@@ -115,7 +115,7 @@ def _wait(cards: list[str], count: int, stack: ExitStack, progress: Progress) ->
 def _lock(name: str) -> Path:
     """File of a lock; each SLURM job has its own, as it counts its own cards."""
     job = os.environ.get("SLURM_JOB_ID", "local")
-    return locks.folder() / f"gpu-{job}-{name.replace('/', '_')}.lock"
+    return locks.folder() / f"gpu-{job}-{name}.lock".replace("/", "_")
 
 
 def _take(cards: list[str], count: int) -> dict[str, IO[str]]:
@@ -124,7 +124,7 @@ def _take(cards: list[str], count: int) -> dict[str, IO[str]]:
     One job looks at a time: two that want two of three cards cannot take one each.
     """
     taken: dict[str, IO[str]] = {}
-    with _lock("looking").open("w") as looking:
+    with locks.open_file(_lock("looking")) as looking:
         fcntl.flock(looking, fcntl.LOCK_EX)
         for card in cards:
             lock = locks.take(_lock(card))

@@ -73,6 +73,7 @@ def files(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path / "files")
     (tmp_path / "files" / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "files" / "temporary"))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)  # where locks would lie instead
     return tmp_path / "files"
 
 

@@ -6,7 +6,9 @@ Needs a network. `HF_ENDPOINT` names another hub, `HF_TOKEN` opens gated reposit
 from __future__ import annotations
 
 import fnmatch
+import glob
 import hashlib
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,11 +28,13 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from alpharl.checkpoints.files import write_record
 from alpharl.checkpoints.unmoved import BESIDE
 from alpharl.errors import CheckpointError
+from alpharl.redact import words
 
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja"]
 """Pickles and code are never fetched."""
 UNWANTED = ["*/*", "consolidated*", "training_args.json", "trainer_state.json"]
 """Other models in folders of their own, the same weights in another layout, a trainer's notes."""
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ def listed(repo: str, revision: str) -> Published:
         api = HfApi()
         commit = str(api.model_info(repo, revision=revision).sha)
         entries = list(api.list_repo_tree(repo, revision=commit))
+    _require_plain(f"{repo} at {revision}", commit, [entry.path for entry in entries])
     stored = [entry for entry in entries if isinstance(entry, RepoFile)]
     files = {
         file.path: file.lfs.sha256 if file.lfs else file.blob_id
@@ -91,8 +96,8 @@ def download(repo: str, revision: str, out: Path, record: Path) -> None:
             repo,
             revision=model.commit,
             local_dir=partial,
-            allow_patterns=WANTED,
-            ignore_patterns=UNWANTED,
+            # Names and not patterns: the client asks the hub for its list once more.
+            allow_patterns=[glob.escape(name) for name in model.files],
         )
     _require_whole(model, partial)
     shutil.rmtree(partial / ".cache", ignore_errors=True)
@@ -107,6 +112,21 @@ def download(repo: str, revision: str, out: Path, record: Path) -> None:
     )
 
 
+def _require_plain(where: str, commit: str, names: list[str]) -> None:
+    """Refuse a list whose names lead out of the folder that they are joined to."""
+    if not _COMMIT.fullmatch(commit):
+        raise CheckpointError(
+            f"{where}: found {commit[:80]!r} as its commit, expected 40 hexadecimal digits; check "
+            "HF_ENDPOINT"
+        )
+    for name in names:
+        if name.startswith("/") or {"", ".", ".."} & {*name.split("/")} or not name.isprintable():
+            raise CheckpointError(
+                f"{where}: found a file named {name[:80]!r}, expected names inside its folder; do "
+                "not use this model"
+            )
+
+
 def _require_whole(model: Published, folder: Path) -> None:
     """Refuse a download that lacks a file, or has another one than the hub lists.
 
@@ -115,7 +135,7 @@ def _require_whole(model: Published, folder: Path) -> None:
     where = f"{model.repo} at {model.revision}"
     for name, digest in model.files.items():
         file = folder / name
-        if not file.is_file():
+        if file.is_symlink() or not file.is_file():
             raise CheckpointError(f"{where}: lacks {name} after the download; call it again")
         found = _digest(file, git=len(digest) == 40)
         if found != digest:
@@ -162,5 +182,5 @@ def _reason(error: Exception) -> str:
             return "found no such revision, expected a branch, tag or commit; correct 'revision'"
         case RepositoryNotFoundError():
             return "found no such repository, or a private one; correct 'repo', or set HF_TOKEN"
-    words = " ".join(str(error).split())[:300] or type(error).__name__
-    return f"found no answer that can be used ({words}); call it again where the hub is in reach"
+    said = words(error) or type(error).__name__
+    return f"found no answer that can be used ({said}); call it again where the hub is in reach"

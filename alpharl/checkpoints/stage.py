@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TypeVar
 from alpharl.checkpoints.adapter import is_adapter
 from alpharl.checkpoints.index import ADAPTER, ADAPTER_CONFIG, INDEX, read_stored
 from alpharl.errors import CheckpointError
+from alpharl.scratch import scratch
 
 Key = TypeVar("Key")
 
@@ -42,8 +42,8 @@ def staged(folders: Mapping[Key, Path], on: str | None) -> Iterator[dict[Key, Pa
             f"stage {disk}: found {free >> 20} MiB free, expected {wanted >> 20} MiB for "
             f"{len(folders)} models; use more shards of fewer checkpoints, or do not stage"
         )
-    with tempfile.TemporaryDirectory(prefix="alpharl-stage-", dir=disk) as temporary:
-        copies = {key: Path(temporary) / str(i) for i, key in enumerate(folders)}
+    with scratch("stage", disk) as temporary:
+        copies = {key: temporary / str(i) for i, key in enumerate(folders)}
         for key, folder in folders.items():
             _copy(folder, copies[key])
         yield copies

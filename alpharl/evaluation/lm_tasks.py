@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import tempfile
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,13 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 
-from alpharl.errors import EvaluationError
+from alpharl.errors import AlpharlError, EvaluationError
+from alpharl.evaluation.confined_tasks import rehearse
 from alpharl.evaluation.tasks import filters as filters  # registers the filter of task files
 from alpharl.problems import PREFIX, PROBLEMS, Problem, get_problem, is_generated
 from alpharl.problems.chat import Messages
 from alpharl.problems.prompts import Prompts
+from alpharl.scratch import lasting
 from alpharl.yaml_text import require_plain
 
 OWN_TASKS = Path(__file__).parent / "tasks"
@@ -40,7 +41,8 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     if is_generated(name):
         return ConfigurableTask(config={**_generated(get_problem(name)), **override, "task": name})
     folders = [OWN_TASKS, *([Path(include_path)] if include_path else [])]
-    manager = TaskManager(include_path=list(folders), include_defaults=False)
+    with _in_words(name, include_path):
+        manager = TaskManager(include_path=list(folders), include_defaults=False)
     if name not in manager.all_tasks:
         raise EvaluationError(
             f"task '{name}': not found in {', '.join(map(str, folders))}; expected one of: "
@@ -49,9 +51,18 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     path = manager.task_index[name].yaml_path
     if path is not None:
         require_plain(Path(path).read_text("utf-8"), str(path))
-    # A task inside an inline group is lm-eval's public way to override a part of its config.
-    try:
+
+    def load() -> ConfigurableTask:
+        # A task inside an inline group is lm-eval's public way to override a part of its config.
         loaded = manager.load({"group": "suite", "task": [{"task": name, **override}]})
+        (task,) = loaded["tasks"].values()
+        return task
+
+    if include_path:
+        rehearse(name, load)
+    try:
+        with _in_words(name, None if data else include_path):
+            task = load()
     except (
         DatasetGenerationError,
         OSError,
@@ -66,13 +77,27 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
             f"{data}: found no questions that the task can ask ({error!r:.99}), expected the data "
             "set's columns in lines of JSON, as `alpharl fetch` writes them; fetch them again"
         ) from None
-    (task,) = loaded["tasks"].values()
     if task.OUTPUT_TYPE != "generate_until":
         raise EvaluationError(
             f"task '{name}': found output_type {task.OUTPUT_TYPE}, expected generate_until; the "
             "engines generate answers, so let the task ask for one"
         )
     return task
+
+
+@contextmanager
+def _in_words(name: str, include_path: str | None) -> Iterator[None]:
+    """Tell in one line what is wrong with task files of the user's own."""
+    try:
+        yield
+    except Exception as error:  # whatever their functions raise
+        if not include_path or isinstance(error, AlpharlError):
+            raise
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise EvaluationError(
+            f"task '{name}': lm-eval cannot load it from {include_path} ({said}), expected task "
+            "files as it reads them; correct them"
+        ) from None
 
 
 def _generated(problem: Problem) -> dict[str, Any]:
@@ -106,22 +131,18 @@ def _files(data: Path) -> dict[str, Any]:
 
     The copy that it makes goes away with this process: it may be of a private set.
     """
-    return {"data_files": {"test": str(data)}, "cache_dir": _copies().name}
-
-
-@cache
-def _copies() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="alpharl-data-")
+    return {"data_files": {"test": str(data)}, "cache_dir": str(lasting("data"))}
 
 
 def questions_of(task: ConfigurableTask) -> list[tuple[str, str]]:
     """The texts that the task asks and the answers that it wants, in order."""
-    docs: list[Any] = list(task.eval_docs)
     try:
+        docs: list[Any] = list(task.eval_docs)
         return [(str(task.doc_to_text(doc)), str(task.doc_to_target(doc))) for doc in docs]
-    except (KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # of a template, or of a function of the user's own
+        said = " ".join(repr(error).split())[:200]
         raise EvaluationError(
-            f"task '{task.config.task}': found a question that it cannot ask ({error!r}), expected "
+            f"task '{task.config.task}': found a question that it cannot ask ({said}), expected "
             "the columns of its data set; fetch it again, or correct the file it came from"
         ) from None
 

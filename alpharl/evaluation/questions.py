@@ -10,6 +10,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from alpharl.checkpoints.index import read_config
 from alpharl.errors import EvaluationError
+from alpharl.evaluation.confined_tasks import ConfinedGrader
 from alpharl.evaluation.engines.end_tokens import embedding_rows, end_tokens
 from alpharl.evaluation.engines.engine import Decoding
 from alpharl.evaluation.lm_tasks import asked, grade, load_task, questions_of
@@ -39,10 +40,14 @@ class TaskQuestions:
             raise _changed(suite, entry["task"], f"{data} is not as")
         self._task = load_task(entry["task"], data, suite.include_path)
         _require_fixed(suite, entry, self._task)
-        self._instances, self.tokens = asked(
+        instances, self.tokens = asked(
             self._task, len(entry["questions"]), prompts,
             settings["chat_template"], settings["system"],
         )  # fmt: skip
+        self._instances = instances
+        self._confined = suite.include_path and ConfinedGrader(
+            self.name, lambda number, text: grade(self._task, [instances[number]], [text])[0]
+        )
         until = self._task.config.generation_kwargs.get("until") or []
         stop = [until] if isinstance(until, str) else until
         self.decoding = Decoding(
@@ -52,6 +57,8 @@ class TaskQuestions:
 
     def grade(self, questions: Sequence[int], texts: Sequence[str]) -> list[tuple[float, str]]:
         """How right each answer to the question of its number is, and what was extracted."""
+        if self._confined:
+            return self._confined(questions, texts)
         return grade(self._task, [self._instances[number] for number in questions], texts)
 
 

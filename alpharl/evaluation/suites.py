@@ -22,6 +22,7 @@ from alpharl.checkpoints.manifest import digest_json
 from alpharl.errors import EvaluationError
 from alpharl.evaluation import SUITE_VERSION
 from alpharl.evaluation.datasets import DATASETS, data_file, needs_data, role_of
+from alpharl.evaluation.fetching import require_as_noted
 from alpharl.evaluation.settings import Suite, Task
 from alpharl.problems import PREFIX, PROBLEMS, get_problem, is_generated
 from alpharl.sums import digest_file
@@ -212,6 +213,7 @@ def _fetched(task: Task, folder: Path | None) -> Path:
             f"--split {role_of(task)}{local} --out {file}` or `snakemake --until fetch` "
             "on a machine with network"
         )
+    require_as_noted(file)
     return file
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from alpharl.errors import EvaluationError
+from alpharl.evaluation.fetching import require_as_noted
 from alpharl.evaluation.lm_tasks import grade, instances_of, load_task, questions_of
 from alpharl.evaluation.suites import question_digest
 
@@ -29,8 +30,9 @@ class DataQuestions:
             scored: digests of the questions that suites ask, which are left out.
 
         Raises:
-            EvaluationError: none is left.
+            EvaluationError: none is left, or they are not those that were fetched.
         """
+        require_as_noted(data)
         self._task = load_task(task, data.absolute(), None)
         questions = questions_of(self._task)
         # No chat template here: the run puts the question into its base's.

@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -19,6 +18,7 @@ from alpharl.evaluation.engines.settings import EngineSettings
 from alpharl.evaluation.offline import go_offline
 from alpharl.forecasting.contract import Prediction
 from alpharl.progress import SILENT, Progress
+from alpharl.scratch import scratch
 from alpharl.variants.model import Model, config_of
 from alpharl.variants.store import Variant, read_variant
 
@@ -134,6 +134,6 @@ def built(prediction: Prediction, base: Path, checkpoints: Mapping[int, Path]) -
     meta = {"logits": asdict(prediction.logits)} if prediction.logits else {}
     meta |= {"config": config_of(base, checkpoints)}
     model = Model(base, checkpoints, meta, prediction.blend, prediction.adapter)
-    with TemporaryDirectory(prefix="alpharl-") as folder:
-        model.absolute().save(Path(folder) / "trial")
-        yield read_variant(Path(folder) / "trial")
+    with scratch("trial") as folder:
+        model.absolute().save(folder / "trial")
+        yield read_variant(folder / "trial")

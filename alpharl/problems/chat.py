@@ -1,19 +1,20 @@
-"""A model's own chat function, under a time limit and on a day that does not change.
+"""A model's own chat function, within limits of time and memory, on a day that does not change.
 
-A chat template is a program that came with the model: it may loop without end, fail, leave messages
-out, or write today's date.
+A chat template is a program that came with the model: it may loop without end, fill the memory,
+fail, leave messages out, or write today's date.
 """
 
 from __future__ import annotations
 
-import signal
-import threading
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
+from alpharl.confined import Confined, Failed, Overrun
 from alpharl.errors import PromptError
 
 if TYPE_CHECKING:
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 Messages = list[dict[str, str]]
 SECONDS = 5.0
 """Processor time that a prompt may take."""
+GIB = 1
+"""Memory that it may take, in GiB."""
 LONGEST = 10_000_000
 """Characters that a prompt may have."""
 TODAY = datetime(2024, 7, 26)
 """What templates that ask for the date are told, always: on another day, training, scoring and the
 token analyses would see other prompts. Llama's own templates fall back on this day."""
+_PROCESSES: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[Any, Confined]] = WeakKeyDictionary()
+"""By tokenizer, its chat template when the process began, and the process."""
 
 
 def require_template(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -47,8 +52,11 @@ def writes_date(tokenizer: PreTrainedTokenizerBase) -> bool:
     return "strftime_now" in str(tokenizer.chat_template)
 
 
-def chat_text(tokenizer: PreTrainedTokenizerBase, messages: Messages, continued: bool) -> str:
-    """The text that the chat template makes of messages.
+def encode_chat(
+    tokenizer: PreTrainedTokenizerBase, messages: Messages, continued: bool
+) -> tuple[str, list[int]]:
+    """The text that the chat template makes of messages, and the tokens that the model's own chat
+    function makes of them.
 
     Args:
         tokenizer: has a chat template.
@@ -56,28 +64,18 @@ def chat_text(tokenizer: PreTrainedTokenizerBase, messages: Messages, continued:
         continued: whether the last message is to be continued, and not to be answered.
 
     Raises:
-        PromptError: the template fails, takes too long, or leaves a message out.
+        PromptError: the template fails, passes a limit, or leaves a message out.
     """
-    text = str(_applied(tokenizer, messages, continued, tokenize=False))
-    if len(text) > LONGEST:
-        raise PromptError(
-            f"{place(tokenizer)}: the chat template writes {len(text)} characters for one prompt, "
-            f"expected at most {LONGEST}; correct it"
-        )
+    text, ids = _asked(tokenizer, messages, continued)
     for i, message in enumerate(messages):
         if message["content"].strip() not in text:
             other = [*messages[:i], {**message, "content": "?"}, *messages[i + 1 :]]
-            if _applied(tokenizer, other, continued, tokenize=False) == text:
+            if _asked(tokenizer, other, continued)[0] == text:
                 raise PromptError(
                     f"{place(tokenizer)}: the chat template leaves out messages of the role "
                     f"'{message['role']}', expected them in the prompt; {_advice(messages)}"
                 )
-    return text
-
-
-def chat_ids(tokenizer: PreTrainedTokenizerBase, messages: Messages, continued: bool) -> list[int]:
-    """The tokens that the model's own chat function makes of messages; arguments as above."""
-    return list(_applied(tokenizer, messages, continued, tokenize=True))
+    return text, ids
 
 
 def place(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -89,56 +87,58 @@ def place(tokenizer: PreTrainedTokenizerBase) -> str:
     return str(file if file.is_file() else folder / "tokenizer_config.json")
 
 
-def _applied(
-    tokenizer: PreTrainedTokenizerBase, messages: Messages, continued: bool, tokenize: bool
-) -> Any:
-    how = "continue_final_message" if continued else "add_generation_prompt"
+def _asked(
+    tokenizer: PreTrainedTokenizerBase, messages: Messages, continued: bool
+) -> tuple[str, list[int]]:
     try:
-        with _time_limit(SECONDS), _fixed_day(tokenizer):
-            return tokenizer.apply_chat_template(
-                messages, tokenize=tokenize, return_dict=False, **{how: True}
-            )
-    except _OutOfTime:
+        made = _confined(tokenizer).ask([messages, continued], SECONDS)
+    except Overrun as limit:
         raise PromptError(
-            f"{place(tokenizer)}: the chat template takes more than {SECONDS:.0f} seconds for one "
-            "prompt, expected an end; correct it"
+            f"{place(tokenizer)}: the chat template {limit} for one prompt, expected an end; "
+            "correct it"
         ) from None
-    except Exception as error:  # whatever the template does
+    except Failed as error:
         roles = ", ".join(message["role"] for message in messages)
-        line = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        kind, said = error.args
+        line = f"{kind}: {' '.join(said.split())[:160]}"
         raise PromptError(
             f"{place(tokenizer)}: the chat template fails ({line}), expected a prompt of messages "
             f"of the roles {roles}; {_advice(messages)}"
         ) from None
+    if "characters" in made:
+        raise PromptError(
+            f"{place(tokenizer)}: the chat template writes {made['characters']} characters for one "
+            f"prompt, expected at most {LONGEST}; correct it"
+        )
+    return made["text"], made["ids"]
+
+
+def _confined(tokenizer: PreTrainedTokenizerBase) -> Confined:
+    """The process that runs a tokenizer's chat function: one for all its prompts."""
+    template, confined = _PROCESSES.get(tokenizer, (None, None))
+    if confined is None or not confined.is_mine or template != tokenizer.chat_template:
+        confined = Confined(lambda request: _made(tokenizer, *request), GIB)
+        _PROCESSES[tokenizer] = copy.copy(tokenizer.chat_template), confined
+    return confined
+
+
+def _made(
+    tokenizer: PreTrainedTokenizerBase, messages: Messages, continued: bool
+) -> dict[str, Any]:
+    """What the process answers."""
+    how = "continue_final_message" if continued else "add_generation_prompt"
+    with _fixed_day(tokenizer):
+        text = tokenizer.apply_chat_template(messages, tokenize=False, **{how: True})
+        if len(text) > LONGEST:
+            return {"characters": len(text)}
+        ids = tokenizer.apply_chat_template(messages, return_dict=False, **{how: True})
+    return {"text": text, "ids": [int(token) for token in ids]}
 
 
 def _advice(messages: Messages) -> str:
     if any(message["role"] == "system" for message in messages):
         return "correct it, or drop 'system' if it knows no such role"
     return "correct it, or ask without 'chat_template'"
-
-
-class _OutOfTime(BaseException):
-    """No Exception, which a template's own machinery might catch."""
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Interrupt what takes more of the process's time. Only the main thread can be interrupted."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise _OutOfTime
-
-    before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before or signal.SIG_DFL)
 
 
 class _FixedDay(datetime):

@@ -15,8 +15,7 @@ from alpharl.errors import PromptError
 from alpharl.problems.chat import (
     TODAY,
     Messages,
-    chat_ids,
-    chat_text,
+    encode_chat,
     place,
     require_template,
     writes_date,
@@ -59,8 +58,8 @@ class Prompts:
         Raises:
             PromptError: as above, or the chat ends in a token that ends an answer.
         """
-        text = chat_text(self.tokenizer, messages, continued)
-        ids = self._checked(chat_ids(self.tokenizer, messages, continued))
+        text, ids = encode_chat(self.tokenizer, messages, continued)
+        self._checked(ids)
         last = self._last(ids)
         if last in self._ends():
             raise PromptError(

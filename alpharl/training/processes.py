@@ -17,6 +17,7 @@ from alpharl.errors import StudyError
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
+_PID_DIGITS = 20
 
 
 @contextmanager
@@ -34,12 +35,12 @@ def alone(out: Path) -> Iterator[None]:
     lock = locks.take(path)
     if lock is None:
         raise StudyError(
-            f"{out}: found process {path.read_text()} that trains there, expected none; wait for "
-            "its end, or stop it"
+            f"{out}: found process {path.read_text().strip()} that trains there, expected none; "
+            "wait for its end, or stop it"
         )
     with lock:
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
+        # As long as any number, so that nothing of an earlier one stays.
+        lock.write(f"{os.getpid():<{_PID_DIGITS}}")
         lock.flush()
         yield
 

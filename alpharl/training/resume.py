@@ -62,7 +62,9 @@ def find_checkpoint(out: Path, stamp: dict[str, Any], saved: list[int]) -> int:
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
     """Put a checkpoint's weights into the model, in place."""
-    stored = type(model).from_pretrained(folder, dtype=model.dtype, use_safetensors=True)
+    stored = type(model).from_pretrained(
+        folder, dtype=model.dtype, use_safetensors=True, trust_remote_code=False
+    )
     model.load_state_dict(stored.state_dict())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from alpharl.forecasting import VERSION
 from alpharl.forecasting.contract import Blend, Prediction, Window, norm_ratio
 from alpharl.forecasting.method import Method
 from alpharl.progress import Progress, display
+from alpharl.scratch import scratch
 from alpharl.spectra.lowrank import Factors, LowRank
 from alpharl.spectra.scope import require_paper_scope
 from alpharl.variants import RANK_VERSION
@@ -87,11 +87,11 @@ class Model:
         from alpharl.variants.build import build_dense
 
         with (
-            tempfile.TemporaryDirectory(prefix="alpharl-") as folder,
+            scratch("model") as folder,
             display(progress) as told,
         ):
-            self.absolute().save(folder)
-            build_dense(read_variant(Path(folder)), Path(out), told)
+            self.absolute().save(folder / "variant")
+            build_dense(read_variant(folder / "variant"), Path(out), told)
 
     def _named(self, path: Path) -> Path:
         return Path(os.path.relpath(path)) if path in self.relative else path

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from alpharl.verbs.inputs import file_name
+
 EXAMPLE = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
-    parser.add_argument("--run", required=True, metavar="NAME", help="name of the run")
-    parser.add_argument("--base", required=True, metavar="NAME", help="name of the base")
+    for name in ("run", "base"):
+        parser.add_argument(
+            f"--{name}", type=file_name, required=True, metavar="NAME", help=f"name of the {name}"
+        )
     parser.add_argument(
         "--manifests", type=Path, nargs="+", required=True, metavar="FILE",
         help="manifests of all checkpoints of the run",

@@ -16,7 +16,7 @@ from alpharl.errors import EvaluationError
 from alpharl.frozen import Frozen
 from alpharl.verbs import shared
 from alpharl.verbs.engine_options import add_engine_options, engine_settings
-from alpharl.verbs.inputs import named_paths
+from alpharl.verbs.inputs import file_name, named_paths
 from alpharl.verbs.parser import prints
 from alpharl.verbs.result import Result, Table
 
@@ -69,8 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     shared.manifests(parser)
     parser.add_argument(
-        "--run", default="", metavar="NAME", help="name of the run, which results repeat"
-    )
+        "--run", type=lambda text: text and file_name(text), default="", metavar="NAME",
+        help="name of the run, which results repeat",
+    )  # fmt: skip
     parser.add_argument(
         "--allow-truncation", action="store_true",
         help="do not fail where more answers ran out of tokens than the suite's max_truncated",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -17,7 +18,17 @@ from alpharl.yaml_text import NotYaml, read_yaml
 Model = TypeVar("Model", bound=BaseModel)
 _NAME = re.compile(r"(?!\.)[\w.+@%-]*(\{step\})?[\w.+@%-]*(?<!^)")
 """Results are files of these names."""
-Spec = TypeVar("Spec")
+_LONGEST = 200
+"""Bytes of a name: file systems take 255, endings included."""
+_FORM = "letters, digits and ._+@=-, not a dot first, 200 bytes at most"
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+Spec = TypeVar("Spec", bound=_Named)
 
 
 def option_pair(pair: str, form: str = "KEY=VALUE") -> tuple[str, Any]:
@@ -51,16 +62,40 @@ def json_value(text: str, option: str) -> Any:
         raise StudyError(f"found '{text}' as {option}, expected JSON ({error})") from None
 
 
-def spec_value(adapter: TypeAdapter[Spec], text: str) -> Spec:
-    """What `--spec` says as JSON.
+def _can_name(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and len(name.encode()) <= _LONGEST
+
+
+def file_name(text: str) -> str:
+    """An argument that names a run, a base or a suite, after which files are called.
 
     Raises:
-        StudyError: it is not what is expected.
+        ArgumentTypeError: no file can have the name.
+    """
+    if not _can_name(text) or "{" in text:
+        raise argparse.ArgumentTypeError(
+            f"found '{text[:80]}', expected a name that a file can have: {_FORM}"
+        )
+    return text
+
+
+def spec_value(adapter: TypeAdapter[list[Spec]], text: str) -> list[Spec]:
+    """What `--spec` says as JSON: a list of what is made, a folder each.
+
+    Raises:
+        StudyError: it is not what is expected, or a name is none of a folder.
     """
     try:
-        return adapter.validate_json(text)
+        values = adapter.validate_json(text)
     except ValidationError as error:
         raise StudyError("--spec: " + "; ".join(map(describe_error, error.errors()))) from None
+    for value in values:
+        if not _can_name(value.name) or "{" in value.name:
+            raise StudyError(
+                f"--spec: found the name '{value.name[:80]}', expected one that a folder can have: "
+                f"{_FORM}; correct it"
+            )
+    return values
 
 
 def validated(model: type[Model], values: Any) -> Model:
@@ -93,10 +128,10 @@ def named_paths(entries: list[str], files: bool = False) -> dict[str, Path]:
         name, equals, path = entry.partition("=")
         if not equals:
             raise StudyError(f"found '{entry}', expected NAME={entry}")
-        if not _NAME.fullmatch(name) or ("{step}" in name) > ("{step}" in path):
+        if not _can_name(name) or ("{step}" in name) > ("{step}" in path):
             raise StudyError(
-                f"found '{name}' as a name, expected one that can name a file: letters, digits and "
-                "._+@=-, not a dot first, and {step} only before a path with {step}"
+                f"found '{name[:80]}' as a name, expected one that can name a file: {_FORM}, and "
+                "{step} only before a path with {step}; give another"
             )
         steps = find_steps(path, files) if "{step}" in path else {}
         pairs += [(name.replace("{step}", str(step)), p) for step, p in steps.items()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from alpharl.verbs.inputs import json_value, validated
+from alpharl.verbs.inputs import file_name, json_value, validated
 from alpharl.verbs.outputs import WrittenQuestions
 from alpharl.verbs.parser import prints
 
@@ -22,7 +22,9 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
-    parser.add_argument("--name", required=True, metavar="NAME", help="name of the suite")
+    parser.add_argument(
+        "--name", type=file_name, required=True, metavar="NAME", help="name of the suite"
+    )
     parser.add_argument(
         "--spec", required=True, metavar="JSON",
         help="role, tasks and settings of the suite: what a study file has under `suites`, as JSON",

@@ -26,6 +26,7 @@ from tests.bad_inputs import (
     places,
     prompts,
     scores,
+    security,
     steps,
     weights,
 )
@@ -33,18 +34,9 @@ from tests.bad_inputs.table import BadInput, Faulty
 from tests.conftest import CliResult
 
 KINDS = (
-    weights,
-    configs,
-    adapters,
-    names,
-    scores,
-    steps,
-    options,
-    prompts,
-    made,
-    places,
-    artefacts,
-)
+    weights, configs, adapters, names, scores, steps, options, prompts, made, places, artefacts,
+    security,
+)  # fmt: skip
 ROWS = [row for kind in KINDS for row in kind.ROWS]
 CASES = [
     pytest.param(row, command, id=f"{row.name}-{call}")
@@ -139,6 +131,7 @@ def test_bad_input_is_refused(files: Path, cli, capsys, row: BadInput, command: 
     assert done.status == row.status, f"status {done.status}: {done.out}{done.err}"
     assert line.startswith(f"alpharl {arguments[0]}: error: ")
     assert re.search(row.line, line), line
+    assert "hunter22" not in line.lower(), "a secret of the rows of `security`"
     assert [text for text in earlier if not PROGRESS.match(text)] == []
     assert done.out == ""
     assert listing(files) == before, "nothing is written, changed or left behind"

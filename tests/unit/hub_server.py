@@ -23,6 +23,10 @@ class HubServer(ThreadingHTTPServer):
         self.listings = 0
         self.refused: set[str] = set()
         self.damaged: set[str] = set()
+        self.hidden: set[str] = set()
+        """Files that the list with digests lacks."""
+        self.listed: dict[str, list[str]] = {}
+        """By repository, names that the list with digests has on top."""
 
     @property
     def url(self) -> str:
@@ -71,7 +75,12 @@ class _Handler(BaseHTTPRequestHandler):
         paths = sorted(folder.rglob("*") if deep or rest[:1] != ["tree"] else folder.iterdir())
         if rest[:1] == ["tree"]:
             self.server.listings += 1
-            data: object = [_entry(path, path.relative_to(folder).as_posix()) for path in paths]
+            entries = [_entry(path, path.relative_to(folder).as_posix()) for path in paths]
+            entries += [
+                {"type": "file", "path": name, "size": 1, "oid": "0" * 40}
+                for name in self.server.listed.get(repo, [])
+            ]
+            data: object = [e for e in entries if e["path"] not in self.server.hidden]
         else:
             names = [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
             data = {"id": repo, "sha": commit, "siblings": [{"rfilename": n} for n in names]}

@@ -24,7 +24,7 @@ def test_no_server_is_one_line(golden, tmp_path, cli, monkeypatch):
     base = golden / "trajectory" / "base"
     result = cli("evaluate", "--suite", suite, "--base", base, "--variant", f"b={base}",
                  "--engine", "api", "--url", url, "--out", tmp_path / "out")  # fmt: skip
-    assert result.error.endswith(f"{url}: found no server that answers; start it, or mend 'url'")
+    assert result.error.endswith(f"{url}: found no server that answers; start it, or correct 'url'")
     assert not (tmp_path / "out").exists()
 
 
@@ -46,9 +46,12 @@ def test_no_server_is_one_line(golden, tmp_path, cli, monkeypatch):
             {"environment": "e"},
             "found 'environment' with engine 'hf', expected it with engine 'vllm'",
         ),
-        ({"engine": "api", "url": "u", "vllm": {}}, "found 'vllm' with engine 'api', expected it"),
         (
-            {"engine": "api", "url": "u", "batch_size": 0},
+            {"engine": "api", "url": "http://h/v1", "vllm": {}},
+            "found 'vllm' with engine 'api', expected it",
+        ),
+        (
+            {"engine": "api", "url": "http://h/v1", "batch_size": 0},
             "study: evaluation.batch_size: Input should",
         ),
         (None, "evaluation: found None, expected keys, such as {engine: hf}"),

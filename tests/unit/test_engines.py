@@ -94,7 +94,8 @@ def test_each_engine_says_what_sets_it_apart():
     ("settings", "valid"),
     [
         ({}, True), ({"batch_size": 8}, True), (VLLM, True), ({"environment": "e"}, False),
-        ({"engine": "vllm"}, False), ({"engine": "api", "url": "u"}, True), ({"url": "u"}, False),
+        ({"engine": "vllm"}, False), ({"engine": "api", "url": "http://h/v1"}, True),
+        ({"url": "http://h/v1"}, False),
     ],
     ids=str,
 )  # fmt: skip

@@ -137,6 +137,37 @@ def test_a_file_of_another_digest_is_refused_and_fetched_anew(hub, tmp_path, lar
     assert (tmp_path / "model" / damaged).read_bytes() == (large / damaged).read_bytes()
 
 
+@pytest.mark.parametrize(
+    "name", ["../x.safetensors", "/tmp/x.safetensors", "a/../../x.json", "a//b.json", "x\n.json"]
+)
+def test_a_name_that_leads_out_of_its_folder_is_refused(hub, tmp_path, large, name):
+    hub.listed["org/large"] = [name]
+    done = download(hub, tmp_path, "org/large", "main")
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert f"org/large at main: found a file named {name!r}, expected names inside" in done.stderr
+    assert not [path for path in tmp_path.iterdir() if "model" in path.name]
+
+
+def test_other_files_than_the_list_had_are_not_fetched(hub, tmp_path, large):
+    """The client asks for its own list, which may be another by then."""
+    (large / "evil.json").write_text("{}")
+    hub.hidden = {"evil.json"}
+    assert download(hub, tmp_path, "org/large", "main").returncode == 0
+    assert "evil.json" not in {path.name for path in (tmp_path / "model").iterdir()}
+    assert not [name for name in hub.got if name.endswith("evil.json")]
+
+
+def test_a_hub_that_repeats_a_password_is_not_quoted(hub, tmp_path):
+    hub.shutdown()
+    hub.server_close()
+    address = hub.url.replace("http://", "http://me:hunter22@")
+    done = download(
+        hub, tmp_path, "org/base", "main", HF_ENDPOINT=address, HF_TOKEN="hf_hunter22xyz"
+    )
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "hunter22" not in done.stderr
+
+
 def published(hub, tmp_path, models, *options):
     """Compare models before they are fetched; lines of standard error."""
     places = [f"{step}={repo}@{revision}" for step, (repo, revision) in models.items()]

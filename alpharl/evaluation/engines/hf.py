@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.engine import Generate
 from alpharl.evaluation.engines.settings import EngineSettings
+from alpharl.scratch import scratch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -115,9 +115,9 @@ class HfEngine:
         """The model of a variant, by way of a temporary folder."""
         from alpharl.variants.build import build_dense
 
-        with tempfile.TemporaryDirectory(prefix="alpharl-") as folder:
-            build_dense(source, Path(folder) / "model")
-            return self._load(Path(folder) / "model")
+        with scratch("model") as folder:
+            build_dense(source, folder / "model")
+            return self._load(folder / "model")
 
     def _load(self, folder: Path) -> PreTrainedModel:
         from transformers import GenerationConfig

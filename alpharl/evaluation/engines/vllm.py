@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from alpharl.checkpoints.adapter import read_model
 from alpharl.checkpoints.configs import changes, listed
@@ -25,6 +24,7 @@ from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.engine import Answer, Decoding, Generate, Prompt
 from alpharl.evaluation.engines.settings import EngineSettings
 from alpharl.evaluation.engines.worker_process import WorkerProcess
+from alpharl.scratch import scratch
 
 if TYPE_CHECKING:
     from alpharl.variants.store import Variant
@@ -51,6 +51,16 @@ _SPEED = {
 """Arguments of vLLM that say how fast and within how much memory, and not what is computed."""
 
 
+_SAID = {
+    "model": "which would be scored in every model's place",
+    "tokenizer": "where prompts are made with the base's",
+    "dtype": "which the key 'dtype' of 'evaluation' says",
+    "trust_remote_code": "where no code of a model's folder is run",
+    "hf_token": "a key, which reports and commands would repeat, where only folders are read",
+}
+"""Arguments of vLLM that a study cannot give, and why."""
+
+
 class Vllm(EngineSettings):
     """vLLM in an environment of its own, one start for all models of a job. It scores adapters as
     LoRA (on a CPU, where that is slow, only with `vllm: {enable_lora: true}`), and everything else
@@ -62,6 +72,14 @@ class Vllm(EngineSettings):
     `.venv-vllm`."""
     vllm: dict[str, Any] = Field(default={})
     """Arguments of vLLM's `LLM` class, such as `{"gpu_memory_utilization": 0.5}`."""
+
+    @field_validator("vllm")
+    @classmethod
+    def _arguments_are_free(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        for name in arguments:
+            if name in _SAID:
+                raise ValueError(f"found '{name}', {_SAID[name]}; leave it out")
+        return arguments
 
     seed_note = (
         "vLLM seeds each request by itself, whatever runs beside it; batches change rounding, "
@@ -119,7 +137,7 @@ class VllmEngine:
             "tensor_parallel_size": max(gpus, 1), "seed": 0,
             # The suite alone says how to decode, not a file next to the model.
             "generation_config": "vllm",
-            "load_format": "safetensors",
+            "load_format": "safetensors", "trust_remote_code": False,
             # On a CPU vLLM gathers an adapter anew for every token, at the highest rank: its merged
             # weights are loaded and run in less time.
             **(_adapter_arguments(rank) if arguments.get("enable_lora", gpus > 0) else {}),
@@ -169,9 +187,9 @@ class VllmEngine:
             # A number of its own each time: vLLM keeps what it knows by this number.
             adapter = {"id": next(self._ids), "path": str(folder.absolute())}
         else:
-            with tempfile.TemporaryDirectory(prefix="alpharl-") as temporary:
-                build_dense(source, Path(temporary) / "model")
-                self._load(Path(temporary) / "model")
+            with scratch("model") as temporary:
+                build_dense(source, temporary / "model")
+                self._load(temporary / "model")
         yield lambda prompts, decoding: self._generate(prompts, decoding, adapter)
 
     def _served(self, variant: Variant) -> Path | None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from alpharl.errors import EvaluationError
+from alpharl.redact import redacted, words
+from alpharl.scratch import scratch
 
 _PATIENCE_S = 10
 """To end by itself, once nothing more will be asked."""
@@ -24,7 +26,8 @@ _SHOWN_CHARACTERS = 500
 class WorkerProcess:
     """The process and those that it starts: they end with it, however it ends.
 
-    What it writes to standard error goes to a temporary file, which stays if something fails.
+    What it writes to standard error goes to a temporary file. If something fails, that is moved out
+    of its temporary folder and stays.
     """
 
     def __init__(self, command: Sequence[str | Path], environment: Mapping[str, str]) -> None:
@@ -35,9 +38,10 @@ class WorkerProcess:
             environment: its environment variables.
         """
         self._name = Path(command[-1]).name
-        handle, log = tempfile.mkstemp(prefix=f"{Path(self._name).stem}-", suffix=".log")
-        self._log, self._failed = Path(log), False
-        with os.fdopen(handle, "wb") as errors:
+        self._stack = contextlib.ExitStack()
+        self._log = self._stack.enter_context(scratch("worker")) / "standard-error.log"
+        self._log.touch(0o600)
+        with self._log.open("wb") as errors:
             self._process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=errors, encoding="utf-8", start_new_session=True,
@@ -78,7 +82,7 @@ class WorkerProcess:
             raise self._death()
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise self._failure(f": {answer['error'][:_SHOWN_CHARACTERS]}")
+            raise self._failure(f": {words(answer['error'], _SHOWN_CHARACTERS)}")
         return answer
 
     def close(self) -> None:
@@ -91,8 +95,7 @@ class WorkerProcess:
         if self._reaper.is_alive():
             self._kill()
             self._reaper.join()
-        if not self._failed:
-            self._log.unlink(missing_ok=True)
+        self._stack.close()
 
     def _reap(self) -> None:
         """Wait for its end, and take along what it has started."""
@@ -110,9 +113,15 @@ class WorkerProcess:
         status = self._process.returncode
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines()]
-        last = " | ".join(line for line in lines[-_SHOWN_LINES:] if line)[-_SHOWN_CHARACTERS:]
-        return self._failure(f" {how} before it answered; its last lines: {last}")
+        last = redacted(" | ".join(line for line in lines[-_SHOWN_LINES:] if line))
+        return self._failure(
+            f" {how} before it answered; its last lines: {last[-_SHOWN_CHARACTERS:]}"
+        )
 
     def _failure(self, what: str) -> EvaluationError:
-        self._failed = True
+        if self._log.parent != Path(tempfile.gettempdir()):
+            stem = Path(self._name).stem
+            handle, log = tempfile.mkstemp(prefix=f"alpharl-{stem}-", suffix=".log")
+            os.close(handle)
+            self._log = self._log.replace(log)
         return EvaluationError(f"{self._name}{what}; all that it wrote: {self._log}")
