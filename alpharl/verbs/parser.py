@@ -29,6 +29,10 @@ def parser_of(verb: str, module: ModuleType) -> Parser:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
+    parser.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS,
+        help="show where in the code an error comes from",
+    )  # fmt: skip
     return parser
 
 
@@ -43,7 +47,7 @@ def parse(parser: Parser, arguments: list[str]) -> dict[str, object]:
     values, unknown = parser.parse_known_args(arguments)
     if unknown:
         parser.error(f"found '{unknown[0]}', expected no further argument")
-    return vars(values)
+    return {name: value for name, value in vars(values).items() if name != "debug"}
 
 
 def prints(parser: argparse.ArgumentParser, result: type[Result]) -> None:
