@@ -85,11 +85,13 @@ def _start(first: str, arguments: list[str]) -> int:
 
 def _run(verb: str, arguments: list[str]) -> int:
     from alpharl.verbs.parser import parse, parser_of
+    from alpharl.verbs.places import require_places
     from alpharl.verbs.result import show
 
     module, command = module_of(verb), f"alpharl {verb}"
+    parser = parser_of(verb, module)
     try:
-        values: dict[str, Any] = parse(parser_of(verb, module), arguments)
+        values: dict[str, Any] = parse(parser, arguments)
     except SystemExit:  # the parser's, after help or an error
         if status := _printed(_flush, command):
             return status
@@ -97,6 +99,7 @@ def _run(verb: str, arguments: list[str]) -> int:
     kind, as_json = values.pop("result", None), values.pop("json", False)
     if kind is not None and sys.stdout is None:
         return _refuse(CLOSED, 1, command)
+    require_places(parser, values)
     result = module.run(**values)
     if kind is None:
         return _printed(_flush, command)

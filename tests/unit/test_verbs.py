@@ -27,9 +27,9 @@ PUBLIC = [verb for verb in VERBS if verb not in GROUPS["Used by the workflow"]]
 
 
 def actions(verb: str) -> list[argparse.Action]:
-    """The arguments of a verb but `--help`."""
+    """The arguments of a verb but those that all have."""
     parser = parser_of(verb, module_of(verb))
-    return [action for action in parser._actions if action.dest != "help"]
+    return [action for action in parser._actions if action.dest not in ("help", "debug")]
 
 
 def test_each_verb_stands_once_and_has_its_module():
