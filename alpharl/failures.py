@@ -13,10 +13,11 @@ import resource
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alpharl.errors import AlpharlError
 
+T = TypeVar("T")
 PACKAGE = str(Path(__file__).parent)
 LONGEST = 600
 """Characters of a library's message that are shown."""
@@ -83,6 +84,31 @@ _PARTIAL = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.partial")
 """Names of what is being written; the second group tells its writers apart."""
 
 
+_OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+_OF_MACHINE = _OF_WRITING | {
+    errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM,
+    errno.ENOMEM,
+}  # fmt: skip
+_WRITTEN = {"out", "path", "partial", "record", "target", "place", "folder"}
+"""What functions call what they write."""
+
+
+def pass_on(error: Exception, writes: str | None = None) -> None:
+    """Raise an error again if the machine is to blame, not what a file holds: disk, memory, limits.
+
+    Call it first wherever errors of all kinds are taken for a fault of a file.
+
+    Args:
+        error: what was caught.
+        writes: where a library writes that reads the file, if it does.
+    """
+    for part in _chain(error):
+        if _memory(part) or _number(part) in _OF_MACHINE:
+            if writes and _number(part) in _OF_WRITING:
+                part.filename = writes  # type: ignore[attr-defined]
+            raise error
+
+
 def line_of(error: BaseException) -> str:
     """The one line that says what went wrong, in which file, what was expected and what to do.
 
@@ -97,8 +123,8 @@ def line_of(error: BaseException) -> str:
     return _one_line(f"{file}: {words}" if file else words)
 
 
-def _first(words_of: Callable[[BaseException], str | None], error: BaseException) -> str | None:
-    return next(filter(None, map(words_of, _chain(error))), None)
+def _first(says: Callable[[BaseException], T | None], error: BaseException) -> T | None:
+    return next(filter(None, map(says, _chain(error))), None)
 
 
 def _unforeseen(error: BaseException) -> str:
@@ -273,8 +299,15 @@ def file_of(error: BaseException) -> str | None:
             return _shown(file)
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         return None
-    arguments = (path for frame in _frames(error) for path in _paths(frame))
-    return next(map(_shown, arguments), None)
+    arguments = [argument for frame in _frames(error) for argument in _paths(frame)]
+    if _first(_writing, error):
+        arguments.sort(key=lambda argument: argument[0].lstrip("_") not in _WRITTEN)
+    return next((_shown(path) for _, path in arguments), None)
+
+
+def _writing(error: BaseException) -> int | None:
+    number = _number(error)
+    return number if number in _OF_WRITING else None
 
 
 def _quoted_file(error: FileNotFoundError) -> Path | None:
@@ -302,12 +335,11 @@ def _frames(error: BaseException) -> Iterator[Any]:
             yield frame
 
 
-def _paths(frame: Any) -> Iterator[Path]:
-    """The paths that a function was called with, and those of the object that it belongs to."""
-    code, values = frame.f_code, frame.f_locals
-    for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
-        value = values.get(name)
-        if isinstance(value, Path):
-            yield value
-        elif name == "self":
-            yield from (v for v in getattr(value, "__dict__", {}).values() if isinstance(v, Path))
+def _paths(frame: Any) -> Iterator[tuple[str, Path]]:
+    """The paths that a function was called with, by name, and those of the object it belongs to."""
+    code = frame.f_code
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    values = [(name, frame.f_locals.get(name)) for name in names]
+    if values and values[0][0] == "self":
+        values[:1] = getattr(values[0][1], "__dict__", {}).items()
+    yield from ((name, value) for name, value in values if isinstance(value, Path))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from lm_eval.tasks import TaskManager
 
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.tasks import filters as filters  # registers the filter of task files
+from alpharl.failures import pass_on
 from alpharl.problems import PREFIX, PROBLEMS, Problem, get_problem, is_generated
 from alpharl.problems.chat import Messages
 from alpharl.problems.prompts import Prompts
@@ -38,7 +40,9 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     """
     override = {} if data is None else {"dataset_kwargs": _files(data)}
     if is_generated(name):
-        return ConfigurableTask(config={**_generated(get_problem(name)), **override, "task": name})
+        config = {**_generated(get_problem(name)), **override, "task": name}
+        with _copying():
+            return ConfigurableTask(config=config)
     folders = [OWN_TASKS, *([Path(include_path)] if include_path else [])]
     manager = TaskManager(include_path=list(folders), include_defaults=False)
     if name not in manager.all_tasks:
@@ -51,7 +55,8 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
         require_plain(Path(path).read_text("utf-8"), str(path))
     # A task inside an inline group is lm-eval's public way to override a part of its config.
     try:
-        loaded = manager.load({"group": "suite", "task": [{"task": name, **override}]})
+        with _copying():
+            loaded = manager.load({"group": "suite", "task": [{"task": name, **override}]})
     except (
         DatasetGenerationError,
         OSError,
@@ -60,6 +65,7 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
         TypeError,
         ValueError,
     ) as error:
+        pass_on(error)
         if data is None:
             raise
         raise EvaluationError(
@@ -109,9 +115,20 @@ def _files(data: Path) -> dict[str, Any]:
     return {"data_files": {"test": str(data)}, "cache_dir": _copies().name}
 
 
+@contextmanager
+def _copying() -> Iterator[None]:
+    """Where a disk is full, it is that of the copies, not that of the questions."""
+    try:
+        yield
+    except Exception as error:
+        pass_on(error, writes=_copies().name)
+        raise
+
+
 @cache
 def _copies() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="alpharl-data-")
+    # An error at the very end would be no use: what is left there lies among temporary files.
+    return tempfile.TemporaryDirectory(prefix="alpharl-data-", ignore_cleanup_errors=True)
 
 
 def questions_of(task: ConfigurableTask) -> list[tuple[str, str]]:

@@ -80,8 +80,13 @@ def require_folder(folder: Path) -> None:
 def write_table(table: pd.DataFrame, out: Path) -> list[str]:
     """Write a table as Parquet, and as CSV next to it; the paths of both."""
     twin = out.with_suffix(".csv")
-    write_csv(table, twin)
-    write_atomic(out, lambda p: table.to_parquet(p, index=False))
+
+    def write_both(partial: Path) -> None:
+        table.to_csv(partial, index=False)
+        # Before the CSV file is put in place, so that none stands without the other.
+        write_atomic(out, lambda p: table.to_parquet(p, index=False))
+
+    write_atomic(twin, write_both)
     return [str(out), str(twin)]
 
 
