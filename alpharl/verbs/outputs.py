@@ -38,8 +38,7 @@ def require_room(path: Path) -> None:
     """
     parents = path.absolute().parents
     there = next(filter(os.path.lexists, parents), path)
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise StudyError(f"{path}: cannot be written, for {there} is no folder to write to")
+    _require_open(path, there)
     most = os.pathconf(there, "PC_NAME_MAX") - _PARTIAL_BYTES
     names = path.absolute().relative_to(there.absolute()).parts
     longest = max(map(len, map(os.fsencode, names)), default=0)
@@ -73,8 +72,18 @@ def require_folder(folder: Path) -> None:
     require_room(folder)
     if os.path.lexists(folder) and not folder.is_dir():
         raise StudyError(f"{folder}: found a file, expected a folder to write; name another")
-    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
-        raise StudyError(f"{folder}: cannot be written, for it is no folder to write to")
+    if folder.is_dir():
+        _require_open(folder, folder)
+
+
+def _require_open(path: Path, folder: Path) -> None:
+    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        return
+    found = "no folder"
+    if folder.is_dir():
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        found = "a read-only file system" if read_only else "no permission to write"
+    raise StudyError(f"{path}: found {found} at {folder}, expected a folder to write to; name one")
 
 
 def write_table(table: pd.DataFrame, out: Path) -> list[str]:
