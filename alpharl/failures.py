@@ -21,7 +21,7 @@ T = TypeVar("T")
 PACKAGE = str(Path(__file__).parent)
 LONGEST = 600
 """Characters of a library's message that are shown."""
-_AGAIN = "run it again with --debug and report what it shows"
+AGAIN = "run it again with --debug and report what it shows"
 
 _SYSTEM = {
     errno.ENOSPC: "found no space left on its disk, expected room for it; free some, or name "
@@ -109,17 +109,24 @@ def pass_on(error: Exception, writes: str | None = None) -> None:
             raise error
 
 
-def line_of(error: BaseException) -> str:
+def is_foreseen(error: BaseException) -> bool:
+    """Whether an error is of a known kind, so that its line says all there is to know."""
+    known = isinstance(error, AlpharlError) or _first(_memory, error) or _first(_foreseen, error)
+    return bool(known)
+
+
+def line_of(error: BaseException, again: str = AGAIN) -> str:
     """The one line that says what went wrong, in which file, what was expected and what to do.
 
     Args:
         error: of any kind. One that nobody foresaw, a fault of this program, says so.
+        again: how to learn more of such a one.
     """
     if isinstance(error, AlpharlError):
         return _one_line(str(error))
     if words := _first(_memory, error):
         return _one_line(words)
-    words, file = _first(_foreseen, error) or _unforeseen(error), file_of(error)
+    words, file = _first(_foreseen, error) or _unforeseen(error, again), file_of(error)
     return _one_line(f"{file}: {words}" if file else words)
 
 
@@ -127,16 +134,16 @@ def _first(says: Callable[[BaseException], T | None], error: BaseException) -> T
     return next(filter(None, map(says, _chain(error))), None)
 
 
-def _unforeseen(error: BaseException) -> str:
+def _unforeseen(error: BaseException, again: str) -> str:
     """Of an error that has no words of its own: whose it is, and how to learn more."""
     *_, (innermost, _) = [(None, 0), *traceback.walk_tb(error.__traceback__)]
     library = _LIBRARY.search(innermost.f_code.co_filename) if innermost else None
     if library:
         return (
             f"found what {library[1]} cannot use ({_named(error)}), expected what it can; correct "
-            f"it. If it is right, {_AGAIN}"
+            f"it. If it is right, {again}"
         )
-    return f"found {_named(error)}, a fault of this program; {_AGAIN}"
+    return f"found {_named(error)}, a fault of this program; {again}"
 
 
 def _named(error: BaseException) -> str:
