@@ -111,8 +111,8 @@ def pass_on(error: Exception, writes: str | None = None) -> None:
 
 def is_foreseen(error: BaseException) -> bool:
     """Whether an error is of a known kind, so that its line says all there is to know."""
-    known = isinstance(error, AlpharlError) or _first(_memory, error) or _first(_foreseen, error)
-    return bool(known)
+    words = _first(_memory, error) or _first(_foreseen, error)
+    return isinstance(error, AlpharlError) or words is not None
 
 
 def line_of(error: BaseException, again: str = AGAIN) -> str:
