@@ -5,6 +5,7 @@ Little is imported here, so that an interrupt also ends in order while the rest 
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -173,12 +174,14 @@ def _say(text: str) -> None:
 
 
 def _open_streams() -> None:
-    """Put nothing behind standard streams that are closed: the next file would take their place."""
+    """Let no file take the place of a closed stream, and let standard output take all names."""
     for stream in range(3):
         try:
             os.fstat(stream)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

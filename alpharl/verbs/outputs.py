@@ -1,4 +1,4 @@
-"""What verbs write, and how they say so."""
+"""What verbs write and how they say so, and which places they refuse."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ class WrittenQuestions(Written):
         """A line each, and the number."""
         yield from super().blocks()
         yield f"{self.questions} questions"
+
+
+def require_end(path: Path) -> None:
+    """Refuse an input that may have no end; pipes have one.
+
+    Raises:
+        StudyError: it is a device, such as /dev/zero.
+    """
+    if path.is_char_device() or path.is_block_device():
+        raise StudyError(f"{path}: found a device, expected a file or a folder to read; name one")
 
 
 def require_room(path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from alpharl.errors import StudyError
 from alpharl.verbs.apart import Named, has_config, require_apart, require_distinct
-from alpharl.verbs.outputs import require_file, require_folder, require_room
+from alpharl.verbs.outputs import require_end, require_file, require_folder, require_room
 
 Values = Mapping[str, Any]
 """What a command line says, by name."""
@@ -153,7 +153,10 @@ def require_places(parser: argparse.ArgumentParser, values: Values) -> None:
         output.require(values)
     named = [named for output in outputs for named in output.named(values)]
     require_distinct(named)
-    require_apart(named, _inputs(parser, values))
+    inputs = list(_inputs(parser, values))
+    for read in inputs:
+        require_end(read.path)
+    require_apart(named, inputs)
 
 
 def _inputs(parser: argparse.ArgumentParser, values: Values) -> Iterator[Named]:
