@@ -60,7 +60,7 @@ MACHINE = [
             some("gram", "dynamics")),
     machine("little memory", "ulimit -v 300000; {}",
             r"error: found too little memory \(.+\), expected room for it; .*ulimit -v",
-            some("factors", "gram", "dense", "truth", "forecast", "evaluate")),
+            some("factors", "gram", "dense", "truth", "forecast")),
     machine("a full disk behind the output", "{} > /dev/full", OUTPUT, PRINTERS),
     machine("a full disk behind help", "{} > /dev/full", "found no space left on its disk",
             {"methods": "methods --help", "gram": "gram --help"}),

@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 
 from tests.bad_inputs.good import RUN
-from tests.bad_inputs.made import TOKENS
 from tests.bad_inputs.made import READERS as OF_MADE
+from tests.bad_inputs.made import TOKENS
 from tests.bad_inputs.table import BadInput
 from tests.bad_inputs.weights import READERS, TRAIN
 
