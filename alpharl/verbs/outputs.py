@@ -81,7 +81,9 @@ def require_folder(folder: Path) -> None:
     """
     require_room(folder)
     if os.path.lexists(folder) and not folder.is_dir():
-        raise StudyError(f"{folder}: found a file, expected a folder to write; name another")
+        raise StudyError(
+            f"{folder}: exists already as a file, expected a folder to write; name another"
+        )
     if folder.is_dir():
         _require_open(folder, folder)
 

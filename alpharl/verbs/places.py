@@ -27,7 +27,7 @@ _SCRATCH = {"stage"}
 
 
 class Output(argparse._StoreAction):
-    """An option that names what is written: by itself, a file or a folder, as the verb sees fit."""
+    """An option that names what is written: a file or a folder."""
 
     def __init__(
         self, *, writes: Callable[[Values], Sequence[Path]] | None = None, **kwargs: Any
@@ -56,6 +56,14 @@ class Output(argparse._StoreAction):
     def named(self, values: Values) -> list[Named]:
         """What is written, to compare with what is read."""
         return [Named(self.option_strings[0], path) for path in self.paths(values)]
+
+
+class OutputNew(Output):
+    """One that names what must not be there yet, as the verb itself sees to."""
+
+    def named(self, values: Values) -> list[Named]:
+        """Nothing: what is not there is no input."""
+        return []
 
 
 class OutputFile(Output):

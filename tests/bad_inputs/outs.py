@@ -170,7 +170,7 @@ ROWS = [
               "pretrain": f"{PRETRAIN} --out new --manifest new"}),
     BadInput("a folder as a file", nothing, "found a (folder, expected a file|CSV file's name)",
              into("made", FILES)),
-    BadInput("a file as a folder", nothing, "found a file, expected a folder to write",
+    BadInput("a file as a folder", nothing, "exists already as a file, expected a folder",
              into("rows.jsonl", FOLDERS)),
     BadInput("a file in its path", nothing, NO_PLACE,
              into("scores.csv/new", FILES) | into("scores.csv/new", FOLDERS)),
