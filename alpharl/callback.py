@@ -21,7 +21,8 @@ from alpharl.checkpoints.identity import made_from
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.sources import at_steps, find_steps
 from alpharl.dynamics.accuracy import accuracy_of
-from alpharl.errors import AlpharlError, CheckpointError, MethodError
+from alpharl.errors import CheckpointError, MethodError
+from alpharl.failures import is_foreseen, line_of
 from alpharl.forecasting.trust import Verdict
 from alpharl.names import checkpoint_name
 from alpharl.spectra import FACTORS_VERSION, GRAM_VERSION
@@ -99,7 +100,7 @@ class Watch(TrainerCallback):
             self._stopped = True
             LOG.warning(
                 "alpharl stops watching at step %d, training goes on: %s", state.global_step,
-                error or repr(error), exc_info=not isinstance(error, AlpharlError),
+                line_of(error, "report what follows"), exc_info=not is_foreseen(error),
             )  # fmt: skip
 
     def _look(self, pattern: str, state: TrainerState) -> None:

@@ -1,23 +1,31 @@
-"""The command line: `alpharl VERB`. It finds the verb, and ends in order."""
+"""The command line: `alpharl VERB`. It finds the verb, and ends in order.
+
+Little is imported here, so that an interrupt also ends in order while the rest is.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from alpharl import __version__
 from alpharl.checkpoints.open_files import allow_many
-from alpharl.errors import AlpharlError, ArtefactError, nearest
+from alpharl.errors import ArtefactError, nearest
+from alpharl.failures import line_of
 from alpharl.study.aside import set_aside
 from alpharl.verbs import GROUPS, RENAMED, VERBS, module_of, summary_of
-from alpharl.verbs.parser import parse, parser_of
-from alpharl.verbs.result import show
 
+DEBUG = "--debug"
+ENDING = [signal.SIGTERM, signal.SIGHUP]
+"""What schedulers and terminals end a command with."""
+CLOSED = "found standard output closed, expected it open; to see no results, send it to /dev/null"
 PURPOSE = "Predict where RL training of language models is going, and whether to trust it."
 WELCOME = f"""{PURPOSE}
 
@@ -31,14 +39,40 @@ Five commands to begin with:
 'alpharl --help' lists all verbs, 'alpharl VERB --help' explains one."""
 
 
+class Stopped(BaseException):
+    """A signal to end came; not an `Exception`, so that nobody takes it for a failure."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     Returns:
         The exit status: 0; 1 with one line on standard error where something is wrong with the
-        input; 2 where the command line is; or the verb's own.
+        input or the machine; 2 where the command line is; 128 and the signal's number where one
+        ended it; or the verb's own.
     """
-    first, *arguments = (sys.argv[1:] if argv is None else argv) or [""]
+    arguments = [*(sys.argv[1:] if argv is None else argv)]
+    debug = DEBUG in arguments[: arguments.index("--") if "--" in arguments else None]
+    while arguments[:1] == [DEBUG]:
+        del arguments[0]
+    first, *arguments = arguments or [""]
+    command = f"alpharl {first}" if first in VERBS else "alpharl"
+    _open_streams()
+    try:
+        with _ending_in_order():
+            return _start(first, arguments)
+    # Also what nobody foresaw: whoever meets it learns what to do, in a line.
+    except (Exception, KeyboardInterrupt, Stopped) as error:
+        if debug:
+            _show_traceback(error)
+        return _end(command, error)
+
+
+def _start(first: str, arguments: list[str]) -> int:
     texts = {
         "": _welcome, "-h": _help, "--help": _help, "help": _help,
         "-V": _version, "--version": _version,
@@ -53,23 +87,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(verb: str, arguments: list[str]) -> int:
-    module = module_of(verb)
-    values: dict[str, Any] = parse(parser_of(verb, module), arguments)
+    from alpharl.verbs.parser import parse, parser_of
+    from alpharl.verbs.places import require_places
+    from alpharl.verbs.result import show
+
+    module, command = module_of(verb), f"alpharl {verb}"
+    parser = parser_of(verb, module)
+    try:
+        values: dict[str, Any] = parse(parser, arguments)
+    except SystemExit:  # the parser's, after help or an error
+        if status := _printed(_flush, command):
+            return status
+        raise
     allow_many()
     kind, as_json = values.pop("result", None), values.pop("json", False)
-    try:
-        with _ending_in_order():
-            result = module.run(**values)
-    except ArtefactError as error:
-        return _refuse(str(error) + (set_aside(error.path) if error.path else ""), 1, verb)
-    except AlpharlError as error:
-        return _refuse(str(error), 1, verb)
-    except KeyboardInterrupt:
-        print(f"alpharl {verb}: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
+    if kind is not None and sys.stdout is None:
+        return _refuse(CLOSED, 1, command)
+    require_places(parser, values)
+    result = module.run(**values)
     if kind is None:
-        return 0
-    return _printed(lambda: show(result, as_json), f"alpharl {verb}") or int(result.exit_status)
+        return _printed(_flush, command)
+    return _printed(lambda: show(result, as_json), command) or int(result.exit_status)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def _printed(write: Callable[[], None], command: str) -> int:
@@ -81,7 +124,7 @@ def _printed(write: Callable[[], None], command: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"{command}: error: cannot write to standard output: {error}", file=sys.stderr)
+        _say(f"{command}: error: cannot write to standard output: {error}")
         return 1
     return 0
 
@@ -99,14 +142,50 @@ def _help() -> str:
     lines = [PURPOSE, "", "usage: alpharl VERB ...    (alpharl VERB --help explains a verb)"]
     for group, verbs in GROUPS.items():
         lines += ["", f"{group}:", *(f"  {verb:<12} {summary_of(verb)}" for verb in verbs)]
+    lines += ["", f"'alpharl {DEBUG} VERB ...' shows where in the code an error comes from."]
     return "\n".join(lines)
 
 
-def _refuse(message: str, status: int, verb: str = "") -> int:
+def _end(command: str, error: BaseException) -> int:
+    """Say in one line why a command ended before its time; its exit status."""
+    if isinstance(error, KeyboardInterrupt):
+        _say(f"{command}: interrupted")
+        return 128 + signal.SIGINT
+    if isinstance(error, Stopped):
+        _say(f"{command}: stopped by {signal.Signals(error.number).name}")
+        return 128 + error.number
+    damaged = error.path if isinstance(error, ArtefactError) else None
+    return _refuse(line_of(error) + (set_aside(damaged) if damaged else ""), 1, command)
+
+
+def _show_traceback(error: BaseException) -> None:
+    error.__suppress_context__ = False  # what a line was made of is of interest too
+    _say("".join(traceback.format_exception(error)).rstrip())
+
+
+def _refuse(message: str, status: int, command: str = "alpharl") -> int:
     """Print the one line of an error; names from files may hold what would break or move it."""
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
-    print(f"alpharl{f' {verb}' if verb else ''}: error: {line}", file=sys.stderr)
+    _say(f"{command}: error: {line}")
     return status
+
+
+def _say(text: str) -> None:
+    """Print to standard error, if anybody reads it: the exit status says the same."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
+
+
+def _open_streams() -> None:
+    """Let no file take the place of a closed stream, and let standard output take all names."""
+    for stream in range(3):
+        try:
+            os.fstat(stream)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager
@@ -114,16 +193,19 @@ def _ending_in_order() -> Iterator[None]:
     """When a scheduler stops the job, end as if interrupted: without temporary files."""
 
     def end(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
+        raise Stopped(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    # What is ignored, as under `nohup`, stays so.
+    caught = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in caught}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

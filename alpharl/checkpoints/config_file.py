@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from alpharl.errors import CheckpointError
+from alpharl.failures import pass_on
 
 CONFIG = "config.json"
 LARGEST = 16 << 20
@@ -32,6 +33,7 @@ def raw_config(folder: Path) -> dict[str, Any]:
         if not isinstance(config, dict):
             raise ValueError(f"a {type(config).__name__} at its top")
     except (OSError, ValueError, RecursionError) as error:
+        pass_on(error)
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"{path}: found no JSON object that is a model's config ({reason}); copy it again, or "

@@ -18,6 +18,7 @@ from typing import Any
 
 from alpharl.checkpoints.config_file import raw_config
 from alpharl.errors import CheckpointError
+from alpharl.failures import pass_on
 
 _INERT = re.compile(
     r"_.*|(?:torch_)?dtype|transformers_version|name_or_path|architectures|auto_map|use_cache"
@@ -175,6 +176,7 @@ def _described(
     try:
         return how(json.dumps(config, sort_keys=True))
     except Exception as error:  # of a library, which checks, and computes with, what the file says
+        pass_on(error)
         words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise CheckpointError(
             f"{folder}: found a config.json of which transformers makes no model ({words}); copy "

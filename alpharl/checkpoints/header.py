@@ -17,6 +17,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from alpharl.errors import CheckpointError
+from alpharl.failures import pass_on
 
 _LIMIT = 100_000_000
 """Bytes of a header that the library reads, at most."""
@@ -58,11 +59,13 @@ def read_header(path: Path) -> list[TensorInfo]:
         CheckpointError: the file is missing, cut short, or not safetensors.
     """
     try:
+        path.open("rb").close()  # `safe_open` takes all that it cannot open for missing
         with safe_open(path, framework="numpy"):
             return _declared(path)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file; copy the model again") from None
     except (OSError, MemoryError) as error:
+        pass_on(error)
         raise CheckpointError(
             f"{path}: cannot be opened ({error}); look at its permissions, and at the limit on "
             "virtual memory (`ulimit -v`)"

@@ -15,6 +15,7 @@ from alpharl.checkpoints.plain import require_plain
 from alpharl.checkpoints.tied import Pair, tied_pair
 from alpharl.checkpoints.wrappers import unwrapped
 from alpharl.errors import CheckpointError
+from alpharl.failures import pass_on
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -198,6 +199,7 @@ def _weight_map(folder: Path) -> dict[str, str]:
             raise TypeError("a file's name is no text")
         return dict(weight_map)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        pass_on(error)
         raise CheckpointError(
             f"{path}: found no 'weight_map' of tensor names and files in it ({_brief(error)}); "
             "copy it again"

@@ -26,6 +26,7 @@ from alpharl.checkpoints.reader import count_not_finite
 from alpharl.checkpoints.tied import require_equal
 from alpharl.checkpoints.vocabulary import ResizedIndex
 from alpharl.errors import AlpharlError, CheckpointError
+from alpharl.failures import pass_on
 
 
 def load_model(folder: Path, dtype: torch.dtype, base: Path | None = None) -> PreTrainedModel:
@@ -165,9 +166,10 @@ def _in_words(folder: Path, what: str) -> Iterator[None]:
     logging.set_verbosity_error()
     try:
         yield
-    except (AlpharlError, MemoryError, torch.OutOfMemoryError):
+    except AlpharlError:
         raise
     except Exception as error:  # of a library, which computes with what the files say
+        pass_on(error)
         words = " ".join(str(error).split())
         if "trust_remote_code" in words:
             words = "it comes with Python code of its own, which is not run"

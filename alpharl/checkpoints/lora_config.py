@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from alpharl.checkpoints.header import unique_json
 from alpharl.checkpoints.index import ADAPTER, ADAPTER_CONFIG
 from alpharl.errors import CheckpointError
+from alpharl.failures import pass_on
 
 Number = TypeVar("Number", int, float)
 _READ = {
@@ -105,6 +106,7 @@ def _load(folder: Path) -> dict[str, Any]:
         config = unique_json((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         return {str(key): value for key, value in config.items()}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
+        pass_on(error)
         words = f" ({error})" if "stands twice" in str(error) else ""
         raise CheckpointError(
             f"{folder}: found no {ADAPTER_CONFIG} that can be read{words}, expected it next to "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from alpharl.checkpoints.header import TensorInfo
 from alpharl.errors import CheckpointError
+from alpharl.failures import pass_on
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +82,8 @@ def ties(config: Mapping[str, Any]) -> bool:
         return bool(said)
     try:
         made = CONFIG_MAPPING[kind].from_dict(dict(config))
-    except Exception:  # its checks are many, and loading the model will tell what is wrong
+    except Exception as error:  # its checks are many, and loading the model tells what is wrong
+        pass_on(error)
         return bool(said)
     return bool(getattr(made, "tie_word_embeddings", False))
 

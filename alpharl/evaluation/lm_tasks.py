@@ -16,6 +16,7 @@ from lm_eval.tasks import TaskManager
 from alpharl.errors import AlpharlError, EvaluationError
 from alpharl.evaluation.confined_tasks import rehearse
 from alpharl.evaluation.tasks import filters as filters  # registers the filter of task files
+from alpharl.failures import pass_on
 from alpharl.problems import PREFIX, PROBLEMS, Problem, get_problem, is_generated
 from alpharl.problems.chat import Messages
 from alpharl.problems.prompts import Prompts
@@ -39,7 +40,9 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     """
     override = {} if data is None else {"dataset_kwargs": _files(data)}
     if is_generated(name):
-        return ConfigurableTask(config={**_generated(get_problem(name)), **override, "task": name})
+        config = {**_generated(get_problem(name)), **override, "task": name}
+        with _copying():
+            return ConfigurableTask(config=config)
     folders = [OWN_TASKS, *([Path(include_path)] if include_path else [])]
     with _in_words(name, include_path):
         manager = TaskManager(include_path=list(folders), include_defaults=False)
@@ -61,7 +64,7 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     if include_path:
         rehearse(name, load)
     try:
-        with _in_words(name, None if data else include_path):
+        with _copying(), _in_words(name, None if data else include_path):
             task = load()
     except (
         DatasetGenerationError,
@@ -71,6 +74,7 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
         TypeError,
         ValueError,
     ) as error:
+        pass_on(error)
         if data is None:
             raise
         raise EvaluationError(
@@ -132,6 +136,16 @@ def _files(data: Path) -> dict[str, Any]:
     The copy that it makes goes away with this process: it may be of a private set.
     """
     return {"data_files": {"test": str(data)}, "cache_dir": str(lasting("data"))}
+
+
+@contextmanager
+def _copying() -> Iterator[None]:
+    """Where a disk is full, it is that of the copies, not that of the questions."""
+    try:
+        yield
+    except Exception as error:
+        pass_on(error, writes=str(lasting("data")))
+        raise
 
 
 def questions_of(task: ConfigurableTask) -> list[tuple[str, str]]:

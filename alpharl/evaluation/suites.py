@@ -176,12 +176,19 @@ def _generated(task: Task, folder: Path) -> tuple[Path, list[str], Any]:
             f"task '{task.task}': found 'data', but it makes its own questions; leave 'data' out"
         )
     rows = problem.questions(task.split, task.limit)
-    name = f"{task.task}-{task.split}"
-    if task.options:
-        name += f"-{digest_json(task.options)[:8]}"
-    file = folder / f"{name}.jsonl"
+    file = _question_file(task, folder)
     write_text(file, "".join(json.dumps(row) + "\n" for row in rows))
     return file, [row["prompt"] for row in rows], rows
+
+
+def made_questions(suite: Suite, folder: Path) -> list[Path]:
+    """The files of a suite's generated questions, next to the suite."""
+    return [_question_file(task, folder) for task in suite.tasks if is_generated(task.task)]
+
+
+def _question_file(task: Task, folder: Path) -> Path:
+    options = f"-{digest_json(task.options)[:8]}" if task.options else ""
+    return folder / f"{task.task}-{task.split}{options}.jsonl"
 
 
 def _require_no_options(task: Task) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alpharl.errors import PromptError
+from alpharl.failures import pass_on
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -27,6 +28,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             folder, trust_remote_code=False, local_files_only=True
         )
     except Exception as error:  # of many kinds: whatever a broken file makes of the library
+        pass_on(error)
         raise PromptError(
             f"{folder}: found no tokenizer that transformers reads ({_line(error)}), expected "
             f"one; {advice}"

@@ -3,6 +3,8 @@
 A module's docstring is the verb's help: the first line stands in lists. `add_arguments(parser)`
 says what the verb takes, and `run(...)` gets exactly that by name. `EXAMPLE` is a command that a
 test runs. `run` returns what it prints, a `Result`, if the parser was given one with `prints`.
+Options that name what is written take an action of `alpharl.verbs.places`, which looks at them
+before the verb runs.
 Heavy libraries are imported inside functions, so that help and errors come at once.
 """
 

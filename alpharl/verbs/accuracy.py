@@ -16,8 +16,8 @@ from typing_extensions import TypedDict
 from alpharl.errors import EvaluationError
 from alpharl.sums import write_summed
 from alpharl.verbs.inputs import paths_at
-from alpharl.verbs.outputs import require_files
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFile
 from alpharl.verbs.result import Written
 
 EXAMPLE = "alpharl accuracy --scores 'scores/step-{step}.json' --out validation.csv"
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "as 'scores/step-{step}.json'",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE",
+        "--out", type=Path, action=OutputFile, required=True, metavar="FILE",
         help="CSV to write, with the columns step,accuracy,stderr,n",
     )  # fmt: skip
     prints(parser, Written)
@@ -54,7 +54,6 @@ def run(scores: list[str], out: Path) -> Written:
     """Write the table."""
     from alpharl.checkpoints.files import read_record
 
-    require_files(out)
     paths = paths_at(scores, files=True)
     results = {path: read_record(path, _Result, "alpharl evaluate") for path in paths}
     by_step = _by_step(results)

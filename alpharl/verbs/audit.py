@@ -14,8 +14,8 @@ from pathlib import Path
 from alpharl.spectra.findings import Audit
 from alpharl.verbs import shared
 from alpharl.verbs.opened import opened
-from alpharl.verbs.outputs import require_files
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFile
 from alpharl.verbs.result import Result
 
 EXAMPLE = (
@@ -54,7 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "digests are equal",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write the result there too, as JSON"
+        "--out",
+        type=Path,
+        action=OutputFile,
+        metavar="FILE",
+        help="write the result there too, as JSON",
     )
     shared.gpus(parser)
     prints(parser, Audited)
@@ -75,8 +79,6 @@ def run(
     from alpharl.checkpoints.files import write_record
     from alpharl.gpu import cards
 
-    if out:
-        require_files(out)
     given = opened(base, checkpoints, steps, gram=gram, shards=shards, told=False)
     with cards(gpus), given as trajectory:
         audit = trajectory.audit(accept=accept, manifests=manifests)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from alpharl.verbs.inputs import file_name
+from alpharl.verbs.places import OutputFile
 
 EXAMPLE = ""
 
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="manifests of all checkpoints of the run",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE",
+        "--out", type=Path, action=OutputFile, required=True, metavar="FILE",
         help="JSON file to write: step, path and digest of each checkpoint",
     )  # fmt: skip
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from alpharl.verbs.places import OutputFile
+
 EXAMPLE = ""
 
 
@@ -15,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="all suites of a study, as `alpharl suite` wrote them",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE",
+        "--out", type=Path, action=OutputFile, required=True, metavar="FILE",
         help="JSON file to write: number of questions in each suite",
     )  # fmt: skip
 

@@ -20,12 +20,11 @@ from alpharl.verbs.numbers import number, whole
 from alpharl.verbs.opened import opened
 from alpharl.verbs.outputs import (
     records,
-    require_files,
-    require_table,
     write_csv,
     write_table,
 )
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFile, OutputTable
 from alpharl.verbs.result import Result, Table
 
 if TYPE_CHECKING:
@@ -150,14 +149,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     shared.seed(parser, "the null models' draws")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE",
+        "--out", type=Path, action=OutputTable, required=True, metavar="FILE",
         help="Parquet file to write, a row per matrix, fit and null; a CSV file goes next to it",
     )  # fmt: skip
     parser.add_argument(
-        "--pca", type=Path, metavar="FILE", help="CSV file to write the path's components to"
+        "--pca",
+        type=Path,
+        action=OutputFile,
+        metavar="FILE",
+        help="CSV file to write the path's components to",
     )
     parser.add_argument(
-        "--tsne", type=Path, metavar="FILE",
+        "--tsne", type=Path, action=OutputFile, metavar="FILE",
         help="CSV file to write a t-SNE of the path to; it shows neighbourhoods and nothing else",
     )  # fmt: skip
     prints(parser, Dynamics)
@@ -179,8 +182,6 @@ def run(
     tsne: Path | None,
 ) -> Dynamics:
     """Fit a run's matrices; write the table, and on request the path's pictures."""
-    require_table(out)
-    require_files(*(file for file in (pca, tsne) if file))
     with opened(
         base, checkpoints, steps, scores=scores, factors=factors, gram=gram, shards=shards
     ) as trajectory:

@@ -18,6 +18,7 @@ from alpharl.verbs import shared
 from alpharl.verbs.engine_options import add_engine_options, engine_settings
 from alpharl.verbs.inputs import file_name, named_paths
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFolder, Values
 from alpharl.verbs.result import Result, Table
 
 EXAMPLE = (
@@ -77,7 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="do not fail where more answers ran out of tokens than the suite's max_truncated",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="folder of the results"
+        "--out",
+        type=Path,
+        action=OutputFolder,
+        writes=_results,
+        required=True,
+        metavar="FOLDER",
+        help="folder of the results",
     )
     add_engine_options(parser)
     shared.gpus(parser)
@@ -120,6 +127,12 @@ def run(
         )
     scores = [_score(out, name) for name in variants]
     return Scores(suite=files.name, out=str(out), scores=scores)
+
+
+def _results(values: Values) -> list[Path]:
+    """A result for each variant, and its answers."""
+    kinds = (".json", ".answers.jsonl")
+    return [values["out"] / f"{n}{kind}" for n in named_paths(values["variant"]) for kind in kinds]
 
 
 def _score(out: Path, variant: str) -> Score:

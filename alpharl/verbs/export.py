@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputModel
 from alpharl.verbs.result import Written
 
 EXAMPLE = "alpharl export forecast --out forecast-model"
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder that `alpharl forecast` or `alpharl rank` wrote",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER",
+        "--out", type=Path, action=OutputModel, required=True, metavar="FOLDER",
         help="model folder to write; it must not exist yet",
     )  # fmt: skip
     prints(parser, Written)

@@ -15,8 +15,8 @@ from alpharl.checkpoints.sources import find_steps
 from alpharl.errors import StudyError
 from alpharl.verbs import shared
 from alpharl.verbs.numbers import number, whole
-from alpharl.verbs.outputs import require_files
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFile, Values
 from alpharl.verbs.result import Written
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.stage(parser)
     shared.manifests(parser)
     parser.add_argument(
-        "--out", nargs="+", required=True, metavar="FILE",
+        "--out", nargs="+", action=OutputFile, writes=_files, required=True, metavar="FILE",
         help="a file for each checkpoint, or a pattern with {step}",
     )  # fmt: skip
     shared.gpus(parser)
@@ -87,7 +87,6 @@ def run(
 
     part = require_part(shard, shards)
     paths, written = _by_step(checkpoint, out)
-    require_files(*written.values())
     depth = Depth(rank, percent_components, percent_parameters)
     with cards(gpus):
         from alpharl.spectra.factors import Settings, write_factors
@@ -98,6 +97,10 @@ def run(
             tell(progress, base, paths)
             write_factors(copies.pop(-1), copies, settings, written, models, progress)
     return Written(written=[str(path) for path in written.values()])
+
+
+def _files(values: Values) -> list[Path]:
+    return list(_by_step(values["checkpoint"], values["out"])[1].values())
 
 
 def _by_step(checkpoints: list[str], out: list[str]) -> tuple[dict[int, Path], dict[int, Path]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from alpharl.verbs.inputs import validated
 from alpharl.verbs.outputs import WrittenQuestions
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFile, Values
 
 EXAMPLE = "alpharl fetch --task gsm8k --data gsm8k.jsonl --out data/gsm8k-test.jsonl"
 
@@ -37,9 +38,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "written of a public data set",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="file of JSON lines to write"
+        "--out",
+        type=Path,
+        action=OutputFile,
+        writes=_files,
+        required=True,
+        metavar="FILE",
+        help="file of JSON lines to write",
     )
     prints(parser, WrittenQuestions)
+
+
+def _files(values: Values) -> list[Path]:
+    from alpharl.evaluation.fetching import about
+
+    return [values["out"], about(values["out"])]
 
 
 def run(task: str, split: str, data: str | None, sha256: str | None, out: Path) -> WrittenQuestions:

@@ -9,6 +9,7 @@ from alpharl.verbs import shared
 from alpharl.verbs.forecast import judge_of, written
 from alpharl.verbs.inputs import spec_value
 from alpharl.verbs.opened import opened
+from alpharl.verbs.places import OutputFolders, Values
 
 EXAMPLE = ""
 
@@ -23,8 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.scores(parser)
     shared.files(parser)
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="folder of the forecasts' folders"
-    )
+        "--out", type=Path, action=OutputFolders, writes=_folders, required=True,
+        metavar="FOLDER", help="folder of the forecasts' folders",
+    )  # fmt: skip
+
+
+def _folders(values: Values) -> list[Path]:
+    from alpharl.study.plan import FORECAST_VARIANTS
+
+    return [
+        values["out"] / variant.name for variant in spec_value(FORECAST_VARIANTS, values["spec"])
+    ]
 
 
 def run(

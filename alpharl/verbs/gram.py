@@ -11,8 +11,8 @@ from pathlib import Path
 
 from alpharl.checkpoints.sources import run_folders
 from alpharl.verbs import shared
-from alpharl.verbs.outputs import require_files
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFile
 from alpharl.verbs.result import Written
 
 EXAMPLE = (
@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.shard(parser)
     shared.stage(parser)
     shared.manifests(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
+    parser.add_argument(
+        "--out", type=Path, action=OutputFile, required=True, metavar="FILE", help="file to write"
+    )
     shared.gpus(parser)
     prints(parser, Written)
 
@@ -54,7 +56,6 @@ def run(
     from alpharl.spectra.gram import gram_run, write_gram
     from alpharl.spectra.scope import require_part
 
-    require_files(out)
     part = require_part(shard, shards)
     folders = run_folders(checkpoints, steps)
     models = made_from(base, folders, KnownDigests(manifests))

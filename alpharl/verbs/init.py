@@ -15,6 +15,7 @@ from alpharl.errors import StudyError
 from alpharl.frozen import Frozen
 from alpharl.slurm.choose import Site
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputNew
 from alpharl.verbs.result import Result
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the study file's suites ask, see `alpharl tasks` (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, metavar="PATH",
+        "--out", type=Path, action=OutputNew, metavar="PATH",
         help="study file to write (default: FOLDER's name with .yaml), or with --slurm the "
         "profile's folder (default: slurm)",
     )  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 from alpharl.bounds import MOST_STEP
 from alpharl.verbs import shared
 from alpharl.verbs.numbers import whole
+from alpharl.verbs.places import OutputFile
 
 EXAMPLE = ""
 
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     shared.manifests(parser)
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE",
+        "--out", type=Path, action=OutputFile, required=True, metavar="FILE",
         help="JSON file to write: files with their digests, tensors, bytes, dtypes",
     )  # fmt: skip
 

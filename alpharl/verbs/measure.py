@@ -18,6 +18,7 @@ from alpharl.verbs.inputs import option_pair
 from alpharl.verbs.opened import opened
 from alpharl.verbs.outputs import records, write_table
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFolder, Values
 from alpharl.verbs.result import Result, Table
 
 EXAMPLE = (
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser, "NAME.KEY=VALUE", "an option of a measure, such as sparsity.seed=1; may be repeated"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER",
+        "--out", type=Path, action=OutputFolder, writes=_tables, required=True, metavar="FOLDER",
         help="folder to write a Parquet table of each measure to, with a CSV file next to it",
     )  # fmt: skip
     shared.gpus(parser)
@@ -104,6 +105,14 @@ def run(
             for path in write_table(table, out / f"{name}.parquet")
         ],
     )
+
+
+def _tables(values: Values) -> list[Path]:
+    """The tables of the measures, and the CSV files next to them."""
+    from alpharl.measures.registry import read_measures
+
+    names = read_measures(values["measure"], _options(values["option"]))
+    return [values["out"] / f"{name}{suffix}" for name in names for suffix in (".parquet", ".csv")]
 
 
 def _options(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:

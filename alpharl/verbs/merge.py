@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from alpharl.verbs.places import OutputFile, OutputModel
+
 EXAMPLE = ""
 
 
@@ -19,10 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the shards, or the global_step_N above it",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="model folder to write"
+        "--out",
+        type=Path,
+        action=OutputModel,
+        replaces=True,
+        required=True,
+        metavar="FOLDER",
+        help="model folder to write",
     )
     parser.add_argument(
-        "--record", type=Path, required=True, metavar="FILE",
+        "--record", type=Path, action=OutputFile, required=True, metavar="FILE",
         help="JSON file to write: what was merged, and the command that did it",
     )  # fmt: skip
 

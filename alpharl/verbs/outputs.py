@@ -1,4 +1,4 @@
-"""What verbs write, and how they say so."""
+"""What verbs write and how they say so, and which places they refuse."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from alpharl.verbs.result import Table, Written
 if TYPE_CHECKING:
     import pandas as pd
 
+_PARTIAL_BYTES = 24
+"""What the name of a file gets more while it is being written."""
+
 
 class WrittenQuestions(Written):
     """Files of questions that a verb wrote."""
@@ -27,32 +30,72 @@ class WrittenQuestions(Written):
         yield f"{self.questions} questions"
 
 
-def require_files(*files: Path) -> None:
-    """Refuse files that could not be written, before anything is computed for them.
+def require_end(path: Path) -> None:
+    """Refuse an input that may have no end; pipes have one.
 
     Raises:
-        StudyError: a folder stands there, or a file where a folder is needed.
+        StudyError: it is a device, such as /dev/zero.
     """
-    for file in files:
-        if file.is_dir():
-            raise StudyError(f"{file}: found a folder, expected a file to write; name one in it")
-        there = next(parent for parent in file.absolute().parents if parent.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            raise StudyError(f"{file}: cannot be written, for {there} is no folder to write to")
+    if path.is_char_device() or path.is_block_device():
+        raise StudyError(f"{path}: found a device, expected a file or a folder to read; name one")
 
 
-def require_table(out: Path) -> None:
-    """Refuse a name for a Parquet table whose CSV twin would have the same, and as above.
+def require_room(path: Path) -> None:
+    """Refuse a path at which nothing can be made, before anything is computed for it.
 
     Raises:
-        StudyError: the name ends in `.csv`, or it cannot be written.
+        StudyError: its folder is none, or must not be written to; or its name is too long.
     """
-    if out.suffix == ".csv":
+    parents = path.absolute().parents
+    there = next(filter(os.path.lexists, parents), path)
+    _require_open(path, there)
+    most = os.pathconf(there, "PC_NAME_MAX") - _PARTIAL_BYTES
+    names = path.absolute().relative_to(there.absolute()).parts
+    longest = max(map(len, map(os.fsencode, names)), default=0)
+    if longest > most:
         raise StudyError(
-            f"{out}: found a CSV file's name, expected one for Parquet, such as "
-            f"{out.with_suffix('.parquet')}; the CSV file is written next to it"
+            f"{path}: found a name of {longest} bytes, expected at most {most}; shorten it"
         )
-    require_files(out)
+
+
+def require_file(file: Path) -> None:
+    """Refuse a file that could not be written.
+
+    Raises:
+        StudyError: a folder or a device stands there, or as `require_room`.
+    """
+    require_room(file)
+    if file.is_dir():
+        raise StudyError(f"{file}: found a folder, expected a file to write; name one in it")
+    if file.exists() and not file.is_file():
+        raise StudyError(
+            f"{file}: found a device or a pipe, whose place the file would take; name a file"
+        )
+
+
+def require_folder(folder: Path) -> None:
+    """Refuse a folder that could not be written.
+
+    Raises:
+        StudyError: something else stands there, or it must not be written to, or as `require_room`.
+    """
+    require_room(folder)
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise StudyError(
+            f"{folder}: exists already as a file, expected a folder to write; name another"
+        )
+    if folder.is_dir():
+        _require_open(folder, folder)
+
+
+def _require_open(path: Path, folder: Path) -> None:
+    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        return
+    found = "no folder"
+    if folder.is_dir():
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        found = "a read-only file system" if read_only else "no permission to write"
+    raise StudyError(f"{path}: found {found} at {folder}, expected a folder to write to; name one")
 
 
 def write_table(table: pd.DataFrame, out: Path) -> list[str]:

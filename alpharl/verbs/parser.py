@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from types import ModuleType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from alpharl.errors import nearest
 from alpharl.verbs.result import Result
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,6 +20,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with status 2."""
         self.exit(2, f"{self.prog}: error: {message}; see '{self.prog} --help'\n")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Print help or an error; unlike argparse's, a full disk behind it is an error."""
+        if message and file is not None:
+            with suppress(BrokenPipeError):
+                file.write(message)
 
 
 def parser_of(verb: str, module: ModuleType) -> Parser:
@@ -29,6 +39,10 @@ def parser_of(verb: str, module: ModuleType) -> Parser:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
+    parser.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS,
+        help="show where in the code an error comes from",
+    )  # fmt: skip
     return parser
 
 
@@ -43,7 +57,7 @@ def parse(parser: Parser, arguments: list[str]) -> dict[str, object]:
     values, unknown = parser.parse_known_args(arguments)
     if unknown:
         parser.error(f"found '{unknown[0]}', expected no further argument")
-    return vars(values)
+    return {name: value for name, value in vars(values).items() if name != "debug"}
 
 
 def prints(parser: argparse.ArgumentParser, result: type[Result]) -> None:

@@ -12,6 +12,7 @@ from alpharl.errors import StudyError
 from alpharl.verbs import shared
 from alpharl.verbs.inputs import json_value, validated
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFile, OutputModel
 from alpharl.verbs.result import Written
 
 EXAMPLE = """alpharl pretrain --spec '{"problem": "addition", "steps": 20}' --out models/small"""
@@ -24,10 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="problem, size and steps: what a study file has under a base's `pretrain`, as JSON",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="model folder to write"
+        "--out",
+        type=Path,
+        action=OutputModel,
+        replaces=True,
+        required=True,
+        metavar="FOLDER",
+        help="model folder to write",
     )
     parser.add_argument(
-        "--manifest", type=Path, metavar="FILE",
+        "--manifest", type=Path, action=OutputFile, metavar="FILE",
         help="manifest of the model to write too: its files with their digests",
     )  # fmt: skip
     parser.add_argument(

@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 from alpharl.errors import CheckpointError
 from alpharl.steps import read_step
 from alpharl.verbs import shared
+from alpharl.verbs.places import OutputFile
 
 if TYPE_CHECKING:
     from alpharl.checkpoints.hub import Published
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     shared.accept(parser)
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE",
+        "--out", type=Path, action=OutputFile, required=True, metavar="FILE",
         help="JSON file to write if there are no faults: commit and digests of each model; if it "
         "holds these models already, nothing is done",
     )  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 from alpharl.verbs import shared
 from alpharl.verbs.inputs import spec_value
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFolders, Values
 from alpharl.verbs.result import Written
 
 EXAMPLE = ""
@@ -28,9 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     shared.seed(parser, "the directions of random controls")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="folder of the models' folders"
-    )
+        "--out", type=Path, action=OutputFolders, writes=_folders, required=True,
+        metavar="FOLDER", help="folder of the models' folders",
+    )  # fmt: skip
     prints(parser, Written)
+
+
+def _folders(values: Values) -> list[Path]:
+    from alpharl.variants.recipes import RANK_VARIANTS
+
+    return [values["out"] / variant.name for variant in spec_value(RANK_VARIANTS, values["spec"])]
 
 
 def run(

@@ -19,8 +19,9 @@ HEAD = """# Commands
 This page is generated from the verbs. `alpharl VERB --help` explains every argument. A verb that
 reports something takes `--json`; its schema is in [output.schema.json](output.schema.json).
 Results go to standard output, progress to standard error. The exit status is 0; 1 if something is
-wrong with the input, with one line on standard error; 2 if the command line is wrong; 130 after
-Ctrl-C.
+wrong with the input or the machine, with one line on standard error; 2 if the command line is
+wrong; 130 after Ctrl-C; 143 after SIGTERM. With `--debug`, before or after the verb, a command that
+fails shows where in the code its error comes from.
 
 At a terminal, tables are framed and progress is shown as bars. In pipes and logs, and with
 `NO_COLOR` set, both are plain lines.

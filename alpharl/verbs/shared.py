@@ -10,6 +10,7 @@ from alpharl.bounds import MOST_JOBS, MOST_SCALE
 from alpharl.spectra.findings import FAULTS
 from alpharl.verbs import numbers
 from alpharl.verbs.numbers import number, whole
+from alpharl.verbs.places import OutputFolder, OutputModel
 
 
 def base(parser: argparse.ArgumentParser) -> None:
@@ -150,7 +151,10 @@ def seed(parser: argparse.ArgumentParser, words: str) -> None:
 
 def variant_out(parser: argparse.ArgumentParser) -> None:
     """`--out` and `--dense`: where a variant goes, and as what."""
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to write")
+    parser.add_argument(
+        "--out", type=Path, action=OutputModel, required=True, metavar="FOLDER",
+        help="folder to write",
+    )  # fmt: skip
     parser.add_argument(
         "--dense", action="store_true",
         help="write a normal model folder, in the base's dtype, instead of an adapter or a blend",
@@ -190,7 +194,7 @@ def trials(parser: argparse.ArgumentParser) -> None:
         help="suite.json of a validation suite to score trial models on (default: try none)",
     )  # fmt: skip
     group.add_argument(
-        "--trials", type=Path, metavar="FOLDER",
+        "--trials", type=Path, action=OutputFolder, metavar="FOLDER",
         help="keep the answers of trial models there, so that a killed job goes on where it was",
     )  # fmt: skip
     manifests(parser)

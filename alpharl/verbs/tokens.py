@@ -19,6 +19,7 @@ from alpharl.verbs.inputs import named_paths
 from alpharl.verbs.numbers import whole
 from alpharl.verbs.outputs import write_csv
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFolder, Values
 from alpharl.verbs.result import Table, Written
 
 EXAMPLE = (
@@ -72,7 +73,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     shared.gpus(parser)
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="folder of the two tables"
+        "--out",
+        type=Path,
+        action=OutputFolder,
+        writes=_tables,
+        required=True,
+        metavar="FOLDER",
+        help="folder of the two tables",
     )
     prints(parser, Tokens)
 
@@ -99,7 +106,7 @@ def run(
 
     go_offline()
     writers, readers = named_paths(writer, files=True), {"base": base, **named_paths(reader)}
-    files = [out / "reading.csv", out / "prefix.csv"]
+    files = _tables({"out": out})
     with cards(gpus), shown() as progress:
         sources = {name: read_source(folder, base) for name, folder in readers.items()}
         tell_of_sources(progress, base, sources)
@@ -117,6 +124,10 @@ def run(
         rows.remove()
     written = [str(file) for file in files]
     return Tokens(written=written, reading=reading, continued=continued)
+
+
+def _tables(values: Values) -> list[Path]:
+    return [values["out"] / name for name in ("reading.csv", "prefix.csv")]
 
 
 def _write(rows: Sequence[Frozen], kind: type[Frozen], out: Path) -> None:

@@ -15,6 +15,7 @@ from alpharl.names import checkpoint_name
 from alpharl.verbs import shared
 from alpharl.verbs.inputs import json_value, validated
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFile, OutputFolders, Values
 from alpharl.verbs.result import Written
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     shared.base(parser)
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER",
-        help="folder to write: step-N folders and training.csv",
+        "--out", type=Path, action=OutputFolders, writes=_checkpoints, required=True,
+        metavar="FOLDER", help="folder to write: step-N folders and training.csv",
     )  # fmt: skip
     parser.add_argument(
-        "--manifests", metavar="PATTERN",
+        "--manifests", action=OutputFile, writes=_manifests, metavar="PATTERN",
         help="manifests of the checkpoints to write too, their files with their digests, such as "
         "'manifests/step-{step}.json'",
     )  # fmt: skip
@@ -79,9 +80,8 @@ def run(
     """Train the run, in several processes if it says so."""
     from alpharl.gpu import cards
     from alpharl.training.processes import alone, end_with_parent, launch, launched
-    from alpharl.training.spec import TrainSpec
 
-    recipe = validated(TrainSpec, json_value(spec, "--spec"))
+    recipe = _recipe(spec)
     if launched():  # by the lines below, in another process, which holds the GPUs and writes
         end_with_parent()
         _train(recipe, base, out, teacher, data, without)
@@ -96,6 +96,25 @@ def run(
         described = _write_manifests(recipe, base, out, manifests) if manifests else []
     saved = [out / checkpoint_name(step) for step in recipe.saved_steps()]
     return Written(written=[str(path) for path in [*saved, out / "training.csv", *described]])
+
+
+def _recipe(spec: str) -> TrainSpec:
+    from alpharl.training.spec import TrainSpec
+
+    return validated(TrainSpec, json_value(spec, "--spec"))
+
+
+def _checkpoints(values: Values) -> list[Path]:
+    """The checkpoints that are written, and those of another run that would go."""
+    saved = [
+        values["out"] / checkpoint_name(step) for step in _recipe(values["spec"]).saved_steps()
+    ]
+    return [*dict.fromkeys([*saved, *values["out"].glob("step-*")])]
+
+
+def _manifests(values: Values) -> list[Path]:
+    steps = _recipe(values["spec"]).saved_steps()
+    return [Path(values["manifests"].replace("{step}", str(step))) for step in steps]
 
 
 def _require_unfinished(out: Path) -> None:

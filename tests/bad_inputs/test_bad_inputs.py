@@ -9,6 +9,9 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
+import tempfile
 import time
 from itertools import chain
 from pathlib import Path
@@ -20,9 +23,11 @@ from tests.bad_inputs import (
     artefacts,
     audit,
     configs,
+    errors,
     made,
     names,
     options,
+    outs,
     places,
     prompts,
     scores,
@@ -35,7 +40,7 @@ from tests.conftest import CliResult
 
 KINDS = (
     weights, configs, adapters, names, scores, steps, options, prompts, made, places, artefacts,
-    security,
+    security, errors, outs,
 )  # fmt: skip
 ROWS = [row for kind in KINDS for row in kind.ROWS]
 CASES = [
@@ -119,14 +124,27 @@ def test_each_kind_and_each_verb_has_its_inputs():
     assert {verb: len(names) for verb, names in inputs.items() if len(names) < 8} == {}
 
 
+def in_a_shell(script: str, arguments: list[str]) -> CliResult:
+    """What a command gives back whose process has limits, or other streams."""
+    command = shlex.join([sys.executable, "-m", "alpharl", *arguments])
+    variables = {**os.environ, "TMPDIR": tempfile.gettempdir(), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        ["bash", "-c", script.format(command)], capture_output=True, text=True, env=variables
+    )
+    return CliResult(done.returncode, done.stdout, done.stderr)
+
+
 @pytest.mark.parametrize(("row", "command"), CASES)
 def test_bad_input_is_refused(files: Path, cli, capsys, row: BadInput, command: str):
     row.spoil(Path())
     before, arguments, started = listing(files), shlex.split(command), time.process_time()
-    try:
-        done = cli(*arguments)
-    except SystemExit as end:  # the parser's
-        done = CliResult(int(str(end.code)), *capsys.readouterr())
+    if row.shell:
+        done = in_a_shell(row.shell, arguments)
+    else:
+        try:
+            done = cli(*arguments)
+        except SystemExit as end:  # the parser's
+            done = CliResult(int(str(end.code)), *capsys.readouterr())
     *earlier, line = done.err.splitlines() or [""]
     assert done.status == row.status, f"status {done.status}: {done.out}{done.err}"
     assert line.startswith(f"alpharl {arguments[0]}: error: ")

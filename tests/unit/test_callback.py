@@ -293,13 +293,30 @@ def test_adapter_checkpoints_are_watched_over_their_base(base, tmp_path):
     assert moved == {f"model.layers.{i}.self_attn.q_proj.weight" for i in range(2)}
 
 
-def test_unforeseen_error_does_not_end_training(base, tmp_path, caplog):
-    """A file stands where the folder should be: the system's error comes with its traceback."""
+def test_what_the_system_refuses_does_not_end_training(base, tmp_path, caplog):
+    """A file stands where the folder should be: the system's error is a line that names it."""
     (tmp_path / "watch").write_text("")
     trainer = make_trainer(base, tmp_path / "run", Watch(base, tmp_path / "watch"), 4)
     trainer.train()
     assert trainer.state.global_step == 4
-    assert own_record(caplog).exc_info
+    record = own_record(caplog)
+    assert re.search(r"/watch\S*: found a file where its path needs a folder", record.getMessage())
+    assert record.exc_info in (None, False)
+
+
+def test_what_nobody_foresaw_does_not_end_training(base, tmp_path, caplog):
+    """It comes with its traceback, which is to be reported."""
+
+    class Broken(Watch):
+        def _look(self, pattern, state):
+            raise ZeroDivisionError("by nobody's foresight")
+
+    trainer = make_trainer(base, tmp_path / "run", Broken(base, tmp_path / "watch"), 4)
+    trainer.train()
+    assert trainer.state.global_step == 4
+    record = own_record(caplog)
+    assert "ZeroDivisionError: by nobody's foresight" in record.getMessage()
+    assert record.exc_info
 
 
 def test_only_the_main_process_works(base, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -117,10 +118,27 @@ def test_killed_processes_go_on_exactly(
 def test_failure_of_the_processes_is_one(base: Path, tmp_path: Path) -> None:
     done = run(changed(SFT, {"paking": True}), base, tmp_path)
     assert done.returncode == 1
-    errors = [line for line in done.stderr.splitlines() if line.startswith("alpharl train: error")]
-    assert "unknown option 'paking' of SFTConfig" in errors[0]
-    assert "of 2 processes" in errors[-1] and len(set(errors)) == 2
+    *_, line = done.stderr.splitlines()
+    assert line.startswith("alpharl train: error: ")
+    assert "unknown option 'paking' of SFTConfig" in line
+    assert done.stderr.count("alpharl train: ") == 1
+    assert "Traceback" not in done.stderr
     assert not list(tmp_path.rglob("step-*"))
+
+
+def test_a_killed_process_is_one_line(base: Path, tmp_path: Path) -> None:
+    words = command(changed(SFT, steps=500, save_every=500), base, tmp_path)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment())
+    assert process.stderr
+    while "sft: step" not in (line := process.stderr.readline()):
+        assert line
+    launcher = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
+    first, *_ = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    os.kill(int(first), signal.SIGKILL)
+    err = process.stderr.read()
+    assert process.wait() == 1
+    assert err.splitlines()[-1].startswith("alpharl train: error: found a process killed by SIGKIL")
+    assert "Traceback" not in err
 
 
 @pytest.mark.sample

@@ -16,7 +16,7 @@ import alpharl
 import pytest
 from alpharl.cli import main
 from alpharl.errors import StudyError
-from alpharl.verbs import GROUPS, RENAMED, VERBS, module_of, summary_of
+from alpharl.verbs import GROUPS, RENAMED, VERBS, module_of, places, summary_of
 from alpharl.verbs.inputs import named_paths
 from alpharl.verbs.parser import parser_of
 from alpharl.verbs.reference import commands_page, result_of, schemas
@@ -27,9 +27,9 @@ PUBLIC = [verb for verb in VERBS if verb not in GROUPS["Used by the workflow"]]
 
 
 def actions(verb: str) -> list[argparse.Action]:
-    """The arguments of a verb but `--help`."""
+    """The arguments of a verb but those that all have."""
     parser = parser_of(verb, module_of(verb))
-    return [action for action in parser._actions if action.dest != "help"]
+    return [action for action in parser._actions if action.dest not in ("help", "debug")]
 
 
 def test_each_verb_stands_once_and_has_its_module():
@@ -58,6 +58,17 @@ def test_a_verb_gets_its_arguments_by_name(verb):
         assert "engine" in given - named
     else:
         assert named == given
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_paths_are_inputs_or_outputs(verb):
+    """So that no command writes what it reads: see `alpharl.verbs.places`."""
+    results = {"out", "record", "pca", "tsne", "manifest", "trials"}
+    for action in actions(verb):
+        is_output = isinstance(action, places.Output)
+        assert is_output or action.dest not in results, f"--{action.dest} needs an action"
+        if action.type is Path and not is_output:
+            assert places.is_input(action), f"{action.dest}: '{action.metavar}' names no path"
 
 
 def test_no_namespace_leaves_the_parser():

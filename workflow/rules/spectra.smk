@@ -129,11 +129,12 @@ rule gram:
 
 def withdrawn(wildcards):
     """Kinds of faults that the audit accepted, and that the study accepts no longer."""
-    audit = Path(paths.audit(wildcards.run))
-    accepted = json.loads(audit.read_text())["accepted"] if audit.is_file() else []
-    return sorted(
-        {fault["kind"] for fault in accepted} - {*plan.accepted(wildcards.run)}
-    )
+    try:
+        audit = json.loads(Path(paths.audit(wildcards.run)).read_text())
+        accepted = {fault["kind"] for fault in audit["accepted"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        accepted = set()  # not made yet, or damaged: whoever reads it says so
+    return sorted(accepted - {*plan.accepted(wildcards.run)})
 
 
 rule audit:

@@ -14,8 +14,8 @@ onstart:
     # Snakemake's own lock outlives a killed process; this one ends with it (see profiles/README.md).
     try:
         held.append(locks.take(Path(paths.lock)))
-    except AlpharlError as error:
-        sys.exit(f"error: {error}")
+    except Exception as error:
+        sys.exit(f"error: {line_of(error, AGAIN)}")
     if held[0] is None:
         sys.exit(
             f"error: another snakemake runs study '{study.study}'; wait for it or stop it"
@@ -24,13 +24,13 @@ onstart:
     names = {e.run_uuid for e in executors if hasattr(e, "run_uuid")}  # SLURM's
     try:
         slurm_jobs.claim(paths.root, sorted(names))
-    except AlpharlError as error:
-        sys.exit(f"error: {error}")
+    except Exception as error:
+        sys.exit(f"error: {line_of(error, AGAIN)}")
 
 
 onerror:
     # An interrupt in the moment of a status check leaves SLURM jobs behind.
     try:
         slurm_jobs.cancel_left(paths.root)
-    except AlpharlError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        print(f"error: {line_of(error, AGAIN)}", file=sys.stderr)

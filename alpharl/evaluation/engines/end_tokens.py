@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alpharl.errors import PromptError
+from alpharl.failures import pass_on
 from alpharl.problems import tokenizers
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def embedding_rows(folder: Path) -> int | None:
 
     try:
         language = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
-    except Exception:  # whoever loads the model says what is wrong with it
+    except Exception as error:  # whoever loads the model says what is wrong with it
+        pass_on(error)
         return None
     rows = getattr(language, "vocab_size", None)
     return rows if isinstance(rows, int) else None
@@ -50,6 +52,7 @@ def _declared(folder: Path) -> Any:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         return GenerationConfig.from_model_config(config).eos_token_id
     except Exception as error:  # of many kinds: whatever a broken file makes of the library
+        pass_on(error)
         line = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
         raise PromptError(
             f"{folder}: found a generation_config.json or config.json that transformers does not "
