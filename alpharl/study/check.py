@@ -13,11 +13,13 @@ from alpharl.checkpoints.differences import differences
 from alpharl.checkpoints.index import ModelIndex, read_index
 from alpharl.checkpoints.verl import merge_command, shards_at
 from alpharl.errors import StudyError
-from alpharl.evaluation.task_names import require_task
 from alpharl.spectra.estimate import RunSize, estimate_run
+from alpharl.study.budgets import require_budgets
 from alpharl.study.overview import Overview, RunOverview, size_text
+from alpharl.study.places import require_places
 from alpharl.study.plan import Plan
 from alpharl.study.runs import Run
+from alpharl.study.sound import require_sound
 from alpharl.study.starter_runs import has_chat_template
 
 
@@ -27,16 +29,16 @@ def describe(plan: Plan) -> Overview:
     Raises:
         CheckpointError: a checkpoint of the user's is missing or broken, does not fit its base, or
             holds weights that cannot be subtracted.
-        StudyError: the outputs do not fit on the disk, or a base lacks the chat template that its
-            questions go into.
-        EvaluationError: a suite asks a task that there is not.
+        StudyError: names, commands or outputs are too large, a base lacks the chat template that
+            its questions go into, or a file or a folder is not there.
+        EvaluationError: a question cannot be asked, or the engine is not there.
+        PromptError: a prompt and its answer do not fit into a base.
     """
     study = plan.study
-    for suite in study.suites.values():
-        # A folder of one's own task files may hold any name: lm-eval, which is slow, will say.
-        for task in () if suite.include_path else suite.tasks:
-            require_task(task.task)
+    require_sound(plan)
     _require_templates(plan)
+    require_budgets(plan)
+    require_places(plan)
     scored = Counter({suite: 0 for suite in study.suites})
     for batch in plan.batches():
         scored[batch.suite] += len(batch.variants)
@@ -59,8 +61,15 @@ def _require_templates(plan: Plan) -> None:
     suites = any(suite.chat_template for suite in study.suites.values())
     for run in study.runs.values():
         chat = suites or (run.train and run.train.chat_template)
+        if not chat:
+            continue
         base = Path(plan.paths.base_model(run.base))
-        if chat and base.is_dir() and not has_chat_template(str(base)):
+        if study.bases[run.base].pretrain:
+            raise StudyError(
+                f"base '{run.base}': found a base that is pretrained here, whose tokenizer has no "
+                "chat template, expected one for 'chat_template: true'; drop the key"
+            )
+        if base.is_dir() and not has_chat_template(str(base)):
             raise StudyError(
                 f"base '{run.base}': found no chat template in {base}, expected one for "
                 "'chat_template: true'; add one to the tokenizer, or drop the key"

@@ -13,7 +13,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from alpharl.checkpoints.adapter import read_model
 from alpharl.checkpoints.configs import changes, listed
@@ -25,6 +25,7 @@ from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.engine import Answer, Decoding, Generate, Prompt
 from alpharl.evaluation.engines.settings import EngineSettings
 from alpharl.evaluation.engines.worker_process import WorkerProcess
+from alpharl.names import FilePath
 
 if TYPE_CHECKING:
     from alpharl.variants.store import Variant
@@ -51,17 +52,34 @@ _SPEED = {
 """Arguments of vLLM that say how fast and within how much memory, and not what is computed."""
 
 
+_SAID = {
+    "model": "which would be scored in every model's place",
+    "tokenizer": "where prompts are made with the base's",
+    "dtype": "which the key 'dtype' of 'evaluation' says",
+    "trust_remote_code": "where no code of a model's folder is run",
+}
+"""Arguments of vLLM that a study cannot give, and why."""
+
+
 class Vllm(EngineSettings):
     """vLLM in an environment of its own, one start for all models of a job. It scores adapters as
     LoRA (on a CPU, where that is slow, only with `vllm: {enable_lora: true}`), and everything else
     by replacing the weights in place."""
 
     engine: Literal["vllm"] = "vllm"
-    environment: str
+    environment: FilePath
     """Folder of the virtual environment that vLLM is installed in; `make engines` makes
     `.venv-vllm`."""
     vllm: dict[str, Any] = Field(default={})
     """Arguments of vLLM's `LLM` class, such as `{"gpu_memory_utilization": 0.5}`."""
+
+    @field_validator("vllm")
+    @classmethod
+    def _arguments_are_free(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        for name in arguments:
+            if name in _SAID:
+                raise ValueError(f"found '{name}', {_SAID[name]}; leave it out")
+        return arguments
 
     seed_note = (
         "vLLM seeds each request by itself, whatever runs beside it; batches change rounding, "
@@ -77,6 +95,16 @@ class Vllm(EngineSettings):
         """Engine, precision, and the arguments of vLLM that are not about speed."""
         computed = {name: value for name, value in self.vllm.items() if name not in _SPEED}
         return {**super().answer_settings, "vllm": computed}
+
+    def require(self, gpus: int) -> None:
+        """Refuse an environment without vLLM, and more GPUs than a job has."""
+        split = self.vllm.get("tensor_parallel_size", 1)
+        if gpus and isinstance(split, int) and split > gpus:
+            raise EvaluationError(
+                f"evaluation.vllm: found tensor_parallel_size {split} and 'gpus: {gpus}', expected "
+                "as many at most; leave it out, or raise 'gpus'"
+            )
+        _versions(Path(self.environment))
 
     def open(self, base: Path, longest: int, gpus: int, rank: int) -> VllmEngine:
         """Note what to start; vLLM starts with the first model."""
