@@ -18,6 +18,9 @@ _INTERNAL = re.compile(r"\[|^constrained-")
 MOST_SHOWN = 100
 """Characters of a value, or of an unknown name, that an error shows."""
 
+_LONGEST = 600
+"""Characters of one error."""
+
 
 def describe_error(error: Any) -> str:
     """One line for one pydantic error: dotted key, message, and the value found."""
@@ -28,7 +31,9 @@ def describe_error(error: Any) -> str:
     plain = isinstance(value, str | int | float | bool)
     shown = value[:MOST_SHOWN] if isinstance(value, str) else value
     tail = f" (found {shown!r})" if plain and error["type"] != "value_error" else ""
-    return f"{key}: {message}{tail}" if key else f"{message}{tail}"
+    line = f"{key}: {message}{tail}" if key else f"{message}{tail}"
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]}...{line[-_LONGEST // 2 :]}"
 
 
 class Frozen(BaseModel):

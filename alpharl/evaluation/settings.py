@@ -36,14 +36,14 @@ class Task(Frozen):
     """Token budget of an answer to this task, instead of the suite's."""
 
     @property
-    def source(self) -> tuple[str, str | None]:
+    def source(self) -> tuple[str, str]:
         """What two tasks share that ask the same questions: a file, or a split."""
-        return self.task, os.path.realpath(self.data) if self.data else self.split
+        return self.task, os.path.realpath(self.data) if self.data else self.split or "test"
 
     @property
     def where(self) -> str:
         """Its source in words."""
-        return f"data '{self.data}'" if self.data else f"split '{self.split}'"
+        return f"data '{self.data}'" if self.data else f"split '{self.split or 'test'}'"
 
 
 class Suite(Frozen):

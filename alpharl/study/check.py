@@ -15,6 +15,7 @@ from alpharl.checkpoints.verl import merge_command, shards_at
 from alpharl.errors import StudyError
 from alpharl.spectra.estimate import RunSize, estimate_run
 from alpharl.study.budgets import require_budgets
+from alpharl.study.layers import require_layers
 from alpharl.study.overview import Overview, RunOverview, size_text
 from alpharl.study.places import require_places
 from alpharl.study.plan import Plan
@@ -122,6 +123,7 @@ def _estimate(plan: Plan, run: str) -> RunSize | None:
             read_index(folder)
         return None
     indices = [read_model(folder, base.folder) for folder in folders]
+    require_layers(plan.study, run, base)
     # A run that is made here has its base's tensors.
     scope = plan.study.spectra.scope
     return estimate_run(base, indices or [base] * len(steps), scope, plan.depth)

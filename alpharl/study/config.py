@@ -299,7 +299,7 @@ class Study(Frozen):
     @model_validator(mode="after")
     def _suites_disjoint(self) -> Study:
         """Refuse suites of both roles that name the same questions; contents are checked later."""
-        seen: dict[tuple[str, str | None], str] = {}
+        seen: dict[tuple[str, str], str] = {}
         for name, suite in self.suites.items():
             for task in suite.tasks:
                 other = seen.setdefault(task.source, name)
@@ -363,11 +363,25 @@ def parse_study(data: Any, where: str = "study") -> Study:
         StudyError: one line that names the key and what is wrong with it.
     """
     try:
+        _require_characters(data)
         return Study.model_validate(data)
     except ValidationError as error:
         lines = [describe_error(e) for e in error.errors()]
         more = [f"and {len(lines) - MOST_TOLD} more"] if len(lines) > MOST_TOLD else []
         raise StudyError(f"{where}: " + "; ".join([*lines[:MOST_TOLD], *more])) from None
+
+
+def _require_characters(value: Any) -> None:
+    """Refuse halves of characters, which JSON can write and no file can hold.
+
+    Raises:
+        StudyError: shows the text.
+    """
+    if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+        raise StudyError(f"found half a character in {value[:MOST_SHOWN]!a}; correct the text")
+    parts = [*value, *value.values()] if isinstance(value, dict) else value
+    for part in parts if isinstance(parts, list) else ():
+        _require_characters(part)
 
 
 def load_study(path: str | Path) -> Study:

@@ -26,12 +26,13 @@ from tests.bad_inputs import (
     prompts,
     scores,
     steps,
+    studies,
     weights,
 )
 from tests.bad_inputs.table import BadInput, Faulty
 from tests.conftest import CliResult
 
-KINDS = (weights, configs, adapters, names, scores, steps, options, prompts, made, places)
+KINDS = (weights, configs, adapters, names, scores, steps, options, prompts, made, places, studies)
 ROWS = [row for kind in KINDS for row in kind.ROWS]
 CASES = [
     pytest.param(row, command, id=f"{row.name}-{call}")
