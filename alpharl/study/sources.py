@@ -51,7 +51,11 @@ def _require_revision(revision: str) -> str:
 class Hub(Frozen):
     """Models of a hub, fetched by the workflow: safetensors, configs and tokenizers alone."""
 
-    repo: Annotated[str, Field(max_length=96), AfterValidator(_require_repository)]
+    repo: Annotated[
+        str,
+        Field(pattern=r"^[\w.-]+/[\w.{}-]+$", max_length=96),
+        AfterValidator(_require_repository),
+    ]
     """Repository, `org/name`; a run's may hold `{step}`."""
     revision: Annotated[str, AfterValidator(_require_revision)] = "main"
     """Branch, tag or commit; a run's may hold `{step}`, as in `step_{step}`."""
