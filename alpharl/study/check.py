@@ -11,7 +11,7 @@ from pathlib import Path
 from alpharl.checkpoints.adapter import is_adapter, read_model
 from alpharl.checkpoints.differences import differences
 from alpharl.checkpoints.index import ModelIndex, read_index
-from alpharl.checkpoints.verl import merge_command, shards_at
+from alpharl.checkpoints.verl import merge_command, require_environment, shards_at
 from alpharl.errors import StudyError
 from alpharl.spectra.estimate import RunSize, estimate_run
 from alpharl.study.budgets import require_budgets
@@ -32,7 +32,7 @@ def describe(plan: Plan) -> Overview:
             holds weights that cannot be subtracted.
         StudyError: names, commands or outputs are too large, a base lacks the chat template that
             its questions go into, or a file or a folder is not there.
-        EvaluationError: a question cannot be asked, or the engine is not there.
+        EvaluationError: a question cannot be asked, or the engine is not as it should be.
         PromptError: a prompt and its answer do not fit into a base.
     """
     study = plan.study
@@ -45,6 +45,7 @@ def describe(plan: Plan) -> Overview:
         scored[batch.suite] += len(batch.variants)
     runs = {name: _describe_run(plan, name) for name in study.runs}
     _require_room(plan, {name: run.sizes for name, run in runs.items() if run.sizes})
+    to_make = study.evaluation.require(study.gpus)
     return Overview(
         study=study.study,
         results=os.path.abspath(plan.paths.root),
@@ -53,6 +54,7 @@ def describe(plan: Plan) -> Overview:
         suites=dict(scored),
         rank=study.spectra.rank,
         depth=plan.depth,
+        notes=[to_make] if to_make else [],
     )
 
 
@@ -117,6 +119,8 @@ def _estimate(plan: Plan, run: str) -> RunSize | None:
     base = _base(plan, spec.base)
     for shards in [Path(spec.source(step)) for step in steps] if spec.merge else []:
         merge_command("python", shards_at(shards) or shards, shards)  # refuses what verl cannot
+    if spec.merge:
+        require_environment(Path(spec.merge.environment))
     folders = [] if spec.made_here else [Path(spec.source(step)) for step in steps]
     if base is None:
         for folder in filter(lambda f: not is_adapter(f), folders):

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from alpharl.checkpoints.index import read_index
-from alpharl.checkpoints.verl import require_environment
 from alpharl.errors import StudyError
 from alpharl.study.plan import Plan
 from alpharl.study.runs import Run
@@ -20,8 +19,7 @@ def require_places(plan: Plan) -> None:
 
     Raises:
         StudyError: the results cannot be written, a GGUF file is none, or two steps are one folder.
-        CheckpointError: a teacher is no model, or verl has no environment.
-        EvaluationError: the engine, or what it needs, is not there.
+        CheckpointError: a teacher is no model.
     """
     study = plan.study
     _require_results(Path(plan.paths.root).absolute())
@@ -29,14 +27,11 @@ def require_places(plan: Plan) -> None:
         if base.gguf and base.gguf.wheel is None:
             _require_gguf(f"base '{name}'", Path(base.gguf.file))
     for name, run in study.runs.items():
-        if run.merge:
-            require_environment(Path(run.merge.environment))
         if not run.made_here:
             _require_folders_of_their_own(plan, name, run)
         teacher = run.train.teacher if run.train else None
         if teacher and teacher not in study.runs:
             read_index(Path(teacher))
-    study.evaluation.require(study.gpus)
 
 
 def _require_results(root: Path) -> None:

@@ -124,6 +124,12 @@ class Plan:
     def _forecasts(self) -> dict[str, list[ForecastVariant]]:
         return {run: self._forecasts_of(run) for run in self.study.runs}
 
+    @cached_property
+    def bases(self) -> list[str]:
+        """The bases that runs start from. Nothing is made of others."""
+        used = {run.base for run in self.study.runs.values()}
+        return [base for base in self.study.bases if base in used]
+
     def steps(self, run: str) -> list[int]:
         """Saved steps of a run, without the base."""
         return self._steps[run]

@@ -357,7 +357,7 @@ MODELS = {
     ),
     "results in a file": (changed(("results", "scores.csv")), "scores.csv: found a file that no"),
     "an engine that is not there": (
-        changed(("evaluation", {"engine": "vllm", "environment": "nowhere"})), "found no vLLM there"
+        changed(("evaluation", {"engine": "vllm", "environment": "made"})), "made: found no vLLM"
     ),
     "more GPUs than a job has": (
         changed(("evaluation", {"engine": "vllm", "environment": "nowhere",

@@ -67,16 +67,19 @@ class EngineSettings(Frozen, ABC):
         """The settings that answers depend on; a result's key is made of them."""
         return self.model_dump(exclude=set(self.incidental))
 
-    def require(self, gpus: int) -> None:
+    def require(self, gpus: int) -> str:
         """Refuse, before anything is scored, what the engine cannot be opened with.
 
         Args:
             gpus: GPUs of a scoring job.
 
+        Returns:
+            What is still to be made before it can be opened; empty for nothing.
+
         Raises:
-            EvaluationError: something is not there, or settings contradict one another.
+            EvaluationError: something is not as it should be, or settings contradict one another.
         """
-        return
+        return ""
 
     @abstractmethod
     def open(self, base: Path, longest: int, gpus: int, rank: int) -> Engine:

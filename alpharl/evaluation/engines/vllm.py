@@ -96,7 +96,7 @@ class Vllm(EngineSettings):
         computed = {name: value for name, value in self.vllm.items() if name not in _SPEED}
         return {**super().answer_settings, "vllm": computed}
 
-    def require(self, gpus: int) -> None:
+    def require(self, gpus: int) -> str:
         """Refuse an environment without vLLM, and more GPUs than a job has."""
         split = self.vllm.get("tensor_parallel_size", 1)
         if gpus and isinstance(split, int) and split > gpus:
@@ -104,7 +104,10 @@ class Vllm(EngineSettings):
                 f"evaluation.vllm: found tensor_parallel_size {split} and 'gpus: {gpus}', expected "
                 "as many at most; leave it out, or raise 'gpus'"
             )
+        if not Path(self.environment).exists():
+            return f"{self.environment}: no such environment yet; make it with `make engines`"
         _versions(Path(self.environment))
+        return ""
 
     def open(self, base: Path, longest: int, gpus: int, rank: int) -> VllmEngine:
         """Note what to start; vLLM starts with the first model."""
