@@ -102,6 +102,10 @@ class Suite(Frozen):
                 f"found samples {self.samples} with temperature 0, which are all the same; "
                 "give a temperature, or take 1 sample"
             )
+        asked = [(*task.source, repr(sorted(task.options.items(), key=str))) for task in self.tasks]
+        twice = next((task for task in asked if asked.count(task) > 1), None)
+        if twice:
+            raise ValueError(f"found task '{twice[0]}' twice, expected each once; leave one out")
         if self.system is not None and not self.chat_template:
             raise ValueError("'system' goes with 'chat_template: true'; set it, or drop 'system'")
         return self

@@ -64,12 +64,11 @@ def _require_asked(task: Task, suite: Suite) -> None:
     if is_generated(task.task):
         require_generated(task)
         return
+    if suite.include_path is None:
+        require_task(task.task)
+    elif task.task not in DATASETS:
+        require_own_task(task.task, Path(suite.include_path))
     require_no_options(task)
-    if task.task not in DATASETS:
-        if suite.include_path is None:
-            require_task(task.task)
-        else:
-            require_own_task(task.task, Path(suite.include_path))
     _require_data(task)
 
 

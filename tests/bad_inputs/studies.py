@@ -146,6 +146,11 @@ KEYS = {
     "no runs": (changed(("runs", {})), "runs: Dictionary should have at least 1 item"),
     "no suites": (changed(("suites", {})), "suites: Dictionary should have at least 1 item"),
     "no tasks": (changed(("suites/test/tasks", [])), "test.tasks: List should have at least 1"),
+    "a task twice": (
+        changed(("suites/test/tasks", [{"task": "addition", "split": "test", "limit": 5},
+                                       {"task": "addition", "split": "test"}])),
+        "suites.test: found task 'addition' twice, expected each once",
+    ),
     "null for a run": (changed(("runs/r", None)), f"runs.r: {NO_MAPPING}"),
     "null for the engine": (changed(("evaluation", None)), "evaluation: found None, expected keys"),
     "a list of methods": (forecast([]), f"forecast.methods: {NO_MAPPING}"),
@@ -263,7 +268,9 @@ JOBS = {
     "a study longer than a command": (
         changed(("suites/test/stop", ["x" * 1000] * 200)), "found the study of .* bytes as JSON"
     ),
-    "a task that there is not": (asked({"task": "nonsense"}), "suite 'test': found no task 'nons"),
+    "a task that there is not": (
+        asked({"task": "nonsense", "split": "test"}), "suite 'test': found no task 'nonsense'"
+    ),
     "a generator that there is not": (
         asked({"task": "rg-nonsense", "split": "test"}), "suite 'test': unknown generator 'rg-nons"
     ),
