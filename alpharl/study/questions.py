@@ -1,4 +1,4 @@
-"""Whether a study's questions are there, or can be made or fetched. Torch-free."""
+"""Whether a study's questions are there, and its trainings can begin. Torch-free."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from alpharl.errors import EvaluationError
+from alpharl.errors import EvaluationError, StudyError
 from alpharl.evaluation.datasets import DATASETS, needs_data, role_of
 from alpharl.evaluation.fetching import require_rows
 from alpharl.evaluation.own_tasks import require_own_task
@@ -20,6 +20,7 @@ from alpharl.evaluation.task_names import (
 from alpharl.problems import get_problem, is_generated
 from alpharl.study.config import Study
 from alpharl.study.data_files import fetched, training_task
+from alpharl.training.option_names import require_option_names
 from alpharl.training.spec import TrainSpec
 
 
@@ -29,7 +30,8 @@ def require_questions(study: Study) -> None:
     Raises:
         EvaluationError: a task is unknown, its keys do not go with it, or its file is not as it
             should be.
-        StudyError: two tasks expect different contents of one file.
+        StudyError: two tasks expect different contents of one file, or a trainer has no such
+            option.
     """
     for name, suite in study.suites.items():
         with _told_of(f"suite '{name}'"):
@@ -48,8 +50,8 @@ def _told_of(what: str) -> Iterator[None]:
     """Say in an error what asks."""
     try:
         yield
-    except EvaluationError as error:
-        raise EvaluationError(f"{what}: {error}") from None
+    except (EvaluationError, StudyError) as error:
+        raise type(error)(f"{what}: {error}") from None
 
 
 def _require_folder(suite: Suite) -> None:
@@ -91,3 +93,4 @@ def _require_trained(spec: TrainSpec) -> None:
     task = training_task(spec)
     if task:
         _require_data(task)
+    require_option_names(spec)

@@ -317,6 +317,10 @@ JOBS = {
     "a problem that there is not": (trained(problem="nonsense"), "run 'r': found no task 'nons"),
     "a problem without training questions": (trained(problem="math500"), "no split 'validation'"),
     "options of a problem that takes none": (trained(options={"a": 1}), "but it takes none"),
+    "an option that the trainer has not": (
+        trained(args={"num_generation": 8}),
+        "run 'r': args: unknown option 'num_generation' of grpo, did you mean 'num_generations'",
+    ),
     "training data that are not there": (
         trained(problem="svamp", data="no.jsonl"), "run 'r': no.jsonl: no such file"
     ),
