@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from alpharl.errors import StudyError, nearest
+from alpharl.errors import StudyError
 from alpharl.frozen import MOST_SHOWN
 from alpharl.training.registry import ALGORITHMS
 from alpharl.training.spec import TrainSpec
@@ -35,10 +36,14 @@ def require_option_names(spec: TrainSpec) -> None:
     for name in spec.args:
         if name not in options:
             shown = name[:MOST_SHOWN]
-            raise StudyError(
-                f"args: unknown option '{shown}' of {spec.algorithm}, "
-                f"{nearest(shown, sorted(options))}"
-            )
+            close = get_close_matches(shown, options, n=1, cutoff=0.5)
+            hint = f"did you mean '{close[0]}'?" if close else f"expected one of {_where(spec)}"
+            raise StudyError(f"args: unknown option '{shown}' of {spec.algorithm}, {hint}")
+
+
+def _where(spec: TrainSpec) -> str:
+    """Whose options these are; a trainer of TRL has some 200."""
+    return ", ".join(ALGORITHMS[spec.algorithm].args)
 
 
 def option_names(algorithm: str) -> frozenset[str] | None:
