@@ -10,15 +10,16 @@ moves by the least step, 1/256 of itself, moves a model farther than that unless
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from alpharl.spectra.equal import Why, equal_steps, first_equal, named, same_digest
 from alpharl.spectra.findings import Audit, Finding
 from alpharl.spectra.gram import Gram
-from alpharl.spectra.order import FEWEST, misplaced
+from alpharl.spectra.order import FEWEST, Misplaced, misplaced
 from alpharl.spectra.path import Path
+from alpharl.spectra.vote import outvoted
 
 EQUAL = 1e-10
 """Squared distance of equal models, as a share of the longest update's square."""
@@ -45,8 +46,9 @@ def audit(
     products = gram.total(tensors)
     first = first_equal(gram.steps, _near(products) | same_digest(gram.steps, digests or {}))
     distinct = _distinct(gram.steps, first)
-    path = Path.of([gram.steps[i] for i in distinct], products[np.ix_(distinct, distinct)])
-    faults = [*equal_steps(gram.steps, first, why), *_out_of_place(path)]
+    path = _path(gram.steps, products, distinct)
+    parts = (_path(gram.steps, gram.tensors[name], distinct) for name in tensors)
+    faults = [*equal_steps(gram.steps, first, why), *_out_of_place(path, parts)]
     # A fault explains the jumps that it makes.
     jumps = [] if faults else _jumps(path)
     return Audit(
@@ -80,9 +82,16 @@ def _distinct(steps: list[int], first: Mapping[int, int]) -> list[int]:
     ]  # fmt: skip
 
 
-def _out_of_place(path: Path) -> Iterator[Finding]:
-    """Steps that are not where their names put them on the path."""
-    for fault in misplaced(path):
+def _path(steps: list[int], products: np.ndarray, points: list[int]) -> Path:
+    return Path.of([steps[i] for i in points], products[np.ix_(points, points)])
+
+
+def _out_of_place(path: Path, parts: Iterable[Path]) -> Iterator[Finding]:
+    """Steps that are not where their names put them on the path of the model, or of its tensors."""
+    faults = list(misplaced(path))
+    if not faults and (point := outvoted(parts)) is not None:
+        faults = [Misplaced("foreign", [point])]
+    for fault in faults:
         steps = path.steps[fault.points].tolist()
         match fault.kind:
             case "swapped":

@@ -131,6 +131,7 @@ def drawn(
     return (10 * at).tolist(), points[at - 1]
 
 
-def gram_of(steps: list[int], points: np.ndarray) -> Gram:
-    """The gram of one tensor, called `weights`."""
-    return Gram(steps, {"weights": points @ points.T})
+def gram_of(steps: list[int], points: np.ndarray, tensors: int = 1) -> Gram:
+    """The gram of so many tensors, which hold equally many of the points' dimensions each."""
+    parts = np.split(points, tensors, axis=1)
+    return Gram(steps, {f"weights-{i}": part @ part.T for i, part in enumerate(parts)})

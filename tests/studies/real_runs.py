@@ -26,7 +26,7 @@ APART = 10_000_000
 """Keeps the steps of runs apart that share a gram."""
 
 
-def grams(base: Path, runs: Mapping[str, str]) -> tuple[np.ndarray, dict[str, list[int]]]:
+def grams(base: Path, runs: Mapping[str, str]) -> tuple[Gram, dict[str, list[int]]]:
     """Products between the updates of all runs and the base, at the end; each run's indices."""
     found = {name: find_steps(pattern) for name, pattern in runs.items()}
     folders = {
@@ -34,13 +34,21 @@ def grams(base: Path, runs: Mapping[str, str]) -> tuple[np.ndarray, dict[str, li
         for at, steps in enumerate(found.values()) for step, folder in steps.items()
     }  # fmt: skip
     gram = gram_run(base, folders)
-    products = np.pad(gram.total(read_index(base).tensors), (0, 1))
+    names = read_index(base).tensors
+    tensors = {name: np.pad(gram.tensors[name], (0, 1)) for name in names}
     index = {step: i for i, step in enumerate(gram.steps)}
     places = {
         name: [index[APART * at + step] for step in steps]
         for at, (name, steps) in enumerate(found.items())
     }
-    return products, places
+    return Gram([*gram.steps, APART * len(runs)], tensors), places
+
+
+def served(gram: Gram, indices: Sequence[int]) -> Gram:
+    """A run's gram: its checkpoints are those with the indices."""
+    some = np.ix_(indices, indices)
+    steps = list(range(1, len(indices) + 1))
+    return Gram(steps, {name: products[some] for name, products in gram.tensors.items()})
 
 
 def broken(
@@ -65,7 +73,8 @@ def broken(
 
 def rows(base: Path, runs: Mapping[str, str]) -> Iterator[dict[str, object]]:
     """What the audit says of each run, right and broken, whole and thinned."""
-    products, places = grams(base, runs)
+    gram, places = grams(base, runs)
+    products = gram.total(gram.tensors)
     for name, whole in places.items():
         kind = name.rpartition("-")[0]
         others = [
@@ -78,8 +87,8 @@ def rows(base: Path, runs: Mapping[str, str]) -> Iterator[dict[str, object]]:
             cosine = RunPath.of(steps, products[np.ix_(run, run)]).turns.mean()
             about = {"runs": kind, "checkpoints": len(run), "cosine": cosine}
             cases = [("none", "", list(run), list[int]())]
-            for fault, expected, served, at in [*cases, *broken(run, siblings, len(products) - 1)]:
-                found = audit(Gram(steps, {"w": products[np.ix_(served, served)]}), ["w"]).faults
+            for fault, expected, indices, at in [*cases, *broken(run, siblings, len(products) - 1)]:
+                found = audit(served(gram, indices), list(gram.tensors)).faults
                 named = any(f.kind == expected and f.steps == [steps[i] for i in at] for f in found)
                 yield {**about, "fault": fault, "stopped": bool(found), "named": named}
 

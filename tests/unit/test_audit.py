@@ -132,12 +132,51 @@ def test_the_same_step_of_another_run(shared):
     assert np.mean(names) >= 0.9
 
 
+def with_a_step_of_a_sibling(at: int, seed: int) -> np.ndarray:
+    """Points (5, 48 * 200) of which one is of another run; the two runs have a cosine of 0.95."""
+    rng = np.random.default_rng(seed)
+    common, *both = (drawn("momentum, cosine 0.5", rng, 5, 48 * 200)[1] for _ in range(3))
+    one, sibling = (0.95**0.5 * common + 0.05**0.5 * points for points in both)
+    one[at] = sibling[at]
+    return one
+
+
+@pytest.mark.parametrize("at", [2, 3, 4])
+def test_tensors_tell_a_step_of_a_sibling_that_the_whole_model_hardly_shows(at):
+    steps, runs = [10, 20, 30, 40, 50], [with_a_step_of_a_sibling(at, seed) for seed in range(10)]
+    whole = [faults(gram_of(steps, points)) for points in runs]
+    parts = [faults(gram_of(steps, points, 48)) for points in runs]
+    right = [("foreign", [steps[at]])]
+    assert parts.count(right) >= 9
+    assert whole.count(right) <= parts.count(right)
+
+
+def test_few_or_resting_tensors_do_not_vote():
+    steps = [10, 20, 30, 40, 50]
+    gram = gram_of(steps, with_a_step_of_a_sibling(2, 2), 48)
+    rest = {f"rest-{i}": np.zeros((5, 5)) for i in range(100)}
+    assert faults(Gram(steps, {**gram.tensors, **rest})) == [("foreign", [30])]
+    few = dict([*gram.tensors.items()][:10])
+    assert faults(Gram(steps, {**few, **rest})) == []
+
+
+def test_tensors_do_not_vote_where_steps_are_uneven():
+    points = with_a_step_of_a_sibling(2, 2)
+    assert faults(gram_of([10, 20, 30, 40, 50], points, 48)) == [("foreign", [30])]
+    assert faults(gram_of([10, 20, 30, 70, 80], points, 48)) == []
+
+
 @pytest.mark.parametrize("count", [4, 7, 12, 40])
 def test_right_runs_are_not_stopped(count):
     for dimensions, most in ((20, 1.0), (1000, 0.0)):
         stopped = clean(3000, 8, count, dimensions)
         assert len(stopped) > len(CLEAN)
         assert np.mean([*stopped.values()]) <= most, stopped
+
+
+def test_right_runs_of_many_tensors_are_not_stopped():
+    stopped = [rate for n in (5, 8, 12) for rate in clean(3000, 4, n, 200, 48).values()]
+    assert np.mean(stopped) <= 1.0
 
 
 @pytest.mark.parametrize("name", ["neighbours swapped", "equal to the base", "serves the last"])
@@ -162,7 +201,7 @@ def note(gram: Gram, kind: str) -> str:
 
 def test_notes():
     steps, points = drawn("drift, cosine 0.7", np.random.default_rng(0), 8, 500)
-    products = gram_of(steps, points).tensors["weights"]
+    products = gram_of(steps, points).tensors["weights-0"]
     frozen = Gram(steps, {"model.norm.weight": products, "lm_head.weight": 0 * products})
     assert "1 of 2 tensors equal the base at every step: lm_head.weight" in note(frozen, "partial")
     kept = [0, 1, 2, 4, 5, 6, 7]
@@ -172,7 +211,7 @@ def test_notes():
     moved[5] *= 12
     jump = gram_of(steps, np.cumsum(moved, axis=0))
     assert "as far to step 60 as is usual" in note(jump, "jump")
-    assert not audit(jump, ["weights"]).faults
+    assert not audit(jump, list(jump.tensors)).faults
     large = Gram(steps, {"weights": products}, base_square=products[5, 5])
     assert "as large as the base's weights at steps 60, 70 and 80, " in note(large, "large")
     assert not [n for n in audit(Gram(steps, {"w": products}), ["w"]).notes if n.kind == "large"]
