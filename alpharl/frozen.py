@@ -15,6 +15,13 @@ from alpharl.errors import nearest as nearest
 _INTERNAL = re.compile(r"\[|^constrained-")
 
 
+MOST_SHOWN = 100
+"""Characters of a value, or of an unknown name, that an error shows."""
+
+_LONGEST = 600
+"""Characters of one error."""
+
+
 def describe_error(error: Any) -> str:
     """One line for one pydantic error: dotted key, message, and the value found."""
     # Parts like these are pydantic's: the key of a mapping, or a member of a union.
@@ -22,8 +29,11 @@ def describe_error(error: Any) -> str:
     message = error["msg"].removeprefix("Value error, ")
     value = error["input"]
     plain = isinstance(value, str | int | float | bool)
-    tail = f" (found {value!r})" if plain and error["type"] != "value_error" else ""
-    return f"{key}: {message}{tail}" if key else f"{message}{tail}"
+    shown = value[:MOST_SHOWN] if isinstance(value, str) else value
+    tail = f" (found {shown!r})" if plain and error["type"] != "value_error" else ""
+    line = f"{key}: {message}{tail}" if key else f"{message}{tail}"
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]}...{line[-_LONGEST // 2 :]}"
 
 
 class Frozen(BaseModel):
@@ -43,7 +53,7 @@ class Frozen(BaseModel):
         if not isinstance(data, dict):
             return data
         for key, value in data.items():
-            if key in cls.renamed:
+            if isinstance(key, str) and key in cls.renamed:
                 raise PydanticCustomError(
                     "renamed_key",
                     "key '{key}' is now '{new}'; rename it",
@@ -53,7 +63,10 @@ class Frozen(BaseModel):
                 raise PydanticCustomError(
                     "unknown_key",
                     "unknown key '{key}', {hint}",
-                    {"key": str(key), "hint": nearest(str(key), list(cls.model_fields))},
+                    {
+                        "key": str(key)[:MOST_SHOWN],
+                        "hint": nearest(str(key)[:MOST_SHOWN], list(cls.model_fields)),
+                    },
                 )
             if _has_switch(value) and _is_number(cls, key):
                 raise PydanticCustomError(

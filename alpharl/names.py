@@ -12,6 +12,18 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+_ENDINGS = (".csv", ".json", ".jsonl", ".log", ".tsv", ".parquet")
+"""How files are called that lie next to folders of the same name."""
+_UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
+"""Kinds of characters that break lines, end texts or are no characters."""
+
 _STEP = "step-"
 _MERGED = "-merged"
 
@@ -91,3 +103,89 @@ def require_own_names(values: list[float]) -> list[float]:
 def forecast_name(label: str, window: str, amplitude: float = 1.0) -> str:
     """A forecast by its label in the study file, from a window, at an amplitude."""
     return f"{label}@{window}" + (f"x{amplitude:g}" if amplitude != 1 else "")
+
+
+def require_apart(names: Iterable[str], what: str) -> None:
+    """Refuse names whose files or folders would be one another's.
+
+    Args:
+        names: of files and folders that lie side by side.
+        what: has these names.
+
+    Raises:
+        ValueError: two differ in case alone, or by the ending of a file.
+    """
+    first: dict[str, str] = {}
+    for name in names:
+        _require_alone(name, first.setdefault(name.casefold(), name), what)
+    for folded, name in first.items():
+        for end in _ENDINGS:
+            _require_alone(name, first.get(folded.removesuffix(end), name), what)
+
+
+def _require_alone(name: str, other: str, what: str) -> None:
+    if other != name:
+        raise ValueError(
+            f"found {what}s '{other}' and '{name}', whose files would go by one name on some "
+            "disks; rename one"
+        )
+
+
+def require_path(path: str) -> str:
+    """Refuse a path that no file can have, or that a command takes for an option.
+
+    Raises:
+        ValueError: says which.
+    """
+    if not path.strip():
+        raise ValueError("found an empty path, expected a file or a folder; name one")
+    _require_seen(path)
+    if path.startswith("-"):
+        raise ValueError(
+            f"found path '{path[:80]}', which reads like an option; write './{path[:80]}'"
+        )
+    return path
+
+
+FilePath = Annotated[str, AfterValidator(require_path)]
+"""A file or a folder in a study file."""
+
+
+def require_no_wildcard(path: str) -> str:
+    """Refuse braces in a path that Snakemake follows, for which they are wildcards.
+
+    Raises:
+        ValueError: there are some.
+    """
+    if re.search(r"[{}]", path):
+        raise ValueError(f"found braces in '{path[:80]}', which Snakemake fills in; rename it")
+    return path
+
+
+def require_part(name: str) -> str:
+    """Refuse a name that is no part of a file's name on every disk.
+
+    Raises:
+        ValueError: it leaves its folder, hides, or is written in two ways.
+    """
+    _require_seen(name)
+    if (
+        not name.strip()
+        or "/" in name
+        or name[0] in "-."
+        or unicodedata.normalize("NFC", name) != name
+    ):
+        raise ValueError(
+            f"found name '{name[:80]}', expected one that can be part of a file's: no slash, "
+            "no dot or dash in front, accents in one character with their letters (NFC); rename it"
+        )
+    return name
+
+
+def _require_seen(text: str) -> None:
+    unseen = next((c for c in text if unicodedata.category(c) in _UNSEEN), None)
+    if unseen:
+        raise ValueError(
+            f"found the character {unseen!r} in {text[:80]!r}, expected text on one line; take it "
+            "out"
+        )

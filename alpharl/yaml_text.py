@@ -6,7 +6,10 @@ aliases stand for more values than fit into memory.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -22,10 +25,58 @@ _DEEPEST = 50
 """Values inside one another; a study has seven. Loaders fail, or crash, at some thousands."""
 _MOST = 1_000_000
 """Values that a file may stand for, each use of an alias counted."""
+_MOST_BYTES, _MOST_WRITTEN = 2**20, 100_000
+"""Bytes of a file, and values written out in it. A second reads so many; no study has a tenth."""
+_TOO_LONG = (
+    "expected a study of some hundred values; name many checkpoints by a pattern, or in a 'table'"
+)
 
 
 class NotYaml(StudyError):
     """A text is not YAML at all."""
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a YAML file that people wrote, without a mark of its byte order.
+
+    Raises:
+        StudyError: there is no such file, it is no text in UTF-8, or it is longer than any that a
+            person writes.
+    """
+    try:
+        data = _first_bytes(path)
+    except FileNotFoundError:
+        raise StudyError(f"{path}: no such study file; give the path of a YAML file") from None
+    except (OSError, ValueError) as error:  # ValueError: a path that holds a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise StudyError(
+            f"{path}: cannot be read ({reason}); give the path of a YAML file"
+        ) from None
+    if data is None:
+        raise StudyError(
+            f"{path}: no such study file, but a folder, a pipe or a device; give the path of a "
+            "YAML file"
+        )
+    if len(data) > _MOST_BYTES:
+        raise StudyError(f"{path}: found more than {_MOST_BYTES >> 20} MiB, {_TOO_LONG}")
+    return _decoded(data, path)
+
+
+def _first_bytes(path: str | Path) -> bytes | None:
+    """As much of a file as is read of it, and a byte more; None of what may go on for ever."""
+    # A pipe that nobody writes to would else wait for a writer.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        return file.read(_MOST_BYTES + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
+
+
+def _decoded(data: bytes, path: str | Path) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # as every other one is of a text in UTF-16
+        raise StudyError(f"{path}: found no text in UTF-8, expected a YAML file; save it as that")
+    return text
 
 
 def read_yaml(text: str, where: str) -> Any:
@@ -75,7 +126,11 @@ def _one_line(error: Exception) -> str:
 
 def _require_shallow(text: str, where: str) -> None:
     depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
+    for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+        if count > _MOST_WRITTEN:
+            raise StudyError(
+                f"{_at(event, where)}: found more than {_MOST_WRITTEN:,} values, {_TOO_LONG}"
+            )
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:

@@ -56,6 +56,21 @@ def merge_command(python: str, shards: Path, out: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def require_environment(environment: Path) -> Path:
+    """The interpreter of the environment that verl is installed in.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    python = environment.absolute() / "bin" / "python"
+    if not python.exists():
+        raise CheckpointError(
+            f"{environment}: found no bin/python, expected a virtual environment with verl in it; "
+            "correct the run's 'merge.environment'"
+        )
+    return python
+
+
 def merge(environment: Path, checkpoint: Path, out: Path, record: Path) -> None:
     """Have verl merge a checkpoint's shards into a model folder, and write what was run.
 
@@ -66,12 +81,7 @@ def merge(environment: Path, checkpoint: Path, out: Path, record: Path) -> None:
             nothing, as with LoRA.
     """
     shards = shards_at(checkpoint)
-    python = environment.absolute() / "bin" / "python"
-    if not python.exists():
-        raise CheckpointError(
-            f"{environment}: found no bin/python, expected a virtual environment with verl in it; "
-            "mend the run's 'merge.environment'"
-        )
+    python = require_environment(environment)
     with partial_folder(out) as partial:
         command = merge_command(str(python), shards or checkpoint, partial)
         _merge(command, checkpoint, partial)

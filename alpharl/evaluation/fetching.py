@@ -18,6 +18,7 @@ from alpharl.checkpoints.files import read_record, write_record, write_text
 from alpharl.errors import ArtefactError, EvaluationError, nearest
 from alpharl.evaluation.datasets import Dataset, Role, role_of
 from alpharl.evaluation.settings import Task
+from alpharl.evaluation.task_names import require_split
 from alpharl.redact import words
 from alpharl.sums import digest_file
 
@@ -157,6 +158,16 @@ def _broken_at(error: ValueError) -> str:
     )
 
 
+def require_rows(task: Task) -> None:
+    """Refuse a local file that is not there, not as expected, or holds no rows.
+
+    Raises:
+        EvaluationError: says which.
+    """
+    _require_file(task)
+    read_rows(Path(task.data or ""))
+
+
 def _require_file(task: Task) -> str:
     """SHA-256 of a local file, which must be there and be the expected one."""
     path = Path(task.data or "")
@@ -180,10 +191,7 @@ def _from_hub(name: str, role: Role, datasets: Mapping[str, Dataset]) -> tuple[R
     if name not in datasets:
         raise EvaluationError(f"unknown data task '{name}', {nearest(name, [*datasets])}")
     known = datasets[name]
-    if role not in known.splits:
-        raise EvaluationError(
-            f"task '{name}' has no split '{role}', expected one of: {', '.join(known.splits)}"
-        )
+    require_split(name, role, known)
     split = known.splits[role]
     # The library reads the offline switch when it is imported.
     from datasets import load_dataset_builder

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from alpharl.bounds import Seed
+from alpharl.bounds import MOST_COUNT, MOST_LISTED, MOST_SCALE, Count, Draws, Rank, Seed
 from alpharl.evaluation.protocols import PROTOCOLS
-from alpharl.frozen import Frozen, nearest
+from alpharl.frozen import MOST_SHOWN, Frozen, nearest
+from alpharl.names import FilePath, require_no_wildcard, require_part
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -18,20 +20,30 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 class Task(Frozen):
     """One lm-eval task of a suite."""
 
-    task: str
+    task: Annotated[str, AfterValidator(require_part)]
     """Name of a task that `alpharl tasks` lists, or of one in `include_path`."""
     split: Literal["validation", "test"] | None = None
     """Which of the disjoint splits, for a task that has several; `alpharl tasks` lists them."""
-    limit: PositiveInt | None = None
+    limit: Count | None = None
     """Ask only so many questions, in the data's own order."""
-    data: str | None = None
+    data: Annotated[FilePath, AfterValidator(require_no_wildcard)] | None = None
     """Local file with the task's questions (.json, .jsonl or .parquet), instead of the Hub's."""
     sha256: Sha256 | None = None
     """What the data file must hash to; for data from the Hub, the JSON lines made of it."""
     options: dict[str, Any] = Field(default={})
     """For a reasoning-gym task: options of its generator."""
-    max_new_tokens: PositiveInt | None = None
+    max_new_tokens: Count | None = None
     """Token budget of an answer to this task, instead of the suite's."""
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """What two tasks share that ask the same questions: a file, or a split."""
+        return self.task, os.path.realpath(self.data) if self.data else self.split or "test"
+
+    @property
+    def where(self) -> str:
+        """Its source in words."""
+        return f"data '{self.data}'" if self.data else f"split '{self.split or 'test'}'"
 
 
 class Suite(Frozen):
@@ -42,26 +54,28 @@ class Suite(Frozen):
     yourself take precedence."""
     role: Literal["validation", "test"]
     """`validation` scores may be fitted on, `test` scores never."""
-    tasks: Annotated[list[Task], Field(min_length=1)]
+    tasks: Annotated[list[Task], Field(min_length=1, max_length=MOST_LISTED)]
     """The tasks; a suite's accuracy is the mean over all its questions."""
-    include_path: str | None = None
+    include_path: Annotated[FilePath, AfterValidator(require_no_wildcard)] | None = None
     """Folder with lm-eval task files of your own; a task must generate its answers."""
     chat_template: bool = False
     """Put each question into the tokenizer's chat template."""
     system: str | None = None
     """System prompt; goes with `chat_template`."""
-    max_new_tokens: PositiveInt = 256
+    max_new_tokens: Count = 256
     """Tokens that an answer may have; a task file's own `max_gen_toks` does not count."""
-    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    temperature: Annotated[float, Field(ge=0, le=MOST_SCALE, allow_inf_nan=False)] = 0.0
     """0 is greedy. A model's own `generation_config.json` does not count, except for the base's
     end tokens."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Nucleus sampling: the smallest set of tokens with this probability."""
-    top_k: NonNegativeInt = 0
+    top_k: Annotated[int, Field(ge=0, le=MOST_COUNT)] = 0
     """Sample from the k likeliest tokens; 0 is from all."""
-    samples: PositiveInt = 1
+    samples: Draws = 1
     """Answers per question; more than one needs a temperature."""
-    stop: list[Annotated[str, StringConstraints(min_length=1)]] = Field(default=[])
+    stop: list[Annotated[str, StringConstraints(min_length=1)]] = Field(
+        default=[], max_length=MOST_LISTED
+    )
     """Strings that end an answer, besides the task's own."""
     seed: Seed = 0
     """Seed of the sampling; each (model, question, sample) has a seed of its own made from it."""
@@ -76,8 +90,9 @@ class Suite(Frozen):
         name = data.get("protocol") if isinstance(data, Mapping) else None
         if name is None:
             return data
-        if name not in PROTOCOLS:
-            raise ValueError(f"unknown protocol '{name}', {nearest(str(name), list(PROTOCOLS))}")
+        if not isinstance(name, str) or name not in PROTOCOLS:
+            shown = str(name)[:MOST_SHOWN]
+            raise ValueError(f"unknown protocol '{shown}', {nearest(shown, list(PROTOCOLS))}")
         return {**PROTOCOLS[name], **data}
 
     @model_validator(mode="after")
@@ -87,6 +102,10 @@ class Suite(Frozen):
                 f"found samples {self.samples} with temperature 0, which are all the same; "
                 "give a temperature, or take 1 sample"
             )
+        asked = [(*task.source, repr(sorted(task.options.items(), key=str))) for task in self.tasks]
+        twice = next((task for task in asked if asked.count(task) > 1), None)
+        if twice:
+            raise ValueError(f"found task '{twice[0]}' twice, expected each once; leave one out")
         if self.system is not None and not self.chat_template:
             raise ValueError("'system' goes with 'chat_template: true'; set it, or drop 'system'")
         return self
@@ -98,8 +117,8 @@ class TokenLevel(Frozen):
     suite: str | None = None
     """Name of a test suite, whose first answer to each question is read. Without one, nothing is
     done."""
-    ranks: list[PositiveInt] = Field(default=[1])
+    ranks: list[Rank] = Field(default=[1], max_length=MOST_LISTED)
     """Rank-k models of the run's end, among `rank.ranks`, that read and write next to the base and
     the full run."""
-    prefix: list[PositiveInt] = Field(default=[20])
+    prefix: list[Count] = Field(default=[20], max_length=MOST_LISTED)
     """The base continues so many first tokens of their answers."""

@@ -24,7 +24,8 @@ from alpharl.evaluation import SUITE_VERSION
 from alpharl.evaluation.datasets import DATASETS, data_file, needs_data, role_of
 from alpharl.evaluation.fetching import require_as_noted
 from alpharl.evaluation.settings import Suite, Task
-from alpharl.problems import PREFIX, PROBLEMS, get_problem, is_generated
+from alpharl.evaluation.task_names import require_generated, require_no_options
+from alpharl.problems import is_generated
 from alpharl.sums import digest_file
 
 
@@ -146,7 +147,7 @@ def _task_entry(task: Task, suite: Suite, folder: Path, fetched: Path | None) ->
     if is_generated(task.task):
         file, prompts, content = _generated(task, folder)
     else:
-        _require_no_options(task)
+        require_no_options(task)
         file = _fetched(task, fetched) if needs_data(task) else None
         prompts, content = _loaded(task, suite, file)
     if not prompts:
@@ -165,17 +166,8 @@ def _task_entry(task: Task, suite: Suite, folder: Path, fetched: Path | None) ->
 
 def _generated(task: Task, folder: Path) -> tuple[Path, list[str], Any]:
     """Questions of a problem's split, written as JSON lines: file, texts, rows."""
-    problem = get_problem(task.task, task.options)
-    if task.split is None:
-        raise EvaluationError(
-            f"task '{task.task}' lacks 'split': it makes questions for each of validation and "
-            "test; give one"
-        )
-    if task.data is not None:
-        raise EvaluationError(
-            f"task '{task.task}': found 'data', but it makes its own questions; leave 'data' out"
-        )
-    rows = problem.questions(task.split, task.limit)
+    problem, split = require_generated(task)
+    rows = problem.questions(split, task.limit)
     file = _question_file(task, folder)
     write_text(file, "".join(json.dumps(row) + "\n" for row in rows))
     return file, [row["prompt"] for row in rows], rows
@@ -189,20 +181,6 @@ def made_questions(suite: Suite, folder: Path) -> list[Path]:
 def _question_file(task: Task, folder: Path) -> Path:
     options = f"-{digest_json(task.options)[:8]}" if task.options else ""
     return folder / f"{task.task}-{task.split}{options}.jsonl"
-
-
-def _require_no_options(task: Task) -> None:
-    if task.options:
-        raise EvaluationError(
-            f"task '{task.task}': found options {', '.join(task.options)}, which only "
-            "reasoning-gym tasks (rg-...) take; leave them out"
-        )
-    if task.split is not None and not needs_data(task):
-        raise EvaluationError(
-            f"task '{task.task}' has no split '{task.split}': only {', '.join(PROBLEMS)}, "
-            f"{PREFIX}<generator> and public data sets do (see `alpharl tasks`); leave 'split' "
-            "out, or give 'data'"
-        )
 
 
 def _fetched(task: Task, folder: Path | None) -> Path:

@@ -9,13 +9,14 @@ the window's end. The target step plays no part: how far to go is what validatio
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import PositiveInt
-
+from alpharl.bounds import Draws
 from alpharl.forecasting.contract import Prediction, Window
 from alpharl.forecasting.method import Method
 from alpharl.forecasting.weight_extrapolation import earlier_step
+from alpharl.steps import Step
 
 MOVE = 2.0
 """Length of one trial's move, in gaps."""
@@ -29,10 +30,14 @@ class EffOPD(Method):
     needs = frozenset({"suite"})
     cost = "one validation score, and one more per trial"
     method: Literal["effopd"] = "effopd"
-    first: PositiveInt | None = None
+    first: Step | None = None
     """The step that the gap starts at; default: the saved step nearest half the window."""
-    trials: PositiveInt = 5
+    trials: Draws = 5
     """How many times the move may be lengthened."""
+
+    def require_steps(self, steps: Sequence[int]) -> None:
+        """Refuse `first` where it is no step of the window before the last."""
+        earlier_step(steps, self.first)
 
     def forecast(self, window: Window) -> Prediction:
         """W(last) + 2 n (W(last) - W(first)), attention and MLP; n trials raised the score.
@@ -40,7 +45,7 @@ class EffOPD(Method):
         Raises:
             MethodError: no validation suite, or `first` is not an observed step before the last.
         """
-        first, validate = earlier_step(window, self.first), window.need_validate()
+        first, validate = earlier_step(window.steps, self.first), window.need_validate()
         accepted = _moved(window, first, 0)
         scores = [float(validate(accepted).mean())]
         for trial in range(1, self.trials + 1):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from alpharl.bounds import MOST_LISTED
 from alpharl.forecasting.contract import Prediction, Window
 from alpharl.forecasting.method import Method, Multiple, Reads
 
@@ -19,7 +20,9 @@ class Expo(Method):
     alpha: Multiple | Literal["validation"] = 0.5
     """How far to go past the last checkpoint, in units of its own update; `validation`: the value
     of `grid` whose model scores best on the validation suite."""
-    grid: list[Multiple] = Field(default=[0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0], min_length=1)
+    grid: list[Multiple] = Field(
+        default=[0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0], min_length=1, max_length=MOST_LISTED
+    )
     """Values that `validation` chooses from; of equal scores the smallest counts."""
 
     @property

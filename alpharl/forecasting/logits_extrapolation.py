@@ -8,13 +8,13 @@ paper samples at temperature 0.6; here, decoding is the suite's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
-
-from pydantic import PositiveInt
 
 from alpharl.forecasting.contract import LogitsLine, Prediction, Window
 from alpharl.forecasting.method import Method
-from alpharl.forecasting.weight_extrapolation import line_through
+from alpharl.forecasting.weight_extrapolation import earlier_step, line_through
+from alpharl.steps import Step
 
 
 class LogitsExtrapolation(Method):
@@ -24,8 +24,12 @@ class LogitsExtrapolation(Method):
     cost = "nothing; scoring it runs two models side by side"
     update = False
     method: Literal["logits-extrapolation"] = "logits-extrapolation"
-    first: PositiveInt | None = None
+    first: Step | None = None
     """The step of the earlier checkpoint; default: the saved step nearest half the window."""
+
+    def require_steps(self, steps: Sequence[int]) -> None:
+        """Refuse `first` where it is no step of the window before the last."""
+        earlier_step(steps, self.first)
 
     def forecast(self, window: Window) -> Prediction:
         """The line through the logits at `first` and at the window's last step.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from alpharl.bounds import MOST_SCALE
+from alpharl.bounds import MOST_SCALE, Rank
 from alpharl.forecasting.contract import Prediction, Window
 from alpharl.frozen import Frozen
 from alpharl.spectra.depth import Depth
@@ -49,6 +50,17 @@ class Method(Frozen, ABC):
         """Whether a fit takes seconds at most, so that one job makes many."""
         return "suite" not in self.reads
 
+    def require_steps(self, steps: Sequence[int]) -> None:
+        """Refuse a window whose steps do not suit the options, before anything is computed.
+
+        Args:
+            steps: those of the window, increasing.
+
+        Raises:
+            MethodError: they do not.
+        """
+        return
+
     @abstractmethod
     def forecast(self, window: Window) -> Prediction:
         """The predicted update at the window's target.
@@ -63,7 +75,7 @@ class TemporalFit(Method):
 
     needs = frozenset({"gram"})
     cost = "one T x T eigenproblem per tensor"
-    rank: PositiveInt = 1
+    rank: Rank = 1
     """Number of temporal directions kept per tensor."""
     fit: Literal["linear", "quadratic", "saturating"] = "linear"
     """Curve fitted to each direction's coefficient against the step."""

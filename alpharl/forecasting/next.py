@@ -20,12 +20,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import Field
 
-from alpharl.bounds import Seed
+from alpharl.bounds import MOST_JOBS, Draws, Rank, Seed
 from alpharl.dynamics.align import align_backwards
 from alpharl.errors import MethodError
 from alpharl.forecasting.alpharl_step import recompress
@@ -50,14 +50,14 @@ class Next(Method):
     needs = frozenset({"factors"})
     cost = "trains a network per vector length: a minute of one core for 1M parameters"
     method: Literal["next"] = "next"
-    horizon: PositiveInt | None = None
+    horizon: Annotated[int, Field(gt=0, le=MOST_JOBS)] | None = None
     """How many checkpoints ahead a jump leads; default: half of the window's."""
     coefficient: Multiple | None = None
     """Factor of the jump; default: steps to the target / steps of the horizon. Published: the best
     of 0.5, 1, ..., 4 by evaluation."""
-    rank: PositiveInt = 8
+    rank: Rank = 8
     """Triplets read of each update; differences of checkpoints are made from them."""
-    epochs: PositiveInt = 1000
+    epochs: Draws = 1000
     """Training steps of each network, each on all pairs of checkpoints."""
     seed: Seed = 0
     """Of the networks' initial weights."""
@@ -72,6 +72,10 @@ class Next(Method):
         """Training networks takes minutes."""
         return False
 
+    def require_steps(self, steps: Sequence[int]) -> None:
+        """Refuse a window without two checkpoints that lie the horizon apart."""
+        _horizon(steps, self)
+
     def forecast(self, window: Window) -> Prediction:
         """Last checkpoint (all tensors) + the predicted rank-1 jump of the paper's matrices.
 
@@ -79,7 +83,7 @@ class Next(Method):
             MethodError: no pair of checkpoints lies a horizon apart, or too few triplets are
                 stored.
         """
-        horizon = _horizon(window, self)
+        horizon = _horizon(window.steps, self)
         coefficient = self.coefficient
         if coefficient is None:
             ahead = float(np.subtract(window.steps[horizon:], window.steps[:-horizon]).mean())
@@ -141,8 +145,8 @@ def _signed(changes: Sequence[LowRank], end: np.ndarray) -> Rows:
     return {"u": signs * u, "s": np.stack([low.s for low in changes]), "v": signs * v}
 
 
-def _horizon(window: Window, options: Next) -> int:
-    count = len(window.steps)
+def _horizon(steps: Sequence[int], options: Next) -> int:
+    count = len(steps)
     horizon = options.horizon or max(1, count // 2)
     if horizon >= count:
         raise MethodError(

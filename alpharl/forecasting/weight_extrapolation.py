@@ -6,13 +6,13 @@ norm layers, which are copied from the later checkpoint (released code `weight_e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
-
-from pydantic import PositiveInt
 
 from alpharl.errors import MethodError
 from alpharl.forecasting.contract import Prediction, Window
 from alpharl.forecasting.method import Method
+from alpharl.steps import Step
 
 
 class WeightExtrapolation(Method):
@@ -21,8 +21,12 @@ class WeightExtrapolation(Method):
     source = "RLVR-Linearity, arXiv 2601.04537"
     cost = "nothing"
     method: Literal["weight-extrapolation"] = "weight-extrapolation"
-    first: PositiveInt | None = None
+    first: Step | None = None
     """The step of the earlier checkpoint; default: the saved step nearest half the window."""
+
+    def require_steps(self, steps: Sequence[int]) -> None:
+        """Refuse `first` where it is no step of the window before the last."""
+        earlier_step(steps, self.first)
 
     def forecast(self, window: Window) -> Prediction:
         """The line through the checkpoints at `first` and at the window's last step.
@@ -36,17 +40,21 @@ class WeightExtrapolation(Method):
         return Prediction(blend=blend, fit={"first": first, "last": later, "beta": beta})
 
 
-def earlier_step(window: Window, first: int | None) -> int:
+def earlier_step(steps: Sequence[int], first: int | None) -> int:
     """An observed step before the last: `first`, or by default the one nearest half the window.
+
+    Args:
+        steps: those of the window.
+        first: the step, if an option names it.
 
     Raises:
         MethodError: there is no such step.
     """
-    earlier = window.steps[:-1]
+    earlier = list(steps[:-1])
     if first is None:
         if not earlier:
             raise MethodError("found 1 checkpoint in the window, expected 2; widen the window")
-        return min(earlier, key=lambda step: (abs(step - window.last / 2), step))
+        return min(earlier, key=lambda step: (abs(step - steps[-1] / 2), step))
     if first not in earlier:
         raise MethodError(
             f"first: found step {first}, expected one of {earlier}, the observed steps "
@@ -65,5 +73,5 @@ def line_through(window: Window, first: int | None) -> tuple[int, int, float]:
     Raises:
         MethodError: there is no such step.
     """
-    earlier, last = earlier_step(window, first), window.last
+    earlier, last = earlier_step(window.steps, first), window.last
     return earlier, last, (window.need_target_step() - earlier) / (last - earlier)

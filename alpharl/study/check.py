@@ -11,13 +11,16 @@ from pathlib import Path
 from alpharl.checkpoints.adapter import is_adapter, read_model
 from alpharl.checkpoints.differences import differences
 from alpharl.checkpoints.index import ModelIndex, read_index
-from alpharl.checkpoints.verl import merge_command, shards_at
+from alpharl.checkpoints.verl import merge_command, require_environment, shards_at
 from alpharl.errors import StudyError
-from alpharl.evaluation.task_names import require_task
 from alpharl.spectra.estimate import RunSize, estimate_run
+from alpharl.study.budgets import require_budgets
+from alpharl.study.layers import require_layers
 from alpharl.study.overview import Overview, RunOverview, size_text
+from alpharl.study.places import require_places
 from alpharl.study.plan import Plan
 from alpharl.study.runs import Run
+from alpharl.study.sound import require_sound
 from alpharl.study.starter_runs import has_chat_template
 
 
@@ -27,21 +30,22 @@ def describe(plan: Plan) -> Overview:
     Raises:
         CheckpointError: a checkpoint of the user's is missing or broken, does not fit its base, or
             holds weights that cannot be subtracted.
-        StudyError: the outputs do not fit on the disk, or a base lacks the chat template that its
-            questions go into.
-        EvaluationError: a suite asks a task that there is not.
+        StudyError: names, commands or outputs are too large, a base lacks the chat template that
+            its questions go into, or a file or a folder is not there.
+        EvaluationError: a question cannot be asked, or the engine is not as it should be.
+        PromptError: a prompt and its answer do not fit into a base.
     """
     study = plan.study
-    for suite in study.suites.values():
-        # A folder of one's own task files may hold any name: lm-eval, which is slow, will say.
-        for task in () if suite.include_path else suite.tasks:
-            require_task(task.task)
+    require_sound(plan)
     _require_templates(plan)
+    require_budgets(plan)
+    require_places(plan)
     scored = Counter({suite: 0 for suite in study.suites})
     for batch in plan.batches():
         scored[batch.suite] += len(batch.variants)
     runs = {name: _describe_run(plan, name) for name in study.runs}
     _require_room(plan, {name: run.sizes for name, run in runs.items() if run.sizes})
+    to_make = study.evaluation.require(study.gpus)
     return Overview(
         study=study.study,
         results=os.path.abspath(plan.paths.root),
@@ -50,6 +54,7 @@ def describe(plan: Plan) -> Overview:
         suites=dict(scored),
         rank=study.spectra.rank,
         depth=plan.depth,
+        notes=[to_make] if to_make else [],
     )
 
 
@@ -59,8 +64,15 @@ def _require_templates(plan: Plan) -> None:
     suites = any(suite.chat_template for suite in study.suites.values())
     for run in study.runs.values():
         chat = suites or (run.train and run.train.chat_template)
+        if not chat:
+            continue
         base = Path(plan.paths.base_model(run.base))
-        if chat and base.is_dir() and not has_chat_template(str(base)):
+        if study.bases[run.base].pretrain:
+            raise StudyError(
+                f"base '{run.base}': found a base that is pretrained here, whose tokenizer has no "
+                "chat template, expected one for 'chat_template: true'; drop the key"
+            )
+        if base.is_dir() and not has_chat_template(str(base)):
             raise StudyError(
                 f"base '{run.base}': found no chat template in {base}, expected one for "
                 "'chat_template: true'; add one to the tokenizer, or drop the key"
@@ -107,12 +119,15 @@ def _estimate(plan: Plan, run: str) -> RunSize | None:
     base = _base(plan, spec.base)
     for shards in [Path(spec.source(step)) for step in steps] if spec.merge else []:
         merge_command("python", shards_at(shards) or shards, shards)  # refuses what verl cannot
+    if spec.merge:
+        require_environment(Path(spec.merge.environment))
     folders = [] if spec.made_here else [Path(spec.source(step)) for step in steps]
     if base is None:
         for folder in filter(lambda f: not is_adapter(f), folders):
             read_index(folder)
         return None
     indices = [read_model(folder, base.folder) for folder in folders]
+    require_layers(plan.study, run, base)
     # A run that is made here has its base's tensors.
     scope = plan.study.spectra.scope
     return estimate_run(base, indices or [base] * len(steps), scope, plan.depth)

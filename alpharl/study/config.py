@@ -12,27 +12,39 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     Field,
-    NonNegativeInt,
-    PositiveInt,
     ValidationError,
     field_validator,
     model_validator,
 )
 
-from alpharl.bounds import MOST_JOBS, MOST_SCALE, Seed
+from alpharl.bounds import (
+    MOST_DEVICES,
+    MOST_JOBS,
+    MOST_LISTED,
+    MOST_SCALE,
+    Draws,
+    Rank,
+    Seed,
+)
 from alpharl.errors import StudyError
 from alpharl.evaluation.engines.registry import DEFAULT, ENGINES, Evaluation
 from alpharl.evaluation.settings import Suite, TokenLevel
 from alpharl.forecasting.registry import METHODS, MethodOptions
-from alpharl.frozen import Frozen, describe_error, nearest
+from alpharl.frozen import MOST_SHOWN, Frozen, describe_error, nearest
 from alpharl.measures.registry import MeasureOptions, all_measures
-from alpharl.names import require_own_names
+from alpharl.names import FilePath, require_apart, require_no_wildcard, require_own_names
 from alpharl.spectra.findings import Fault
 from alpharl.steps import Step, StepOrEarly
 from alpharl.study.runs import Base, Name, Run
+from alpharl.study.size import require_size
 from alpharl.study.sources import with_table
 from alpharl.variants.rank_settings import RankModels
-from alpharl.yaml_text import read_yaml
+from alpharl.yaml_text import read_text, read_yaml
+
+MOST_TOLD = 5
+"""Errors that one line tells."""
+RESERVED = {"study": "data", "suite": "disjoint.json"}
+"""Names of files and folders that lie next to those of studies and of suites."""
 
 
 class Spectra(Frozen):
@@ -41,18 +53,18 @@ class Spectra(Frozen):
     scope: Literal["paper", "all"] = "paper"
     """`paper`: q, k, v, o, gate, up, down, of experts too. `all`: every matrix. Fused projections
     and stacked experts are split."""
-    rank: PositiveInt = 16
+    rank: Rank = 16
     """Singular triplets stored per matrix; raised where `rank` or a forecast reads
     more."""
     shards: Annotated[int, Field(gt=0, le=MOST_JOBS)] = 1
     """Parts of equal bytes that a checkpoint's tensors are divided into; each is a job."""
-    checkpoints_per_job: PositiveInt = 1
+    checkpoints_per_job: Annotated[int, Field(gt=0, le=MOST_JOBS)] = 1
     """Consecutive checkpoints that one job factors. It reads the base once for all of them and
     starts each from the vectors of the one before, but fewer jobs run side by side. Raise it for
     small models."""
     spectrum: bool = False
     """Store all singular values of each update too. Costs more than the factors."""
-    stage: str | None = None
+    stage: FilePath | None = None
     """Node-local folder, such as `$TMPDIR`, that a job first copies its weight files to."""
 
 
@@ -67,7 +79,7 @@ class Audit(Frozen):
 class Dynamics(Frozen):
     """Null models and hold-out of the trajectory fits."""
 
-    permutations: PositiveInt = 200
+    permutations: Draws = 200
     """Draws of each null model."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.6
     """Forward hold-out: fit on this first share of the checkpoints, and judge on the rest."""
@@ -78,7 +90,7 @@ class Dynamics(Frozen):
 class Forecast(Frozen):
     """Which forecasts are made, from which windows."""
 
-    windows: list[StepOrEarly] = Field(default=[0.2, 0.4])
+    windows: list[StepOrEarly] = Field(default=[0.2, 0.4], max_length=MOST_LISTED)
     """Early checkpoints that a method may see: a fraction of the run, or a last step."""
     target_step: Step | None = None
     """The step to forecast; default: the run's last."""
@@ -93,12 +105,17 @@ class Forecast(Frozen):
     amplitudes: Annotated[
         list[Annotated[float, Field(gt=0, le=MOST_SCALE, allow_inf_nan=False)]],
         AfterValidator(require_own_names),
-    ] = Field(default=[])
+    ] = Field(default=[], max_length=MOST_LISTED)
     """Next to each forecast, its whole update (from the base) times each of these:
     `relex@0.4x0.5`."""
     methods: dict[Name, MethodOptions] = Field(default={})
     """Label to options. The label is the method's name; a second use of a method needs a label of
     its own and `method:`."""
+
+    @property
+    def count(self) -> int:
+        """Forecasts of a run, each one counted."""
+        return len(self.windows) * len(self.methods) * (1 + len(self.amplitudes))
 
     @model_validator(mode="after")
     def _one_target(self) -> Forecast:
@@ -113,14 +130,37 @@ class Forecast(Frozen):
     def _label_names_method(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        named = {}
-        for label, options in value.items():
-            options = {"method": label, **(options or {})}
-            if options["method"] not in METHODS:
-                hint = nearest(str(options["method"]), list(METHODS))
-                raise ValueError(f"unknown method '{options['method']}', {hint}")
-            named[label] = options
-        return named
+        return {label: _with_method(label, options) for label, options in value.items()}
+
+    @model_validator(mode="after")
+    def _labels_and_windows(self) -> Forecast:
+        require_apart(self.methods, "label")
+        if self.methods and not self.windows:
+            raise ValueError(
+                "found methods and no window, expected one to forecast from; give 'windows', or "
+                "leave 'methods' out"
+            )
+        return self
+
+
+def _with_method(label: Any, options: Any) -> Any:
+    """The options of a forecast with the name of their method.
+
+    Raises:
+        ValueError: they are no keys, or there is no such method.
+    """
+    if not isinstance(options, dict | Frozen | None):
+        raise ValueError(
+            f"found {options!r:.60} for '{label}', expected the options of a method, or {{}}"
+        )
+    if isinstance(options, Frozen):
+        return options
+    named = {"method": label, **(options or {})}
+    method = named["method"]
+    if not isinstance(method, str) or method not in METHODS:
+        hint = nearest(str(method)[:MOST_SHOWN], list(METHODS))
+        raise ValueError(f"unknown method '{str(method)[:MOST_SHOWN]}', {hint}")
+    return named
 
 
 class Study(Frozen):
@@ -130,7 +170,7 @@ class Study(Frozen):
 
     study: Name
     """Name of the study, and of its folder below `results`."""
-    results: str = "results"
+    results: Annotated[FilePath, AfterValidator(require_no_wildcard)] = "results"
     """Folder that holds the results of all studies."""
     bases: Annotated[dict[Name, Base], Field(min_length=1)]
     """The models before RL, by name: `path` of a Hugging Face folder, `hub` to fetch one, a `gguf`
@@ -158,7 +198,7 @@ class Study(Frozen):
     """How variants are scored: engine, precision, batch size."""
     tokens: TokenLevel = TokenLevel()
     """What is read and continued token by token."""
-    gpus: NonNegativeInt = 0
+    gpus: Annotated[int, Field(ge=0, le=MOST_DEVICES)] = 0
     """GPUs of a scoring job with vLLM, which splits the model over them. Above 0, jobs that train
     take one for each process, and those that factor or score with transformers take one."""
 
@@ -184,6 +224,31 @@ class Study(Frozen):
                     )
                 expanded[name] = one
         return expanded
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Study:
+        """Some file systems take names for one that differ in case alone."""
+        require_apart(self.bases, "base")
+        require_apart(self.runs, "run")
+        require_apart(self.suites, "suite")
+        reserved = {"study": [self.study], "suite": list(self.suites)}
+        for what, names in reserved.items():
+            if (own := RESERVED[what]) in [name.casefold() for name in names]:
+                raise ValueError(
+                    f"found {what} '{own}', which is a name of the workflow's own; rename it"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_into_a_plan(self) -> Study:
+        require_size(
+            [run.count_steps() for run in self.runs.values()],
+            self.spectra.shards,
+            len(self.suites),
+            self.rank,
+            self.forecast.count,
+        )
+        return self
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Study:
@@ -218,16 +283,30 @@ class Study(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _no_teacher_waits_for_its_pupil(self) -> Study:
+        for name in self.runs:
+            chain = [name]
+            while (teacher := _teacher(self.runs, chain[-1])) in self.runs:
+                if teacher in chain:
+                    circle = [*chain[chain.index(teacher) :], teacher]
+                    raise ValueError(
+                        f"found teachers in a circle: {' learns from '.join(circle)}; expected one "
+                        "that is there before its pupil, change one"
+                    )
+                chain.append(teacher)
+        return self
+
+    @model_validator(mode="after")
     def _suites_disjoint(self) -> Study:
         """Refuse suites of both roles that name the same questions; contents are checked later."""
-        seen: dict[tuple[str, str | None, str | None], str] = {}
+        seen: dict[tuple[str, str], str] = {}
         for name, suite in self.suites.items():
             for task in suite.tasks:
-                other = seen.setdefault((task.task, task.split, task.data), name)
+                other = seen.setdefault(task.source, name)
                 if self.suites[other].role != suite.role:
                     raise ValueError(
                         f"suites '{other}' and '{name}' overlap: both hold task '{task.task}' "
-                        f"split '{task.split}'; validation and test must differ, change one"
+                        f"{task.where}; validation and test must differ, change one"
                     )
         return self
 
@@ -271,6 +350,12 @@ class Study(Frozen):
         return [name for name, suite in self.suites.items() if suite.role == "test"]
 
 
+def _teacher(runs: dict[str, Run], name: str) -> str:
+    """The teacher of a run; empty for none."""
+    spec = runs[name].train
+    return (spec.teacher if spec else None) or ""
+
+
 def parse_study(data: Any, where: str = "study") -> Study:
     """Validate a config mapping.
 
@@ -278,11 +363,25 @@ def parse_study(data: Any, where: str = "study") -> Study:
         StudyError: one line that names the key and what is wrong with it.
     """
     try:
+        _require_characters(data)
         return Study.model_validate(data)
     except ValidationError as error:
-        raise StudyError(
-            f"{where}: " + "; ".join(describe_error(e) for e in error.errors())
-        ) from None
+        lines = [describe_error(e) for e in error.errors()]
+        more = [f"and {len(lines) - MOST_TOLD} more"] if len(lines) > MOST_TOLD else []
+        raise StudyError(f"{where}: " + "; ".join([*lines[:MOST_TOLD], *more])) from None
+
+
+def _require_characters(value: Any) -> None:
+    """Refuse halves of characters, which JSON can write and no file can hold.
+
+    Raises:
+        StudyError: shows the text.
+    """
+    if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+        raise StudyError(f"found half a character in {value[:MOST_SHOWN]!a}; correct the text")
+    parts = [*value, *value.values()] if isinstance(value, dict) else value
+    for part in parts if isinstance(parts, list) else ():
+        _require_characters(part)
 
 
 def load_study(path: str | Path) -> Study:
@@ -291,16 +390,4 @@ def load_study(path: str | Path) -> Study:
     Raises:
         StudyError: the file is missing, not YAML, or not a valid study.
     """
-    try:
-        text = Path(path).read_text("utf-8-sig")
-    except (FileNotFoundError, IsADirectoryError):
-        raise StudyError(f"{path}: no such study file; give the path of a YAML file") from None
-    except OSError as error:
-        raise StudyError(
-            f"{path}: cannot be read ({error.strerror}); give the path of a YAML file"
-        ) from None
-    except UnicodeDecodeError:
-        raise StudyError(
-            f"{path}: found no text in UTF-8, expected a YAML file; save it as that"
-        ) from None
-    return parse_study(read_yaml(text, str(path)), str(path))
+    return parse_study(read_yaml(read_text(path), str(path)), str(path))

@@ -50,6 +50,8 @@ class Overview(Frozen):
     """Singular triplets per matrix that `spectra.rank` asks for."""
     depth: Depth
     """What is stored: more than `rank` where rank-k models or a forecast read more."""
+    notes: list[str]
+    """What is to be made before its jobs can run."""
 
 
 def size_text(count: int) -> str:

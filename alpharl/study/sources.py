@@ -3,28 +3,63 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from alpharl.csv_table import read_csv_table
 from alpharl.errors import TableError, nearest
 from alpharl.frozen import Frozen
+from alpharl.names import FilePath
 from alpharl.steps import Step, read_step
 
 _COLUMNS = ("run", "step", "path")
 
 
+_REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
+
+
+def _require_repository(repo: str) -> str:
+    """As the Hub takes names.
+
+    Raises:
+        ValueError: it would not.
+    """
+    plain = repo.replace("{step}", "0")
+    if not _REPOSITORY.fullmatch(plain) or re.search(r"\.\.|--|[.-]$", plain):
+        raise ValueError(f"found '{repo}', expected a repository of the Hub, such as org/model")
+    return repo
+
+
+def _require_revision(revision: str) -> str:
+    """As git takes names of branches, tags and commits.
+
+    Raises:
+        ValueError: it would not.
+    """
+    plain = revision.replace("{step}", "0")
+    if not re.fullmatch(r"(?!-)[^\s\x00-\x1f\x7f~^:?*\[\\{}]+", plain) or ".." in plain:
+        raise ValueError(
+            f"found '{revision:.80}', expected a branch, a tag or a commit, such as main"
+        )
+    return revision
+
+
 class Hub(Frozen):
     """Models of a hub, fetched by the workflow: safetensors, configs and tokenizers alone."""
 
-    repo: str = Field(pattern=r"^[\w.-]+/[\w.{}-]+$")
+    repo: Annotated[
+        str,
+        Field(pattern=r"^[\w.-]+/[\w.{}-]+$", max_length=96),
+        AfterValidator(_require_repository),
+    ]
     """Repository, `org/name`; a run's may hold `{step}`."""
-    revision: str = "main"
+    revision: Annotated[str, AfterValidator(_require_revision)] = "main"
     """Branch, tag or commit; a run's may hold `{step}`, as in `step_{step}`."""
-    revisions: dict[Step, str] = Field(default={})
+    revisions: dict[Step, Annotated[str, AfterValidator(_require_revision)]] = Field(default={})
     """For a run: steps with a revision of their own, such as `{500: main}` for the last."""
 
     @property
@@ -41,15 +76,8 @@ class Hub(Frozen):
 class Merge(Frozen):
     """verl's own merger makes model folders of the shards that it saved."""
 
-    environment: str
+    environment: FilePath
     """Virtual environment in which verl is installed."""
-
-    @field_validator("environment")
-    @classmethod
-    def _is_named(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("found an empty path, expected a virtual environment with verl in it")
-        return value
 
 
 def with_table(name: str, run: Any) -> Any:

@@ -43,7 +43,7 @@ class Stage:
     def names(self, plan: Plan) -> Iterable[str]:
         """The runs (or bases, or suites) that it is made for."""
         names: Mapping[str, object] = getattr(plan.study, self.of)
-        return names
+        return plan.bases if self.of == "bases" else names
 
     def all_files(self, plan: Plan) -> list[str]:
         """Its files in the whole study."""

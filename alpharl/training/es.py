@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 from transformers import GenerationConfig
 
+from alpharl.bounds import Count
 from alpharl.errors import StudyError
 from alpharl.frozen import Frozen
 from alpharl.names import checkpoint_name
@@ -22,7 +23,7 @@ from alpharl.problems.tokenizers import end_tokens, padding_token
 from alpharl.training.checkpoints import write_model
 from alpharl.training.padding import left_padded
 from alpharl.training.progress import Log, read_log
-from alpharl.training.recipe import Count, Rate
+from alpharl.training.recipe import Rate
 from alpharl.training.resume import find_checkpoint, load_weights, remove_state, stamp
 from alpharl.training.setup import Setup
 

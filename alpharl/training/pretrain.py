@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 from alpharl.problems import TAUGHT
 from alpharl.training.checkpoints import write_model
 from alpharl.training.progress import quiet
-from alpharl.training.spec import PretrainSpec
+from alpharl.training.spec import POSITIONS, PretrainSpec
 from alpharl.training.tokenizer import (
     IGNORED,
     VOCABULARY_SIZE,
@@ -61,7 +61,7 @@ def _new_model(spec: PretrainSpec, tokenizer: PreTrainedTokenizerBase) -> Qwen2F
         **spec.model.model_dump(),
         num_key_value_heads=spec.model.num_attention_heads,
         vocab_size=VOCABULARY_SIZE,
-        max_position_embeddings=128,
+        max_position_embeddings=POSITIONS,
         tie_word_embeddings=False,
         initializer_range=_INITIALIZER_RANGE,
         pad_token_id=tokenizer.pad_token_id,

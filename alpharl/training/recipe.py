@@ -7,27 +7,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from alpharl.bounds import MOST_JOBS, Seed
+from alpharl.bounds import MOST_DEVICES, MOST_JOBS, MOST_SCALE, MOST_UPDATES, Rank, Seed
 from alpharl.frozen import Frozen
+from alpharl.names import FilePath, require_no_wildcard
 from alpharl.steps import Step
 
-Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, le=MOST_SCALE, allow_inf_nan=False)]
 
 
 class Lora(Frozen):
     """A low-rank adapter that is trained in place of the weights (LoRA, arXiv 2106.09685)."""
 
-    rank: Count = 16
+    rank: Rank = 16
     """Rank of the adapter."""
     alpha: Rate = 32.0
     """Scale: the update is `alpha / rank` times the product of the two factors."""
     dropout: Share = 0.0
     """Dropout before the adapter."""
-    targets: list[str] | Literal["all-linear"] = "all-linear"
+    targets: Annotated[list[str], Field(min_length=1)] | Literal["all-linear"] = "all-linear"
     """Names of the layers that get one."""
 
 
@@ -56,14 +56,14 @@ class TrainRecipe(Frozen):
     """What is asked: a task that `alpharl tasks` lists, whose training questions are used."""
     options: dict[str, Any] = Field(default_factory=dict)
     """For a reasoning-gym problem: options of its generator."""
-    data: str | None = None
+    data: Annotated[FilePath, AfterValidator(require_no_wildcard)] | None = None
     """Local file with the training questions of a data set (.json, .jsonl or .parquet), instead of
     the Hub's. Questions of the study's suites are left out."""
     chat_template: bool = False
     """Put each question into the tokenizer's chat template."""
     system: str | None = None
     """System prompt; goes with `chat_template`."""
-    steps: Step = 120
+    steps: Annotated[Step, Field(le=MOST_UPDATES)] = 120
     """Optimizer steps. The last one is always saved."""
     save_every: Step = 6
     """Optimizer steps between saved checkpoints."""
@@ -81,12 +81,12 @@ class TrainRecipe(Frozen):
     are lost there."""
     lora: Lora | None = None
     """Train a low-rank adapter; checkpoints hold the adapter alone."""
-    teacher: str | None = None
+    teacher: Annotated[FilePath, AfterValidator(require_no_wildcard)] | None = None
     """For an algorithm that learns from a teacher: a run of the study, whose last checkpoint
     teaches, or a model folder with the base's tokenizer."""
     entropy: EntropyBand | None = None
     """For an RL algorithm: keep the policy's entropy in a band."""
-    processes: Count = 1
+    processes: Annotated[int, Field(gt=0, le=MOST_DEVICES)] = 1
     """Processes that train together, one for each GPU (`accelerate launch`)."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Further options of the algorithm's trainer, by its own names: config/README.md says whose

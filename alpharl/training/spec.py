@@ -6,14 +6,14 @@ knows is checked in `alpharl.training`, because only there is the trainer import
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from alpharl.bounds import Seed
+from alpharl.bounds import MOST_JOBS, MOST_UPDATES, Seed
 from alpharl.frozen import Frozen
 from alpharl.problems import TAUGHT
-from alpharl.training.recipe import Count, Rate, Share, TrainRecipe
+from alpharl.training.recipe import Rate, Share, TrainRecipe
 from alpharl.training.registry import ALGORITHMS
 
 if TYPE_CHECKING:
@@ -24,16 +24,25 @@ else:
     ProblemName = Literal[tuple(TAUGHT)]
 
 
+Size = Annotated[int, Field(gt=0, le=MOST_JOBS)]
+POSITIONS = 128
+"""Tokens that a base which is pretrained here can read and write together."""
+
+
+BUDGETS = ("max_completion_length", "max_new_tokens")
+"""How trainers call the tokens that a completion may have."""
+
+
 class ModelShape(Frozen):
     """The size of a base that is trained from nothing: a Qwen2 decoder, float32, untied head."""
 
-    hidden_size: Count = 128
+    hidden_size: Size = 128
     """Width of the residual stream."""
-    intermediate_size: Count = 512
+    intermediate_size: Size = 512
     """Width of the MLP."""
-    num_hidden_layers: Count = 4
+    num_hidden_layers: Annotated[int, Field(gt=0, le=1000)] = 4
     """Number of decoder layers."""
-    num_attention_heads: Count = 4
+    num_attention_heads: Size = 4
     """Number of attention heads (and of key and value heads); divides `hidden_size`."""
 
     @model_validator(mode="after")
@@ -53,9 +62,9 @@ class PretrainSpec(Frozen):
     """The problem that the base is taught, badly enough that RL has something to do."""
     model: ModelShape = ModelShape()
     """The size of the model."""
-    steps: Count = 450
+    steps: Annotated[int, Field(gt=0, le=MOST_UPDATES)] = 450
     """Optimizer steps."""
-    batch_size: Count = 48
+    batch_size: Size = 48
     """Examples per optimizer step."""
     learning_rate: Rate = 3e-3
     """Peak learning rate of AdamW."""

@@ -22,10 +22,7 @@ from alpharl.training.questions import Asking, ProblemQuestions, Questions, ask
 from alpharl.training.registry import ALGORITHMS
 from alpharl.training.resume import FOLDER
 from alpharl.training.setup import Setup
-from alpharl.training.spec import TrainSpec
-
-BUDGETS = ("max_completion_length", "max_new_tokens")
-"""How trainers call the tokens that a completion may have."""
+from alpharl.training.spec import BUDGETS, TrainSpec
 
 
 def train(

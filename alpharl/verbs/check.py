@@ -40,6 +40,7 @@ class Check(Overview, Result):
                 f"  stored depth raised from rank {self.rank} to {self.depth}: `rank` or a "
                 "forecast reads it"
             )
+        yield from (f"  note: {note}" for note in self.notes)
         yield from (f"  suite {suite}: {n} variants to score" for suite, n in self.suites.items())
         yield from (f"  {n}: {run.sizes_unknown}" for n, run in self.runs.items() if not run.sizes)
         yield from _sizes({name: run.sizes for name, run in self.runs.items() if run.sizes})

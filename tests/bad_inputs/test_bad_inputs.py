@@ -33,6 +33,7 @@ from tests.bad_inputs import (
     scores,
     security,
     steps,
+    studies,
     weights,
 )
 from tests.bad_inputs.table import BadInput, Faulty
@@ -40,7 +41,7 @@ from tests.conftest import CliResult
 
 KINDS = (
     weights, configs, adapters, names, scores, steps, options, prompts, made, places, artefacts,
-    security, errors, outs,
+    security, errors, outs, studies,
 )  # fmt: skip
 ROWS = [row for kind in KINDS for row in kind.ROWS]
 CASES = [

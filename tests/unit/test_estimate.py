@@ -114,7 +114,7 @@ def study_file(folder: Path, models: Path, **changes: object) -> Path:
             "r": {"base": "b", "checkpoints": f"{models}/step-{{step}}", "steps": [10, 20]},
         },
         "suites": {
-            role: {"role": role, "tasks": [{**task, "split": role}]}
+            role: {"role": role, "tasks": [{**task, "split": role}], "max_new_tokens": 9}
             for role in ("validation", "test")
         },
         "spectra": {"rank": 8},

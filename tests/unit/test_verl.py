@@ -79,7 +79,7 @@ def test_check_misses_shards_before_anything_runs(cli, tmp_path, shards, traject
         "study": "s", "results": str(tmp_path / "results"),
         "bases": {"b": {"path": str(trajectory.base)}},
         "runs": {"r": {
-            "base": "b", "steps": [7], "merge": {"environment": "/somewhere"},
+            "base": "b", "steps": [7], "merge": {"environment": sys.prefix},
             "checkpoints": str(tmp_path / "global_step_{step}"),
         }},
         "suites": {role: {"role": role, "tasks": tasks[role]} for role in tasks},

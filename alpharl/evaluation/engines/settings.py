@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, model_validator
 
+from alpharl.bounds import MOST_JOBS
 from alpharl.evaluation.engines.engine import Engine
 from alpharl.frozen import Frozen
 
@@ -24,10 +25,10 @@ class EngineSettings(Frozen, ABC):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Precision of the scored model, and with `vllm` of adapters. A server must have been started
     with it."""
-    batch_size: PositiveInt = 64
+    batch_size: Annotated[int, Field(gt=0, le=MOST_JOBS)] = 64
     """Prompts that are decoded at once, or requests that a server gets at once; an engine that
     batches by itself ignores it."""
-    models_per_job: PositiveInt = 10
+    models_per_job: Annotated[int, Field(gt=0, le=MOST_JOBS)] = 10
     """Models that one job scores, in one start of the engine: more are fewer starts, fewer are
     more jobs side by side. Raise it for small models. For example, 30 checkpoints on two suites
     take 8 jobs with 10."""
@@ -65,6 +66,20 @@ class EngineSettings(Frozen, ABC):
     def answer_settings(self) -> dict[str, Any]:
         """The settings that answers depend on; a result's key is made of them."""
         return self.model_dump(exclude=set(self.incidental))
+
+    def require(self, gpus: int) -> str:
+        """Refuse, before anything is scored, what the engine cannot be opened with.
+
+        Args:
+            gpus: GPUs of a scoring job.
+
+        Returns:
+            What is still to be made before it can be opened; empty for nothing.
+
+        Raises:
+            EvaluationError: something is not as it should be, or settings contradict one another.
+        """
+        return ""
 
     @abstractmethod
     def open(self, base: Path, longest: int, gpus: int, rank: int) -> Engine:

@@ -24,6 +24,7 @@ from alpharl.errors import EvaluationError
 from alpharl.evaluation.engines.engine import Answer, Decoding, Generate, Prompt
 from alpharl.evaluation.engines.settings import EngineSettings
 from alpharl.evaluation.engines.worker_process import WorkerProcess
+from alpharl.names import FilePath
 from alpharl.scratch import scratch
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Vllm(EngineSettings):
     by replacing the weights in place."""
 
     engine: Literal["vllm"] = "vllm"
-    environment: str
+    environment: FilePath
     """Folder of the virtual environment that vLLM is installed in; `make engines` makes
     `.venv-vllm`."""
     vllm: dict[str, Any] = Field(default={})
@@ -95,6 +96,19 @@ class Vllm(EngineSettings):
         """Engine, precision, and the arguments of vLLM that are not about speed."""
         computed = {name: value for name, value in self.vllm.items() if name not in _SPEED}
         return {**super().answer_settings, "vllm": computed}
+
+    def require(self, gpus: int) -> str:
+        """Refuse an environment without vLLM, and more GPUs than a job has."""
+        split = self.vllm.get("tensor_parallel_size", 1)
+        if gpus and isinstance(split, int) and split > gpus:
+            raise EvaluationError(
+                f"evaluation.vllm: found tensor_parallel_size {split} and 'gpus: {gpus}', expected "
+                "as many at most; leave it out, or raise 'gpus'"
+            )
+        if not Path(self.environment).exists():
+            return f"{self.environment}: no such environment yet; make it with `make engines`"
+        _versions(Path(self.environment))
+        return ""
 
     def open(self, base: Path, longest: int, gpus: int, rank: int) -> VllmEngine:
         """Note what to start; vLLM starts with the first model."""
