@@ -104,10 +104,11 @@ class Confined:
 
     def _read(self, until: float, seconds: float) -> dict[str, Any]:
         """The line of a reply."""
-        data = bytearray()
+        data, replies = bytearray(), select.poll()  # `select.select` knows numbers below 1024 alone
+        replies.register(self._replies, select.POLLIN)
         while not data.endswith(b"\n"):
             left = until - time.monotonic()
-            if left < 0 or not select.select([self._replies], [], [], left)[0]:
+            if left < 0 or not replies.poll(1000 * left):
                 raise Overrun(_too_long(seconds))
             part = os.read(self._replies, _CHUNK)
             if not part:

@@ -112,8 +112,8 @@ def _remove_left(place: Path) -> None:
 
 def _remove_if_left(claim: Path) -> None:
     try:
-        lock = os.open(claim, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:  # gone meanwhile, or another user's
+        lock = os.open(claim, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # gone meanwhile, another user's, or no file
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -54,8 +54,12 @@ class ArrayFile:
         size = len(json.dumps(self._header)) + len(BLANK) + room
         self._start = 8 * math.ceil((size + _FRAME) / 8) + 8
         self._partial = Partial(path)
-        with self._partial.path.open("wb") as file:
-            file.truncate(self._start + at)
+        try:
+            with self._partial.path.open("wb") as file:
+                file.truncate(self._start + at)
+        except BaseException:
+            self._partial.discard()
+            raise
 
     def write(self, name: str, array: np.ndarray) -> None:
         """Put an array in its place.

@@ -167,18 +167,18 @@ def write_factors(
         for step in checkpoints
     }
     room = {s: len(str(about[s])) + _ROOM_PER_MATRIX * len(shapes) + 4096 for s in checkpoints}
-    files = {step: ArrayFile(out[step], shapes, room[step]) for step in checkpoints}
+    files = dict[int, ArrayFile]()
     methods: dict[int, dict[str, list[str]]] = {step: {} for step in checkpoints}
-    try:
+    with ExitStack() as discarding:
+        for step in checkpoints:
+            files[step] = ArrayFile(out[step], shapes, room[step])
+            discarding.callback(files[step].discard)
         for step, name, factors in iterate_factors(base, checkpoints, settings, progress):
             for key, array in factors.arrays().items():
                 files[step].write(f"{name}/{key}", array)
             methods[step].setdefault(factors.method, []).append(name)
         for step, file in files.items():
             file.finish({**about[step], "methods": methods[step]})
-    finally:
-        for file in files.values():
-            file.discard()
 
 
 def _layout(settings: Settings, base: Path) -> dict[str, tuple[int, ...]]:

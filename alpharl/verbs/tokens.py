@@ -118,8 +118,8 @@ def run(
         except AlpharlError:
             rows.remove()  # of no use once the reader has another digest
             raise
-        _write(reading, Reading, files[0])
         continued = saved.continued(rows, progress)
+        _write(reading, Reading, files[0])
         _write(continued, Continuation, files[1])
         rows.remove()
     written = [str(file) for file in files]
