@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from alpharl.checkpoints.files import write_record
 from alpharl.checkpoints.manifest import digest_json
 from alpharl.cli import main
 from alpharl.dynamics import pls as many
@@ -114,7 +115,7 @@ def made(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamesp
             (out / "blend.json").unlink()
             meta = json.loads((out / "variant.json").read_text())
             del meta["files"]["blend.json"]
-            (out / "variant.json").write_text(json.dumps(meta))
+            write_record(out / "variant.json", meta)
         else:
             gram, blend = read_gram([gram_file()]), {}
             for tensor, g in gram.tensors.items():
@@ -204,7 +205,7 @@ def dynamics(made, golden) -> dict[str, pd.DataFrame]:
     accuracy = pd.read_csv(golden / "accuracy.csv")
     found = {}
     for kind in ("greedy", "sampled_mean8"):
-        scores, out = made.root / f"{kind}.csv", made.root / f"{kind}.parquet"
+        scores, out = made.root / f"{kind}.csv", made.root / f"fits-{kind}.parquet"
         columns = {f"validation_{kind}": "accuracy"}
         accuracy.rename(columns=columns)[["step", "accuracy"]].to_csv(scores, index=False)
         made.call("dynamics", "--base", made.run / "base", "--scores", scores,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from alpharl.checkpoints.files import write_record
 from alpharl.checkpoints.manifest import KnownDigests
+from alpharl.errors import ArtefactError
 from alpharl.evaluation import runner
 from alpharl.evaluation.engines.hf import Hf
 from alpharl.evaluation.engines.registry import read_settings
@@ -84,6 +85,9 @@ def test_only_what_changed_is_scored_again(make_trajectory, tmp_path, counting, 
     random_adapter(tmp_path / "b", run, 0.3)
     assert again() == ["b"]
     write_model(run.folders[20], {n: t + 1 for n, t in run.weights[20].items()})
+    with pytest.raises(ArtefactError, match=r"c: found that it was made from other weights"):
+        again()
+    write_variant(tmp_path / "c", run.base, run.folders, {}, {UP: {20: 1.0}})
     assert again() == ["c"], "a blend depends on its checkpoints"
     write_model(run.folders[10], {n: t + 1 for n, t in run.weights[10].items()})
     assert again() == ["step-10"]
@@ -93,6 +97,9 @@ def test_only_what_changed_is_scored_again(make_trajectory, tmp_path, counting, 
     (tmp_path / "out" / "b.json").write_text("[]")
     assert again() == ["a", "b"], "damaged results are made again"
     write_model(run.base, {n: t + 1 for n, t in run.weights[0].items()})
+    random_adapter(tmp_path / "a", run, 0.1)
+    random_adapter(tmp_path / "b", run, 0.3)
+    write_variant(tmp_path / "c", run.base, run.folders, {}, {UP: {20: 1.0}})
     assert again() == ["base", "a", "b", "c"], "an update is added to its base"
     assert len(again(dtype="bfloat16")) == 5
     longer = read_suite(make_suite(tmp_path / "test", max_new_tokens=12))
@@ -127,7 +134,7 @@ def test_accuracy_table_is_ordered_by_step(tmp_path, cli):
         paths.append(tmp_path / f"step-{step}.json")
         result = {"variant": f"step-{step}", "accuracy": value, "stderr": 0.01, "n": 300}
         result |= {"suite": "s", "suite_digest": "d"}
-        paths[-1].write_text(json.dumps(result))
+        write_record(paths[-1], result)
     out = tmp_path / "S.csv"
     assert cli("accuracy", "--scores", *paths, "--out", out).status == 0
     by_pattern = tmp_path / "P.csv"
