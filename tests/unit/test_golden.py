@@ -506,7 +506,7 @@ def scores(made, golden) -> dict[str, dict]:
     body = {"version": 2, "name": "test", "role": "test", "tasks": [task], "settings": settings,
             "include_path": None}  # fmt: skip
     asked = body | {"settings": settings | {"max_truncated": None}}
-    (folder / "suite.json").write_text(json.dumps(body | {"digest": digest_json(asked)}))
+    write_record(folder / "suite.json", body | {"digest": digest_json(asked)})
     folders = {"base": made.run / "base"} | {s: made.run / s for s in ("step-48", "step-120")}
     folders |= {name: made.variant(name) for name in MODELS}
     arguments = ["evaluate", "--suite", folder / "suite.json", "--base", made.run / "base",

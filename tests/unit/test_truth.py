@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from alpharl.checkpoints.files import write_record
 from alpharl.variants.truth import NUMBERS, truth_table
 from safetensors.numpy import load_file
 
@@ -254,7 +255,7 @@ def test_blends_are_compared_without_torch_and_without_weights(trajectory, tmp_p
 def aimed_at(step: int, variant: Path) -> Path:
     """Give a forecast another target, maybe one that the verb refuses by now."""
     file = variant / "variant.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"target_step": step}))
+    write_record(file, json.loads(file.read_text()) | {"target_step": step})
     return variant
 
 

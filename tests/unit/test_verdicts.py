@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from alpharl.checkpoints.files import write_record
 from alpharl.report import write_report
 from tests.unit.reports import Tree
 
@@ -23,7 +24,7 @@ def page(folder: Path, said: dict[tuple[str, str], dict[str, object]]) -> str:
         path = Path(tree.plan.paths.forecast(run, f"auto@{window}")) / "variant.json"
         variant = json.loads(path.read_text())
         fit = {"verdict": {"method": "expo", "amplitude": 1.0, "evidence": EVIDENCE, **verdict}}
-        path.write_text(json.dumps({**variant, "fit": fit}))
+        write_record(path, {**variant, "fit": fit})
     return " ".join(write_report(tree.study).read_text().split())
 
 
