@@ -31,7 +31,8 @@ def write_json(path: Path, data: Any) -> None:
 
 def write_record(path: Path, data: Mapping[str, Any]) -> None:
     """Write JSON that holds its own digest, so that `read_record` notices any change of it."""
-    text = json.dumps({**data, KEY: BLANK}, indent=1, allow_nan=False) + "\n"
+    content = {key: value for key, value in data.items() if key != KEY}
+    text = json.dumps(content | {KEY: BLANK}, indent=1, allow_nan=False) + "\n"
     write_text(path, sealed(text))
 
 
