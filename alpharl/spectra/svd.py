@@ -22,7 +22,8 @@ BLOCK = 16
 MAX_BASIS = 640
 """Columns of the Krylov basis at which the exact method takes over."""
 TOLERANCE = 1e-5
-"""Largest accepted |A v - s u| / s_1. It bounds the error of s / s_1, also without any gap."""
+"""Largest accepted |A v - s u| / s_1. So near s / s_1 lies a singular value, also without any gap;
+of values that are closer together than that, one may be left out."""
 EDGE_MARGIN = 1.05
 """Triplets below this multiple of the Marchenko-Pastur edge count as noise."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alpharl.errors import StudyError
+from alpharl.names import checkpoint_name
 from alpharl.study.plan import FORECAST_VARIANTS, Plan
 from alpharl.variants.recipes import RANK_VARIANTS
 
@@ -54,5 +55,6 @@ def _specs(plan: Plan) -> Iterator[tuple[str, str]]:
 def _of_step(plan: Plan, run: str, step: int) -> Iterator[str]:
     """Files that some job is told of for each step of a run."""
     yield f"{plan.paths.checkpoint_manifest(run, step)} "
-    yield from (f"{plan.paths.score(run, suite, f'step-{step}')} " for suite in plan.study.suites)
+    name = checkpoint_name(step)
+    yield from (f"{plan.paths.score(run, suite, name)} " for suite in plan.study.suites)
     yield f"{step}={plan.paths.checkpoint(run, step)} {step} "

@@ -14,7 +14,6 @@ from alpharl.checkpoints.files import write_json
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.manifest import describe_model, digest_json
 from alpharl.names import checkpoint_name
-from alpharl.sums import write_sums
 from alpharl.training import TRAIN_VERSION
 from alpharl.training.setup import Setup
 
@@ -69,9 +68,7 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
 
 
 def remove_state(out: Path) -> None:
-    """Remove the trainer's state from a finished run, whose table does not change any more."""
-    table = out / "training.csv"
-    write_sums(table.with_suffix(".sha256"), [table])
+    """Remove the trainer's state from a finished run."""
     shutil.rmtree(out / FOLDER)
 
 

@@ -79,6 +79,7 @@ def run(
 ) -> Written:
     """Train the run, in several processes if it says so."""
     from alpharl.gpu import cards
+    from alpharl.sums import write_sums
     from alpharl.training.processes import alone, end_with_parent, launch, launched
 
     recipe = _recipe(spec)
@@ -93,6 +94,7 @@ def run(
             launch(recipe.processes, _arguments(spec, base, out, teacher, data, without))
         else:
             _train(recipe, base, out, teacher, data, without)
+        write_sums(out / "training.sha256", [out / "training.csv"])
         described = _write_manifests(recipe, base, out, manifests) if manifests else []
     saved = [out / checkpoint_name(step) for step in recipe.saved_steps()]
     return Written(written=[str(path) for path in [*saved, out / "training.csv", *described]])

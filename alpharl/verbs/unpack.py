@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from alpharl.errors import StudyError
+from alpharl.redact import words
 from alpharl.verbs.parser import prints
 from alpharl.verbs.places import OutputFile, OutputModel
 from alpharl.verbs.result import Written
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _wheel(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._+!-]*", text):
-        raise argparse.ArgumentTypeError(f"found '{text}', expected NAME==VERSION")
+        raise argparse.ArgumentTypeError(f"found '{words(text)}', expected NAME==VERSION")
     return text
 
 

@@ -129,7 +129,7 @@ FILES = {
     "UTF-32": (recoded("utf-32"), NO_TEXT),
     "zeros": (raw(bytes(100)), NO_TEXT),
     "a pipe": (pipe, "study.yaml: no such study file, but a folder, a pipe or a device"),
-    "a device": (device, "study.yaml: no such study file, but a folder, a pipe or a device"),
+    "a device": (device, "study.yaml: found a device, expected a file or a folder to read"),
     "megabytes": (raw(b"study: '" + b"x" * 10**8 + b"'\n"), "found more than 1 MiB, expected"),
     "sixty thousand keys": (raw(MANY), "found more than 100,000 values, expected a study of some"),
     "braces without end": (raw(b"{a: " * 5000), "found more than 50 values inside one another"),

@@ -85,9 +85,11 @@ def test_the_line_names_the_command_and_its_numbers_are_those_meant(tmp_path, cl
 def test_a_model_is_replaced_only_when_asked(tmp_path, cli):
     tensors, meant = by_row(weights(0))
     folder = quantised(tmp_path / "base", tensors)
-    assert "exists already" in cli("unpack", folder, "--out", folder).error
-    assert cli("unpack", folder, "--out", folder, "--replace").status == 0
-    np.testing.assert_allclose(load_file(folder / "model.safetensors")[UP].double(), meant, 1e-7)
+    out = quantised(tmp_path / "out", tensors)
+    assert "found what the command reads" in cli("unpack", folder, "--out", folder).error
+    assert "exists already" in cli("unpack", folder, "--out", out).error
+    assert cli("unpack", folder, "--out", out, "--replace").status == 0
+    np.testing.assert_allclose(load_file(out / "model.safetensors")[UP].double(), meant, 1e-7)
 
 
 def spoiled(tensors: Tensors, change: str) -> Tensors:

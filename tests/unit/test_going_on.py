@@ -112,7 +112,7 @@ def test_token_level_analyses_go_on(golden, tmp_path, suite, asked, monkeypatch)
         verb("tokens", "--suite", asked_for, "--base", run / "base", *writers,
              f"--reader=full={run / 'step-120'}", "--prefix", 1, 4, "--batch-size", 5,
              "--out", tmp_path / out)  # fmt: skip
-        assert {path.name for path in (tmp_path / out).iterdir()} == {"reading.csv", "prefix.csv"}
+        assert {path.stem for path in (tmp_path / out).iterdir()} == {"reading", "prefix"}
         return [(tmp_path / out / name).read_text() for name in ("reading.csv", "prefix.csv")]
 
     whole = tokens("whole")

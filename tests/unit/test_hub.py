@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from alpharl.checkpoints.files import read_record
 from alpharl.checkpoints.index import read_index
 from tests.unit.hub_server import serving
 
@@ -187,7 +188,7 @@ def models(hub, trajectory):
 
 def test_published_models_that_differ_are_recorded(hub, tmp_path, models):
     assert published(hub, tmp_path, models) == []
-    record = json.loads((tmp_path / "published.json").read_text())
+    record = read_record(tmp_path / "published.json", dict, "alpharl published")
     assert [int(step) for step in record] == [*models]
     assert record["90"]["revision"] == "step_90" and len(record["90"]["commit"]) == 40
     digests = {model["files"]["model.safetensors"] for model in record.values()}

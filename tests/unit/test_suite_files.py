@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from alpharl.checkpoints.files import read_record
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.suites import read_suite, require_disjoint
 from alpharl.problems import PROBLEMS
@@ -47,7 +48,7 @@ def test_generated_splits_are_disjoint(tmp_path, cli):
         paths.append(make_suite(tmp_path / role, role, tasks))
     counts = {role: len(PROBLEMS["addition"].questions(role)) for role in ("validation", "test")}
     assert cli("disjoint", "--suites", *paths, "--out", tmp_path / "d.json").status == 0
-    assert json.loads((tmp_path / "d.json").read_text()) == counts
+    assert read_record(tmp_path / "d.json", dict, "alpharl disjoint") == counts
     train = {q["prompt"] for q in PROBLEMS["addition"].questions("train")}
     for role in counts:
         assert not train & {q["prompt"] for q in PROBLEMS["addition"].questions(role)}

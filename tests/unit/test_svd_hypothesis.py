@@ -41,6 +41,8 @@ def stored_update(shape, name, dtype, seed) -> torch.Tensor:
 )
 # The basis fills all but one dimension, and the recurrence breaks down in it.
 @example(shape=(21, 21), name="flat", dtype=torch.float32, k=5, sizes=(4, 4), seed=0)
+# The third value is within 1.2e-5 of the fourth, which is found in its place.
+@example(shape=(42, 42), name="flat", dtype=torch.float16, k=3, sizes=(4, 4), seed=38344)
 def test_top_k_of_stored_updates(shape, name, dtype, k, sizes, seed):
     """Also with a limit and blocks so small that the Krylov method runs."""
     delta = stored_update(shape, name, dtype, seed)
@@ -62,7 +64,11 @@ def test_top_k_of_stored_updates(shape, name, dtype, k, sizes, seed):
     assert certified.all() or found.method == "krylov"
     left = np.sum(true**2) - np.sum(true[:k][certified] ** 2)
     assert (true[:k][~certified] <= 1.1 * svd.noise_edge(left, *shape)).all(), "all but noise"
-    assert (np.abs(s - true[:k])[certified] <= SIGMA * one).all()
+    # A residual says how far a singular value is, not which one: of values that lie closer together
+    # than the tolerance, one may be left out.
+    nearest = np.abs(s[:, None] - true).min(axis=1)
+    assert (nearest[certified] <= SIGMA * one).all()
+    assert (s - true[:k] <= SIGMA * one).all()
 
     real = true[:k] > SIGMA * one
     for basis in (u[:, real], v[:, real]):

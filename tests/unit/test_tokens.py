@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from alpharl.cli import main
+from alpharl.evaluation.journal import Journal, read_head
 from alpharl.problems import PROBLEMS
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -123,12 +124,15 @@ def test_lacking_answers_are_one_line(made, golden, tmp_path, cli):
 
 def test_answers_whose_tokens_are_not_those_written_are_counted(made, golden, tmp_path, cli):
     """Text alone is kept: '12' may have been written in one token or in two."""
-    first, *rest = (made / "out" / "full.answers.jsonl").read_text().splitlines()
-    lines = [json.loads(line) for line in rest]
-    answers = [line for line in lines if "tokens" in line]
-    for answer in answers[:3]:
+    lines = []
+    head = read_head(made / "out" / "full.answers.jsonl")
+    Journal(made / "out" / "full.answers.jsonl", head, lambda offset, line: lines.append(line))
+    for answer in [line for line in lines if "tokens" in line][:3]:
         answer["tokens"] += 1
-    (tmp_path / "a.jsonl").write_text("\n".join([first, *map(json.dumps, lines), ""]))
+    written = Journal(tmp_path / "a.jsonl", head, lambda offset, line: None)
+    for line in lines:
+        written.append(line)
+    written.close()
     arguments = ["tokens", "--suite", made / "suite.json", "--base", golden / "trajectory/base"]
     for file, line in [(made / "out" / "full.answers.jsonl", ""), (tmp_path / "a.jsonl", "3 of ")]:
         result = cli(*arguments, "--writer", f"full={file}", "--out", tmp_path / file.stem)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import pytest
+from alpharl.checkpoints.files import read_record
 
 from tests.unit.hub_server import serving
 from tests.workflow.mini import Workflow
@@ -49,13 +49,8 @@ def test_equal_revisions_stop_a_study_before_the_fetch(tmp_path, mini, hub):
     done = workflow.run(config, *UNTIL)
     assert done.returncode == 0, done.stdout
     assert len(weights(hub)) == 5, "a base and four checkpoints"
-    assert [*json.loads((root / "runs/r/published.json").read_text())] == [
-        "0",
-        "10",
-        "20",
-        "50",
-        "90",
-    ]
+    record = read_record(root / "runs/r/published.json", dict, "alpharl published")
+    assert [*record] == ["0", "10", "20", "50", "90"]
 
     run["leave_out"], run["accept"] = [], ["duplicate"]
     assert workflow.planned(config, *UNTIL) == {"download": 1}

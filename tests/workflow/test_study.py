@@ -297,6 +297,9 @@ def test_only_data_tasks_are_fetched_once_each(tmp_path, mini):
     workflow = Workflow(tmp_path)
     assert "fetch" not in workflow.planned(config), "the demo's questions are made"
     public = {"task": "gsm8k", "limit": 3}
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "mine.yaml").write_text("task: mine\noutput_type: generate_until\n")
+    config["suites"]["test"]["include_path"] = "tasks"
     config["suites"]["test"]["tasks"] += [public, {"task": "mine", "data": str(rows)}]
     config["suites"]["more"] = {**config["suites"]["test"], "tasks": [{**public, "limit": 9}]}
     assert workflow.planned(config, "--until", "fetch") == {"fetch": 2}
