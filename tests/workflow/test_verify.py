@@ -103,7 +103,7 @@ def test_a_job_sets_a_damaged_file_aside_and_the_next_run_makes_it_again(
     flip(path, random.Random(1))
     first = study.run(mini(), "--forcerun", reader)
     assert first.returncode != 0
-    (line,) = (line for line in first.stdout.splitlines() if line.startswith("alpharl "))
+    (line,) = {line for line in first.stdout.splitlines() if line.startswith("alpharl ")}
     assert line.endswith(f"{path.name}.damaged, and the same snakemake command makes it again")
     assert not path.exists()
     second = study.run(mini(), "--forcerun", reader)
