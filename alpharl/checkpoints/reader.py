@@ -22,6 +22,7 @@ from alpharl.checkpoints.finite import not_finite
 from alpharl.checkpoints.header import TensorInfo
 from alpharl.checkpoints.index import ModelIndex
 from alpharl.checkpoints.open_files import OpenFiles
+from alpharl.checkpoints.stamps import stamps
 from alpharl.checkpoints.tied import require_equal
 from alpharl.checkpoints.vocabulary import ResizedIndex
 from alpharl.errors import CheckpointError
@@ -66,6 +67,7 @@ class ModelReader:
         self.device = device
 
     def __enter__(self) -> Self:
+        self._before = stamps(self.index.folder)
         return self
 
     def __exit__(
@@ -74,7 +76,17 @@ class ModelReader:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        """Close the files.
+
+        Raises:
+            CheckpointError: they have changed meanwhile, so that what was read is of two models.
+        """
         _FILES.close(self.index.folder)
+        if kind is None and stamps(self.index.folder) != self._before:
+            raise CheckpointError(
+                f"{self.index.folder}: found that its weights changed while they were read, "
+                "expected them to stay; run it again when nobody writes there"
+            )
 
     def info(self, name: str) -> TensorInfo:
         """Where a tensor lies."""
