@@ -17,7 +17,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from alpharl.checkpoints.identity import made_from
+from alpharl.checkpoints.identity import made_from, require_unchanged
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.sources import at_steps, find_steps
 from alpharl.dynamics.accuracy import accuracy_of
@@ -112,8 +112,10 @@ class Watch(TrainerCallback):
         _require_kept(folders)
         self._factor({s: p for s, p in folders.items() if s not in self._gram.steps})
         factored = time.monotonic()
+        models = made_from(self._base, folders)
         self._gram = extend_gram(self._gram, self._base, folders)
-        write_gram(self._gram, self._file, made_from(self._base, folders), watch=stamp)
+        require_unchanged(models)
+        write_gram(self._gram, self._file, models, watch=stamp)
         extended = time.monotonic()
         verdict = self._verdict(pattern, state)
         ended = time.monotonic()

@@ -25,8 +25,13 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Any = N
         if metadata is None:
             save_file(packed, partial)
         else:
-            save_file(packed, partial, metadata={"alpharl": json.dumps(metadata), KEY: BLANK})
+            save_file(packed, partial, metadata={"alpharl": _sealed(metadata)})
             seal(partial)
+
+
+def _sealed(metadata: Mapping[str, Any]) -> str:
+    # Within the one text: the library writes several keys in an order of chance.
+    return json.dumps({**metadata, KEY: BLANK})
 
 
 class ArrayFile:
@@ -75,10 +80,9 @@ class ArrayFile:
             file.seek(self._start + entry["data_offsets"][0])
             file.write(np.ascontiguousarray(array, dtype="<f4").data)
 
-    def finish(self, metadata: Any) -> None:
+    def finish(self, metadata: Mapping[str, Any]) -> None:
         """Write the header and put the file in place."""
-        extra = {"alpharl": json.dumps(metadata), KEY: BLANK}
-        header = {"__metadata__": extra, **self._header}
+        header = {"__metadata__": {"alpharl": _sealed(metadata)}, **self._header}
         text = json.dumps(header).encode().ljust(self._start - 8)
         if len(text) > self._start - 8:
             raise ValueError(f"{self._path}: metadata need more than the room kept for them")

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from alpharl.checkpoints.configs import as_json, changes
 from alpharl.checkpoints.manifest import KnownDigests
 from alpharl.checkpoints.stamps import Stamps, stamps
-from alpharl.errors import ArtefactError
+from alpharl.errors import ArtefactError, CheckpointError
 
 
 class Identity(TypedDict):
@@ -67,6 +67,20 @@ def made_from(
             for step, folder in checkpoints.items()
         },
     )
+
+
+def require_unchanged(models: MadeFrom) -> None:
+    """Refuse to go on with what was read of models that have changed since they were noted.
+
+    Raises:
+        CheckpointError: names the first of them.
+    """
+    for told in (models["base"], *models["checkpoints"].values()):
+        if stamps(Path(told["path"])) != told["files"]:
+            raise CheckpointError(
+                f"{told['path']}: found that its weights changed while they were read, expected "
+                "them to stay; run it again when nobody writes there"
+            )
 
 
 def read_made_from(about: Mapping[str, Any], version: int, file: Path, maker: str) -> MadeFrom:

@@ -1,8 +1,8 @@
 """Seals: a file that was written here holds the digest of itself. Torch-free.
 
-The digest stands in the file under the key `seal`: in JSON as the last key, in safetensors among
-the metadata of the header. It is the SHA-256 of the whole file with zeros in its own place, so that
-no change of a byte goes unnoticed.
+The digest stands in the file under the key `seal`, the last one of the JSON, which in safetensors
+is a text among the header's metadata. It is the SHA-256 of the whole file with zeros in its own
+place, so that no change of a byte goes unnoticed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from alpharl.errors import ArtefactError
 
 KEY = "seal"
 BLANK = "0" * 64
-_SEAL = re.compile(rb'"seal": ?"([0-9a-f]{64})"')
+_SEAL = re.compile(rb'\\?"seal\\?": \\?"([0-9a-f]{64})\\?"')
 _PIECE = 1 << 20
 _HEADER = 100_000_000
 """Bytes of a header of safetensors, at most."""

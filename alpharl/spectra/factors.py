@@ -14,7 +14,7 @@ from torch import Tensor
 
 from alpharl.checkpoints.array_files import ArrayFile
 from alpharl.checkpoints.fit import require_same_tensors
-from alpharl.checkpoints.identity import MadeFrom
+from alpharl.checkpoints.identity import MadeFrom, require_unchanged
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.reader import ModelReader, best_device
 from alpharl.checkpoints.stream import Span, Streamer, load_update, streamer
@@ -177,6 +177,7 @@ def write_factors(
             for key, array in factors.arrays().items():
                 files[step].write(f"{name}/{key}", array)
             methods[step].setdefault(factors.method, []).append(name)
+        require_unchanged(models)
         for step, file in files.items():
             file.finish({**about[step], "methods": methods[step]})
 

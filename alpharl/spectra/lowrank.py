@@ -14,7 +14,7 @@ from safetensors import safe_open
 from alpharl.checkpoints.array_files import write_arrays
 from alpharl.checkpoints.header import read_header
 from alpharl.checkpoints.identity import MadeFrom, read_made_from, require_one
-from alpharl.checkpoints.seal import require_sealed
+from alpharl.checkpoints.seal import KEY, require_sealed
 from alpharl.errors import CheckpointError
 from alpharl.spectra import FACTORS_VERSION
 from alpharl.spectra.depth import Depth
@@ -181,4 +181,5 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """What a factor or gram file says it was made from."""
     with safe_open(str(path), framework="np") as file:
         data: dict[str, Any] = json.loads((file.metadata() or {}).get("alpharl", "{}"))
+    data.pop(KEY, None)
     return data

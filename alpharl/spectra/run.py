@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from alpharl.checkpoints.identity import MadeFrom, made_from, require_same
+from alpharl.checkpoints.identity import MadeFrom, made_from, require_same, require_unchanged
 from alpharl.checkpoints.index import ModelIndex, read_index
 from alpharl.errors import CheckpointError
 from alpharl.names import checkpoint_name
@@ -116,6 +116,7 @@ class RunGram:
                 progress.line(f"gram of {len(folders)} checkpoints")
                 models = made_from(self._run.base, folders)
                 gram = extend_gram(self._gram, self._run.base, folders, progress=progress)
+                require_unchanged(models)
                 self._gram = replace(gram, made_from=models)
         whole = list(steps) == self._gram.steps
         return self._gram if whole else self._gram.upto(list(steps))
@@ -176,7 +177,9 @@ class RunFactors:
             progress.line(f"factors of {folder}")
             made = iterate_factors(self.run.base, {step: folder}, Settings(depth), progress)
             # As a file holds them, so that forecasts do not depend on where factors come from.
-            return {name: as_stored(factors) for _, name, factors in made}
+            stored = {name: as_stored(factors) for _, name, factors in made}
+        require_unchanged(self._models[step])
+        return stored
 
     def _read(self, step: int) -> dict[str, Factors]:
         if isinstance(self.given, Mapping):

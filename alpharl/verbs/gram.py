@@ -48,7 +48,7 @@ def run(
 ) -> Written:
     """Make the gram of a run, or of one shard of it."""
     from alpharl.checkpoints.differences import tell
-    from alpharl.checkpoints.identity import made_from
+    from alpharl.checkpoints.identity import made_from, require_unchanged
     from alpharl.checkpoints.manifest import KnownDigests
     from alpharl.checkpoints.stage import staged
     from alpharl.gpu import cards
@@ -61,5 +61,7 @@ def run(
     models = made_from(base, folders, KnownDigests(manifests))
     with cards(gpus), staged({0: base, **folders}, stage) as copies, shown() as progress:
         tell(progress, base, folders)
-        write_gram(gram_run(copies.pop(0), copies, part, progress), out, models, part)
+        gram = gram_run(copies.pop(0), copies, part, progress)
+        require_unchanged(models)
+        write_gram(gram, out, models, part)
     return Written(written=[str(out)])

@@ -96,9 +96,13 @@ SECONDS = 20
 
 
 def listing(folder: Path) -> dict[str, object]:
-    """All files and folders below one but locks; of files the size and the time of change."""
-    locks = folder / "temporary" / f"alpharl-{os.getuid()}"
+    """All files and folders below one but locks; of files the size and the time of change.
+
+    Python keeps what it has compiled of people's own functions next to them.
+    """
+    locks, own = folder / "temporary" / f"alpharl-{os.getuid()}", "__pycache__"
     paths = [path for path in sorted(folder.rglob("*")) if locks not in (path, path.parent)]
+    paths = [path for path in paths if own not in path.parts]
     stats = {path: path.lstat() for path in paths}
     return {
         str(path): None if path.is_dir() else (stat.st_size, stat.st_mtime_ns)

@@ -88,6 +88,7 @@ def content(path: Path) -> object:
         about = json.loads(file.metadata()["alpharl"])
         arrays = {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
     models = about.pop("from")
+    about.pop("seal")
     return arrays, about, [models["base"]["digest"], *(
         model["digest"] for model in models["checkpoints"].values()
     )]  # fmt: skip

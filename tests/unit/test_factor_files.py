@@ -46,6 +46,7 @@ def test_factor_file_holds_what_the_design_says(trajectory, tmp_path, cli, scope
         assert part["residual"].max() < 1e-4
     with safe_open(out, framework="np") as file:
         meta = json.loads(file.metadata()["alpharl"])
+    assert len(meta.pop("seal")) == 64
     assert meta == read_metadata(out)
     models = made_from(trajectory.base, {step: trajectory.folders[step]})
     assert factors_made_from([out]) == models

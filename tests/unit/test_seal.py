@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,3 +125,18 @@ def test_a_table_without_a_list_is_somebodys_own(tmp_path):
     require_summed(tmp_path / "scores.csv", "alpharl accuracy")
     with pytest.raises(ArtefactError, match=r"scores\.csv"):
         require_summed(tmp_path / "scores.csv", "alpharl accuracy", told=True)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_same_content_gives_the_same_bytes_in_every_process(tmp_path, name):
+    """A library may write keys in an order of chance, which another process draws anew."""
+    call = (
+        f"import tests.unit.test_seal as t, pathlib; t.KINDS[{name!r}][0](pathlib.Path({name!r}))"
+    )
+    contents = set()
+    for folder in (tmp_path / "a", tmp_path / "b", tmp_path / "c"):
+        folder.mkdir()
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+        subprocess.run([sys.executable, "-c", call], cwd=folder, env=environment, check=True)
+        contents.add((folder / name).read_bytes())
+    assert len(contents) == 1

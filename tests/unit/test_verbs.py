@@ -215,6 +215,7 @@ def test_an_interrupt_is_one_line(tmp_path, trajectory):
 from alpharl.cli import main
 from alpharl.verbs import gram
 def run(**values):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(60)  # until it arrives
 gram.run = run
