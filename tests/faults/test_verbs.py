@@ -1,6 +1,6 @@
 """Each verb that writes under each fault: the same results, or an error in one line.
 
-All of them with `make test-faults`; the table is docs/faults.md.
+All of them with `make test-faults`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every verb that writes, under every fault: what it leaves, and what the next run makes of it.
 
-`python -m tests.faults.verbs` prints the table of docs/faults.md.
+`python -m tests.faults.verbs` prints the table: verbs, faults, and how often each ended how.
 """
 
 from __future__ import annotations

@@ -35,10 +35,18 @@ def test_every_storage_type_is_upcast(tmp_path, write_model, dtype):
 
 def test_file_cut_while_it_is_read_is_refused(tmp_path, write_model):
     folder = write_model(tmp_path / "model", {"w": torch.ones(64, 64)})
-    with ModelReader(folder) as reader:
+    cut = pytest.raises(CheckpointError, match="ends within w; copy it again")
+    with cut, ModelReader(folder) as reader:
         os.truncate(folder / SINGLE, 4096)
-        with pytest.raises(CheckpointError, match="ends within w; copy it again"):
-            reader.stored("w")
+        reader.stored("w")
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, write_model):
+    folder = write_model(tmp_path / "model", {"w": torch.ones(64, 64)})
+    changed = pytest.raises(CheckpointError, match="weights changed while they were read")
+    with changed, ModelReader(folder) as reader:
+        reader.stored("w")
+        write_model(folder, {"w": torch.zeros(64, 64)})
 
 
 # --- streamed updates ---
