@@ -189,7 +189,7 @@ def test_greedy_answers_are_those_of_transformers(engine, sources, dense, logs):
     assert any(ends) and not all(ends), "some answers end, some are cut off"
     for place, name in enumerate(ORDER):
         assert ask(engine, sources[name], PROMPTS, GREEDY) == expected[name], f"{place}: {name}"
-        assert not list(logs.glob("alpharl-*")), "a built model is deleted at once"
+        assert not list(logs.glob("alpharl-model-*")), "a built model is deleted at once"
 
 
 @pytest.mark.sample

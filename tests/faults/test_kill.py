@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from alpharl import locks
-from safetensors import safe_open
 
+from tests.workflow.contents import content
 from tests.workflow.mini import Workflow, environment
 
 pytestmark = pytest.mark.sample
@@ -78,20 +78,6 @@ def test_deterministic_files_are_the_same(survivor, finished, pattern):
         for path in ours:
             other = root(finished) / path.relative_to(root(survivor))
             assert content(path) == content(other), path
-
-
-def content(path: Path) -> object:
-    """A file's content, without the times of the weights that it was made from."""
-    if path.suffix != ".safetensors" or path.parent.name == "adapter":
-        return path.read_bytes()
-    with safe_open(path, "np") as file:
-        about = json.loads(file.metadata()["alpharl"])
-        arrays = {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
-    models = about.pop("from")
-    about.pop("seal")
-    return arrays, about, [models["base"]["digest"], *(
-        model["digest"] for model in models["checkpoints"].values()
-    )]  # fmt: skip
 
 
 def test_scores_are_the_same(survivor, finished):

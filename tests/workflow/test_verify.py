@@ -23,13 +23,14 @@ UNWATCHED = {"logs", "benchmarks", ".snakemake"}
 
 
 @pytest.fixture
-def study(finished, tmp_path_factory) -> Iterator[Workflow]:
+def study(finished, mini, tmp_path_factory) -> Iterator[Workflow]:
     """A copy of the finished study, in which files keep their times."""
     folder = tmp_path_factory.mktemp("copy")
     shutil.copytree(finished.folder, folder, dirs_exist_ok=True)
-    before = Path.cwd()
+    before, workflow = Path.cwd(), Workflow(folder)
     os.chdir(folder)
-    yield Workflow(folder)
+    workflow.command(mini())  # writes the study's file: other tests have others in the same folder
+    yield workflow
     os.chdir(before)
 
 
