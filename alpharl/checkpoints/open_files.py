@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 _SHARE = 0.5
@@ -47,8 +48,8 @@ class OpenFiles:
         """
         key = threading.get_ident(), path
         with self._lock:
-            file = self._open.pop(key, None) or _opened(path)
-            self._open[key] = file
+            file = self._open.get(key) or self._open.setdefault(key, _opened(path))
+            self._open.move_to_end(key)
             file.users += 1
             self._make_room()
         try:
@@ -63,9 +64,14 @@ class OpenFiles:
                 self._close_unused(key)
 
     def _make_room(self) -> None:
-        most = max(1, int(_SHARE * resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
-        for key in [*self._open][: max(0, len(self._open) - most)]:
-            self._close_unused(key)
+        # Asked at every read of a few hundred kilobytes, so it has to cost nothing.
+        if len(self._open) > self._most:
+            for key in [*self._open][: len(self._open) - self._most]:
+                self._close_unused(key)
+
+    @cached_property
+    def _most(self) -> int:
+        return max(1, int(_SHARE * resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
 
     def _close_unused(self, key: tuple[int, Path]) -> None:
         if not self._open[key].users:
