@@ -65,9 +65,10 @@ def _odd(path: Path) -> Iterator[int]:
         even = _is_even(path.steps[first : end + 2])
         if even and _exceeds(path.offsets[first:end], point - 1 - first, min(OUT * point, FAR)):
             yield point
-    aside = path.leads + np.log(path.pace[:-1])
-    if _is_even(path.steps) and _exceeds(path.leads, -1, OUT) and _exceeds(aside, -1, OUT):
-        yield path.last
+    if _is_even(path.steps) and _exceeds(path.leads, -1, OUT):
+        aside = path.leads + np.log(path.pace[:-1])
+        if _exceeds(aside, -1, OUT):
+            yield path.last
 
 
 def _is_even(steps: np.ndarray) -> bool:
@@ -76,7 +77,9 @@ def _is_even(steps: np.ndarray) -> bool:
 
 
 def _exceeds(values: np.ndarray, at: int, by: float) -> bool:
-    return bool(values[at] > np.delete(values, at).max() + by)
+    others = values.copy()
+    others[at] = -np.inf
+    return bool(values[at] > others.max() + by)
 
 
 def _torn(cosines: np.ndarray) -> set[int]:
