@@ -135,7 +135,7 @@ def _first(says: Callable[[BaseException], T | None], error: BaseException) -> T
 
 
 def _unforeseen(error: BaseException, again: str) -> str:
-    """Of an error that has no words of its own: whose it is, and how to learn more."""
+    """Words for an error that nobody foresaw: whose it is, and how to learn more."""
     *_, (innermost, _) = [(None, 0), *traceback.walk_tb(error.__traceback__)]
     library = _LIBRARY.search(innermost.f_code.co_filename) if innermost else None
     if library:
@@ -167,7 +167,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _foreseen(error: BaseException) -> str | None:
-    """What is wrong and what to do, of an error of a known kind."""
+    """Words for an error of a known kind: what is wrong and what to do."""
     module = type(error).__module__.partition(".")[0]
     return _system(error) or _decoding(error) or _of_library(error, module)
 
@@ -187,7 +187,7 @@ def _is_memory(words: str) -> bool:
 
 
 def _system(error: BaseException) -> str | None:
-    """Of a call to the system that failed, also inside a library that quotes its number."""
+    """Words for a call to the system that failed, also in a library that quotes its number."""
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
         return _words_of(errno.EAGAIN)
     if isinstance(error, RuntimeError) and _TORCH_FILE.search(str(error)):
@@ -219,7 +219,7 @@ def _words_of(number: int) -> str:
 
 
 def _not_opened(error: FileNotFoundError) -> str:
-    """Of a library that knows one reason why files do not open."""
+    """Words for a library's error that knows one reason why files do not open."""
     file = _quoted_file(error)
     if file is None or not file.exists():
         return _words_of(errno.ENOENT)

@@ -11,7 +11,7 @@ Stamps = dict[str, tuple[int, int]]
 
 
 def stamps(folder: Path) -> Stamps:
-    """Of the files of weights, and of an adapter's config; none where they are gone."""
+    """Size and time of each weight file, and of an adapter's config; none where they are gone."""
     files = sorted(
         path for path in (folder.iterdir() if folder.is_dir() else [])
         if path.suffix == ".safetensors" or path.name == ADAPTER_CONFIG
