@@ -35,9 +35,9 @@ def study(finished, mini, tmp_path_factory) -> Iterator[Workflow]:
 
 
 def artefacts() -> dict[str, list[Path]]:
-    """All files of the results by kind: their places without names of runs and numbers."""
+    """The files of the study by kind: their places without names of runs and numbers."""
     kinds = defaultdict(list)
-    for path in sorted(Path("results").rglob("*")):
+    for path in sorted(Path("results/mini").rglob("*")):
         hidden = any(part.startswith(".") for part in path.parts)
         if path.is_file() and path.stat().st_size and not UNWATCHED & {*path.parts} and not hidden:
             kinds[re.sub(r"(?<=runs/)\w+|[\d.]+", "N", path.as_posix())].append(path)
