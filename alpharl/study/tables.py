@@ -26,8 +26,9 @@ from alpharl.evaluation.protocols import PROTOCOLS
 from alpharl.evaluation.settings import Suite, Task, TokenLevel
 from alpharl.forecasting.registry import METHODS
 from alpharl.measures.registry import MEASURES
-from alpharl.study.config import Audit, Dynamics, Forecast, Spectra, Study
+from alpharl.study.config import Study
 from alpharl.study.runs import Base, Gguf, Run
+from alpharl.study.settings import Audit, Dynamics, Forecast, Spectra
 from alpharl.study.sources import Hub, Merge
 from alpharl.study.stages import STAGES
 from alpharl.training.recipe import EntropyBand, Lora
