@@ -32,7 +32,7 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     Args:
         name: of a problem that makes its own questions, or of a task in its YAML file.
         data: JSON lines that replace the task's test split.
-        include_path: a folder of the user's own task files, searched besides ours.
+        include_path: a folder of the user's own task files, searched after ours.
 
     Raises:
         EvaluationError: no such task, or one whose answers are not generated.
@@ -43,6 +43,23 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
         config = {**_generated(get_problem(name)), **override, "task": name}
         with _copying():
             return ConfigurableTask(config=config)
+    load = _loader(name, override, include_path)
+    if include_path:
+        rehearse(name, load)
+    with _readable(data), _copying(), _in_words(name, None if data else include_path):
+        task = load()
+    if task.OUTPUT_TYPE != "generate_until":
+        raise EvaluationError(
+            f"task '{name}': found output_type {task.OUTPUT_TYPE}, expected generate_until; the "
+            "engines generate answers, so let the task ask for one"
+        )
+    return task
+
+
+def _loader(
+    name: str, override: dict[str, Any], include_path: str | None
+) -> Callable[[], ConfigurableTask]:
+    """What loads a task from its YAML file."""
     folders = [OWN_TASKS, *([Path(include_path)] if include_path else [])]
     with _in_words(name, include_path):
         manager = TaskManager(include_path=list(folders), include_defaults=False)
@@ -61,11 +78,14 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
         (task,) = loaded["tasks"].values()
         return task
 
-    if include_path:
-        rehearse(name, load)
+    return load
+
+
+@contextmanager
+def _readable(data: Path | None) -> Iterator[None]:
+    """Tell in one line what is wrong with a file of questions."""
     try:
-        with _copying(), _in_words(name, None if data else include_path):
-            task = load()
+        yield
     except (
         DatasetGenerationError,
         OSError,
@@ -81,12 +101,6 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
             f"{data}: found no questions that the task can ask ({error!r:.99}), expected the data "
             "set's columns in lines of JSON, as `alpharl fetch` writes them; fetch them again"
         ) from None
-    if task.OUTPUT_TYPE != "generate_until":
-        raise EvaluationError(
-            f"task '{name}': found output_type {task.OUTPUT_TYPE}, expected generate_until; the "
-            "engines generate answers, so let the task ask for one"
-        )
-    return task
 
 
 @contextmanager
