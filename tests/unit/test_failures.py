@@ -19,7 +19,8 @@ import torch
 import yaml
 from alpharl.cli import main
 from alpharl.errors import CheckpointError
-from alpharl.failures import file_of, is_foreseen, line_of, pass_on
+from alpharl.failed_file import file_of
+from alpharl.failures import is_foreseen, line_of, pass_on
 from alpharl.verbs import module_of
 from pydantic import TypeAdapter
 from safetensors.torch import load_file
