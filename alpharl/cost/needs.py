@@ -12,7 +12,8 @@ from alpharl.cost.rates import CPU, FLOAT32, GIB, GPU_SPECTRA, PROCESS, READ, ST
 from alpharl.cost.scoring import scoring
 from alpharl.cost.sizes import Size, is_there, size_of
 from alpharl.cost.training import training
-from alpharl.study.plan import ForecastVariant, Plan
+from alpharl.study.forecasts import ForecastVariant
+from alpharl.study.plan import Plan
 
 _PRODUCTS = 200
 """Products of an update with a vector until its leading triplets are found, each with a transposed

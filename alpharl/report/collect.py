@@ -20,7 +20,8 @@ from alpharl.report.statistics import Outcomes
 from alpharl.spectra.findings import Audit
 from alpharl.study.config import Study
 from alpharl.study.earlier import refuse_earlier
-from alpharl.study.plan import ForecastVariant, Plan
+from alpharl.study.forecasts import ForecastVariant
+from alpharl.study.plan import Plan
 from alpharl.study.stages import STAGES
 from alpharl.sums import require_summed
 from alpharl.variants.truth import NUMBERS, OVERALL

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from alpharl.errors import StudyError
 from alpharl.names import checkpoint_name
-from alpharl.study.plan import FORECAST_VARIANTS, Plan
+from alpharl.study.forecasts import FORECAST_VARIANTS
+from alpharl.study.plan import Plan
 from alpharl.variants.recipes import RANK_VARIANTS
 
 _ONE, _ALL = 128 * 1024 - 1, 2 * 1024**2 - 256 * 1024

@@ -6,12 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from pydantic import TypeAdapter
-
 from alpharl.errors import MethodError, StudyError
 from alpharl.evaluation.datasets import data_file
-from alpharl.forecasting.method import Reads
-from alpharl.forecasting.registry import MethodOptions
 from alpharl.measures.measure import Input, Measure
 from alpharl.measures.registry import chosen
 from alpharl.names import checkpoint_name, checkpoint_step, forecast_name, variant_name
@@ -19,56 +15,13 @@ from alpharl.spectra.depth import Depth, deepest
 from alpharl.spectra.findings import FAULTS
 from alpharl.study.config import Study
 from alpharl.study.data_files import fetched, training_task
+from alpharl.study.forecasts import ForecastVariant
 from alpharl.study.paths import Paths
 from alpharl.study.windows import checkpoint_at, windows_of
 from alpharl.variants.recipes import RankVariant, Recipe, distinct, rank_depth, rank_variants
 
 SHORTEST = 3
 """Checkpoints of the shortest path: two always lie on a line."""
-
-
-@dataclass(frozen=True)
-class ForecastVariant:
-    """One method's forecast from one window."""
-
-    name: str
-    label: str
-    window: str
-    through: int
-    target_step: int | None
-    """None where the target is an accuracy: only the fit says which step that is."""
-    options: MethodOptions
-    amplitude: float = 1.0
-    """Multiplies the whole predicted update."""
-    target_accuracy: float | None = None
-
-    @property
-    def reads(self) -> frozenset[Reads]:
-        """What the fit reads; an accuracy is reached only on a line of scores."""
-        reads = self.options.reads
-        return reads if self.target_accuracy is None else reads | {"scores"}
-
-    @property
-    def quick(self) -> bool:
-        """Whether the fit takes seconds at most."""
-        return bool(self.options.quick)
-
-    @property
-    def target_option(self) -> str:
-        """The target as the command line takes it."""
-        if self.target_accuracy is not None:
-            return f"--target-accuracy={self.target_accuracy}"
-        return f"--target-step={self.target_step}"
-
-    @property
-    def option_pairs(self) -> list[str]:
-        """Options that are set, as the command line takes them: `key=value`."""
-        given = self.options.model_dump(mode="json", exclude={"method"}, exclude_none=True)
-        return [f"{key}={value}" for key, value in given.items()]
-
-
-FORECAST_VARIANTS = TypeAdapter(list[ForecastVariant])
-"""Reads and writes them as JSON, as `alpharl forecasts` takes them."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _folders(values: Values) -> list[Path]:
-    from alpharl.study.plan import FORECAST_VARIANTS
+    from alpharl.study.forecasts import FORECAST_VARIANTS
 
     return [
         values["out"] / variant.name for variant in spec_value(FORECAST_VARIANTS, values["spec"])
@@ -49,7 +49,7 @@ def run(
     out: Path,
 ) -> None:
     """Write one folder each; an undefined forecast is recorded as such."""
-    from alpharl.study.plan import FORECAST_VARIANTS
+    from alpharl.study.forecasts import FORECAST_VARIANTS
 
     with opened(
         base, checkpoints, steps, scores=scores, factors=factors, gram=gram, shards=shards

@@ -15,7 +15,8 @@ from alpharl.evaluation.runner import UNDEFINED as UNDEFINED_SCORE
 from alpharl.evaluation.statistics import Graded, per_task, summarize
 from alpharl.report import write_report
 from alpharl.study.config import Study, parse_study
-from alpharl.study.plan import ForecastVariant, Plan
+from alpharl.study.forecasts import ForecastVariant
+from alpharl.study.plan import Plan
 from alpharl.sums import write_summed
 from alpharl.verbs.outputs import write_table
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from alpharl.study.config import parse_study
-from alpharl.study.plan import FORECAST_VARIANTS, Plan
+from alpharl.study.forecasts import FORECAST_VARIANTS
+from alpharl.study.plan import Plan
 from alpharl.variants.recipes import RANK_VARIANTS
 from tests.unit.forecasts import THROUGH
 

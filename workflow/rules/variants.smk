@@ -1,7 +1,7 @@
 # Rank-k models, controls and forecasts: small folders made from factors, grams and scores; and how
 # far the forecasts' weights are from trained ones.
 from alpharl.forecasting import VERSION as FORECAST_VERSION
-from alpharl.study.plan import FORECAST_VARIANTS
+from alpharl.study.forecasts import FORECAST_VARIANTS
 from alpharl.variants.recipes import RANK_VARIANTS
 from alpharl.variants import RANK_VERSION, TRUTH_VERSION
 

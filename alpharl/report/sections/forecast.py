@@ -38,7 +38,7 @@ from alpharl.report.section import Section
 from alpharl.report.sections.savings import balance
 from alpharl.report.statistics import LEVEL, Z95, holm
 from alpharl.report.tables import Cell, Column, Table
-from alpharl.study.plan import ForecastVariant
+from alpharl.study.forecasts import ForecastVariant
 from alpharl.variants.truth import NUMBERS
 
 FORECAST = [

@@ -12,7 +12,7 @@ from alpharl.report.frames import Frames, groups
 from alpharl.report.numbers import number
 from alpharl.report.section import Section
 from alpharl.report.tables import Column, Table, table
-from alpharl.study.plan import ForecastVariant
+from alpharl.study.forecasts import ForecastVariant
 
 
 class Savings(Section):
