@@ -19,9 +19,9 @@ from alpharl.errors import EvaluationError
 LOAD_SECONDS = 60.0
 """Processor time for reading the task and its data, with `process_docs`."""
 QUESTION_SECONDS = 10.0
-"""For the text and the answer of a question."""
+"""Processor time for the text and the answer of a question."""
 GRADE_SECONDS = 30.0
-"""For grading an answer: longer than a comparison of math-verify may take."""
+"""Processor time for grading an answer: longer than a comparison of math-verify may take."""
 GIB = 8
 """Memory on top of what the process has."""
 

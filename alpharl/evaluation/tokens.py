@@ -36,7 +36,7 @@ class Written:
     request: Request
     text: str
     tokens: tuple[int, ...]
-    """Of the text: without the end-of-sequence token."""
+    """The text's, without the end-of-sequence token."""
     finished: bool
     generated: int
     """Tokens that the model wrote, an end-of-sequence token included."""

@@ -28,7 +28,7 @@ class Cluster:
 
     partitions: dict[str, Partition]
     accounts: list[str]
-    """Of this user, the default first; empty where the site has no accounting."""
+    """This user's, the default first; empty where the site has no accounting."""
     accounting: bool
     """Whether `sacct` can tell what became of a job."""
     min_job_age: int

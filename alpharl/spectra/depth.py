@@ -19,9 +19,10 @@ class Depth:
     rank: int = 0
     """So many triplets of every matrix."""
     percent_components: float = 0.0
-    """Of a matrix's singular components: floor(p/100 min(m, n)), at least 1."""
+    """Share of a matrix's singular components: floor(p/100 min(m, n)), at least 1."""
     percent_parameters: float = 0.0
-    """Of a matrix's parameters, m + n + 1 a triplet: floor(p/100 m n / (m + n + 1)), at least 1."""
+    """Share of a matrix's parameters, of which a triplet has m + n + 1:
+    floor(p/100 m n / (m + n + 1)), at least 1."""
 
     def of(self, m: int, n: int) -> int:
         """Triplets of an (m, n) matrix, cut to min(m, n)."""

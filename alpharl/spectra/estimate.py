@@ -34,7 +34,7 @@ class RunSize:
     gram_read: int
     """By the gram stage: every tensor of the base and of all checkpoints, once."""
     peak_memory: int
-    """Of a factor job."""
+    """Most memory that a factor job has at once."""
     factors: int
     """Written per checkpoint."""
     full_svd: int

@@ -140,9 +140,9 @@ class RunFactors:
     """Number of files of each step."""
     _known: dict[int, dict[str, Factors]] = field(default_factory=dict, init=False)
     _depths: dict[int, Depth] = field(default_factory=dict, init=False)
-    """Of each step whose factors were made here."""
+    """How deep the factors are that were made here, by step."""
     _models: dict[int, MadeFrom] = field(default_factory=dict, init=False)
-    """Of the same."""
+    """The models that they were made from, by step."""
 
     def at(self, step: int, depth: Depth) -> dict[str, Factors]:
         """Factors of one step: at least so deep where they are made here, else as they are stored.

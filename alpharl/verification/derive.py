@@ -97,7 +97,7 @@ class _Models:
         self.tensors, self._matrices = list(index.tensors), matrices(index, "all")
 
     def update(self, step: int, name: str) -> np.ndarray:
-        """Of a whole tensor, flat."""
+        """The update of a whole tensor at a step, flat."""
         after = ModelReader(self._folders[step], base=self._base)
         with ModelReader(self._base) as before, after:
             # In float32 as everywhere, then summed in float64.
@@ -106,7 +106,7 @@ class _Models:
         return flat
 
     def matrix(self, step: int, name: str) -> np.ndarray:
-        """Of a matrix (m, n)."""
+        """The update of a matrix (m, n) at a step."""
         matrix = self._matrices[name]
         flat = self.update(step, matrix.tensor)
         return flat[matrix.start : matrix.start + matrix.size].reshape(matrix.shape)

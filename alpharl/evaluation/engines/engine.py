@@ -35,7 +35,7 @@ class Prompt:
     budget: int
     """Tokens that the answer may have."""
     seed: int
-    """Of its sampling; below 2**63."""
+    """Seed of its sampling; below 2**63."""
 
 
 @dataclass(frozen=True)

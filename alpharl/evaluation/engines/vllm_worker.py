@@ -28,7 +28,7 @@ from importlib.util import find_spec
 from typing import Any
 
 PATIENCE_S = 5
-"""For vLLM to end in order, once nobody listens."""
+"""Time that vLLM has to end in order, once nobody listens."""
 
 
 class Lines:
