@@ -20,7 +20,7 @@ from alpharl.evaluation.task_names import (
 from alpharl.problems import get_problem, is_generated
 from alpharl.study.config import Study
 from alpharl.study.data_files import fetched, training_task
-from alpharl.training.option_names import require_option_names
+from alpharl.training.declared import require_options
 from alpharl.training.spec import TrainSpec
 
 
@@ -93,4 +93,4 @@ def _require_trained(spec: TrainSpec) -> None:
     task = training_task(spec)
     if task:
         _require_data(task)
-    require_option_names(spec)
+    require_options(spec)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alpharl.bounds import MOST_DRAWS
 from alpharl.errors import AlpharlError
 from alpharl.frozen import Frozen
 from alpharl.verbs import shared
@@ -139,7 +140,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.scores(parser, required=True)
     shared.files(parser)
     parser.add_argument(
-        "--permutations", type=whole(1), default=200, metavar="N",
+        "--permutations", type=whole(1, MOST_DRAWS), default=200, metavar="N",
         help="draws of each null model (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alpharl.bounds import MOST_RANK
 from alpharl.checkpoints.sources import find_steps
 from alpharl.errors import StudyError
 from alpharl.verbs import shared
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "{step}",
     )  # fmt: skip
     parser.add_argument(
-        "--rank", type=whole(1), default=8, metavar="K",
+        "--rank", type=whole(1, MOST_RANK), default=8, metavar="K",
         help="triplets per matrix, at least (default: %(default)s)",
     )  # fmt: skip
     # The workflow gives 0 where a study asks for none.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from alpharl.bounds import MOST_SCALE
+from alpharl.bounds import MOST_RANK, MOST_SCALE
 from alpharl.checkpoints.sources import step_of
 from alpharl.spectra.depth import Depth
 from alpharl.variants.recipes import KINDS, RankKind
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     depth = parser.add_mutually_exclusive_group()
     depth.add_argument(
-        "--rank", type=whole(1), metavar="K",
+        "--rank", type=whole(1, MOST_RANK), metavar="K",
         help="k, the number of triplets per matrix; with --kind component, which one (default: 1)",
     )  # fmt: skip
     shared.percents(depth, number(above=0, most=100))

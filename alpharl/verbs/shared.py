@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from alpharl.bounds import MOST_JOBS, MOST_SCALE
+from alpharl.bounds import MOST_DEVICES, MOST_JOBS, MOST_SCALE
 from alpharl.spectra.findings import FAULTS
 from alpharl.verbs import numbers
 from alpharl.verbs.numbers import number, whole
@@ -113,7 +113,7 @@ def stage(parser: argparse.ArgumentParser) -> None:
 def shard(parser: argparse.ArgumentParser) -> None:
     """`--shard` and `--shards`: one part of a model."""
     parser.add_argument(
-        "--shard", type=whole(0), default=0, metavar="I",
+        "--shard", type=whole(0, MOST_JOBS), default=0, metavar="I",
         help="part of the model to work on, counted from 0 (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
@@ -126,7 +126,7 @@ def shard(parser: argparse.ArgumentParser) -> None:
 def gpus(parser: argparse.ArgumentParser) -> None:
     """`--gpus`: cards that the verb takes for itself."""
     parser.add_argument(
-        "--gpus", type=whole(0), default=0, metavar="N",
+        "--gpus", type=whole(0, MOST_DEVICES), default=0, metavar="N",
         help="take N GPUs that no other job of yours holds, and wait until they are free "
         "(default: use all that are visible)",
     )  # fmt: skip

@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from alpharl.bounds import MOST_COUNT
 from alpharl.errors import AlpharlError
 from alpharl.evaluation.token_tables import Continuation, Reading, SavedAnswers
 from alpharl.frozen import Frozen
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "'step-{step}=runs/foo/checkpoint-{step}'; may be repeated; the base always reads",
     )  # fmt: skip
     parser.add_argument(
-        "--prefix", type=whole(1), nargs="*", default=[], metavar="N",
+        "--prefix", type=whole(1, MOST_COUNT), nargs="*", default=[], metavar="N",
         help="let the base continue the first N tokens of each answer (default: continue none)",
     )  # fmt: skip
     shared.manifests(parser)
@@ -68,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="precision of the models (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--batch-size", type=whole(1), default=64, metavar="N",
+        "--batch-size", type=whole(1, MOST_COUNT), default=64, metavar="N",
         help="answers that are read, or continued, at once (default: %(default)s)",
     )  # fmt: skip
     shared.gpus(parser)

@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from alpharl.bounds import MOST_COUNT
 from alpharl.verbs import shared
 from alpharl.verbs.numbers import whole
 from alpharl.verbs.parser import prints
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     shared.study(parser)
     parser.add_argument(
-        "--sample", type=whole(0), default=3, metavar="N",
+        "--sample", type=whole(0, MOST_COUNT), default=3, metavar="N",
         help="tensors of each run whose numbers are computed again (default: %(default)s)",
     )  # fmt: skip
     shared.seed(parser, "the sample")

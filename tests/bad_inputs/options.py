@@ -32,12 +32,14 @@ PARSED = {
         "--shard -1", "--shards 0", "--shards 1000000", "--rank 0", "--rank 1.5", "--rank 1_0",
         "--rank ten", "--percent-components 200", "--percent-components nan",
         "--percent-parameters -1", "--gpus -1", "--gpus 0.5",
+        "--rank 99999999", "--gpus 1025", "--shard 100001",
     ],
     "gram": ["--steps 0 10", "--steps -10", "--steps 1e3", "--steps 10.0", "--shards 0"],
     "measure": ["--steps 0", "--shards 0", "--gpus -1"],
     "dynamics": [
         "--holdout 0", "--holdout 1", "--holdout 2", "--holdout nan", "--permutations 0",
-        "--permutations -1", "--permutations 1e3", "--seed -1", "--seed 4294967296", "--steps 0",
+        "--permutations -1", "--permutations 1e3", "--permutations 1000000",
+        "--seed -1", "--seed 4294967296", "--steps 0",
     ],
     "rank": [
         "--rank 0", "--rank -1", "--percent-components 0", "--percent-components 200",
@@ -57,7 +59,8 @@ PARSED = {
     "truth": ["--step 0", "--step -30"],
     "manifest": ["--step -1", "--step 1.5"],
     "evaluate": ["--gpus -2"],
-    "tokens": ["--batch-size 0", "--prefix 0", "--prefix -1", "--gpus -1"],
+    "tokens": ["--batch-size 0", "--batch-size 9999999999", "--prefix 9999999999",
+        "--prefix 0", "--prefix -1", "--gpus -1"],
 }  # fmt: skip
 """Refused by the parser, which names the last option."""
 

@@ -321,6 +321,12 @@ JOBS = {
         trained(args={"num_generation": 8}),
         "run 'r': args: unknown option 'num_generation' of grpo, did you mean 'num_generations'",
     ),
+    "a word for a number of the trainer": (
+        trained(args={"temperature": "high"}), "'r': args: found 'high' for 'temperature', expected"
+    ),
+    "a number for a switch of the trainer": (
+        trained(args={"use_vllm": 3}), "run 'r': args: found 3 for 'use_vllm', expected bool; corr"
+    ),
     "training data that are not there": (
         trained(problem="svamp", data="no.jsonl"), "run 'r': no.jsonl: no such file"
     ),

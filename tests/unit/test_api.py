@@ -11,9 +11,7 @@ from alpharl.errors import StudyError
 from alpharl.study.config import parse_study
 
 
-def test_no_server_is_one_line(golden, tmp_path, cli, monkeypatch):
-    # The client tries six times all the same.
-    monkeypatch.setattr("openai._base_client.MAX_RETRY_DELAY", 0.01)
+def test_no_server_is_one_line(golden, tmp_path, cli):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
