@@ -80,8 +80,8 @@ _OUT_OF_GPU_MEMORY = re.compile(r"(CUDA|HIP|MPS)\b.* out of memory|CUBLAS_STATUS
 _OS_ERROR = re.compile(r"os error (\d+)\)|\bErrno (\d+)\]", re.IGNORECASE)
 _TORCH_FILE = re.compile(r"inline_container|PytorchStreamWriter|iostream error")
 _LIBRARY = re.compile(r"/(?:site|dist)-packages/(\w+)")
-_PARTIAL = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.partial")
-"""Names of what is being written; the second group tells its writers apart."""
+_PARTIAL = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.partial(\.d)?")
+"""Names of what is being written; the second group tells its writers apart, the third folders."""
 
 
 _OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
@@ -327,6 +327,8 @@ def _shown(path: Path) -> str:
     """A file by its place, where it is not there yet."""
     for parent in (path, *path.parents):
         match = _PARTIAL.fullmatch(parent.name)
+        if match and match[3] and parent != path:
+            return str(parent.parent / path.relative_to(parent))
         if match:
             return str(parent.with_name(match[1]))
     return str(path)

@@ -70,6 +70,11 @@ def test_a_file_goes_by_its_name_before_it_is_there(name):
     assert file_of(system(errno.ENOSPC, f"b/{name}", 0, "b/a.json")) == "b/a.json"  # type: ignore
 
 
+def test_a_file_of_a_folder_goes_by_its_name_before_it_is_there():
+    assert file_of(system(errno.ENOSPC, "b/.m.0123abcd.partial.d/m/a.json")) == "b/m/a.json"
+    assert file_of(system(errno.ENOSPC, "b/.m.0123abcd.partial.d")) == "b/m"
+
+
 def test_what_libraries_raise_is_foreseen(tmp_path):
     bad = tmp_path / "bad"
     bad.write_bytes(b"no file of any kind")

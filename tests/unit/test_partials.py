@@ -115,6 +115,21 @@ def test_what_a_killed_writer_left_goes_when_the_next_one_comes(tmp_path, second
     assert sorted(os.listdir(tmp_path)) == ["a.txt", "b.txt", "model"]
 
 
+def test_what_nobody_puts_in_place_goes_with_its_process(tmp_path):
+    """As where the constructor of an object fails that has such a folder."""
+    code = """
+import sys
+from pathlib import Path
+from alpharl.partials import Partial
+a, b = (Partial(Path(sys.argv[1]) / name, folder=name == "b") for name in "ab")
+(b.path / "half").touch()
+raise OSError("no space")
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True)
+    assert "no space" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_another_writer_is_at_stays(tmp_path):
     with partial_files([tmp_path / "a"]) as (first,), partial_folder(tmp_path / "f") as model:
         with partial_files([tmp_path / "a"]) as (second,), partial_folder(tmp_path / "f") as other:
