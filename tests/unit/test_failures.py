@@ -183,6 +183,7 @@ def look(event, arguments):
         come.append(True)
         signal.raise_signal({int(number)})
 come = []
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 sys.addaudithook(look)
 atexit.register(lambda: print(*(name for name in ("torch", "torch.nn") if name in sys.modules)))
 raise SystemExit(main())
