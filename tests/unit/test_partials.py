@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,28 @@ def test_two_writers_end_with_one_whole_file_and_folder(tmp_path):
         killed(process)
     folder = {path.read_text() for path in (tmp_path / "model").iterdir()}
     assert len(folder) == 1
+
+
+def write_together(folder: Path, letter: str, both_are_there: Barrier) -> None:
+    """Write files that belong together, in the same moment as somebody else."""
+    with partial_files([folder / name for name in "abc"]) as files:
+        for file in files:
+            file.write_text(letter * 1000)
+        both_are_there.wait()
+
+
+def test_files_that_belong_together_are_one_writers(tmp_path):
+    """A table, for one, and the list of its digests: of 50 races, none leaves those of two."""
+    fork = get_context("fork")
+    for race in range(50):
+        folder, barrier = tmp_path / str(race), fork.Barrier(2)
+        writers = [fork.Process(target=write_together, args=(folder, x, barrier)) for x in "xy"]
+        for process in writers:
+            process.start()
+        for process in writers:
+            process.join()
+        assert sorted(os.listdir(folder)) == ["a", "b", "c"]
+        assert len({(folder / name).read_text() for name in "abc"}) == 1
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.05, 0.1, 0.2])
