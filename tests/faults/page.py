@@ -55,11 +55,11 @@ one of the two, and whole.
 ## The workflow
 
 The study is `tests/workflow/mini.yaml`: two runs that are trained here, {rules} rules. `kill -9`
-ends it again and again until it is complete: half of the times at any moment of the first
-{longest:.0f} seconds, the other half within {short:g} seconds of the start of a rule that was not
-hit before. One kill in {share:.0f} ends Snakemake alone. Its jobs then go on, and the next
-Snakemake meets them. The seeds are fixed. Nobody cleans up before the next start: no lock outlives
-its process.
+ends it again and again until it is complete; the next study follows until the kills are enough. One
+half of them come at any moment of the first {longest:.0f} seconds, the other half within {short:g}
+seconds of the start of a rule that was not hit in that study. One kill in {share:.0f} ends
+Snakemake alone. Its jobs then go on, and the next Snakemake meets them. The seeds are fixed. Nobody
+cleans up before the next start: no lock outlives its process.
 
 {kills} kills, {alone} of them of Snakemake alone, hit {hit} of {rules} rules{missed}. Complete in
 the end, with nothing left to do: {studies} of {started} studies. Of their {results} results,

@@ -56,13 +56,16 @@ class Killer:
     """Kills, after which studies are left to end."""
     kills: int = 0
     hit: set[str] = field(default_factory=set)
+    hit_here: set[str] = field(default_factory=set)
+    """Rules that were hit in this study."""
 
     def missed(self) -> set[str]:
-        """Rules that no kill has hit."""
+        """Rules that no kill has hit, in any study."""
         return {*self.rules.values()} - self.hit
 
     def study(self, workflow: Workflow) -> Iterator[dict[str, object]]:
         """Start a study and kill it until it is complete: what happened at each start."""
+        self.hit_here = set()
         while True:
             event, complete = self._start(workflow)
             yield event
@@ -94,17 +97,18 @@ class Killer:
         self.kills += 1
         running = [self.rules[said] for said in running_jobs(text)]
         self.hit.update(running)
+        self.hit_here.update(running)
         left = set[int]() if alone else _wait_for_jobs(workflow, before, seconds=5)
         seconds = round(time.monotonic() - began, 1)
         event = {"kill": self.kills, "alone": alone, "seconds": seconds, "running": running}
         return event | {"left": len(left)}, False
 
     def _wait(self, head: subprocess.Popen[bytes], printed: Path) -> None:
-        """Let it run to a random moment, or to one in which a rule runs that was never hit."""
-        missed = self.missed()
-        if self.kills >= self.enough and not missed:
+        """Let it run to a random moment, or to one in which a rule runs that was not hit here."""
+        if self.kills >= self.enough and not self.missed():
             head.wait()
             return
+        missed = {*self.rules.values()} - self.hit_here
         if missed and self.chance.random() < 0.5:
             while head.poll() is None:
                 if missed & {self.rules[said] for said in running_jobs(printed.read_text())}:
