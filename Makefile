@@ -27,7 +27,7 @@ WORKERS := 2
 PYTEST := OMP_NUM_THREADS=1 pytest -n $(WORKERS)
 
 .PHONY: setup develop engines demo test coverage test-sample test-slow test-faults test-slurm test-engines test-gpu fuzz \
-  benchmark benchmark-plan benchmark-slurm benchmark-scoring audit-rates calibration lint format schema clean
+  fault-table benchmark benchmark-plan benchmark-slurm benchmark-scoring audit-rates calibration lint format schema clean
 
 setup: $(VENV)/.installed
 
@@ -79,8 +79,17 @@ test-sample: develop engines
 test-slow: develop
 	$(PYTEST) tests/workflow tests/unit -m slow
 
+# Each verb that writes under each fault, and the whole workflow under fifty kills; an hour or two.
 test-faults: develop
 	pytest tests/faults
+
+# The same, and what became of each: for the page.
+FAULTS := results/faults
+fault-table: develop
+	mkdir -p $(FAULTS)
+	python -m tests.faults.verbs > $(FAULTS)/verbs.jsonl
+	python -m tests.faults.workflow > $(FAULTS)/workflow.jsonl
+	python -m tests.faults.page $(FAULTS)/verbs.jsonl $(FAULTS)/workflow.jsonl --out docs/faults.md
 
 # Mutated headers and indexes of weights, against the format's own library, and random adapters, against
 # PEFT's own merge; `make test` has a sample.

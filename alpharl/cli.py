@@ -13,6 +13,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 from alpharl import __version__
@@ -25,6 +26,8 @@ from alpharl.verbs import GROUPS, RENAMED, VERBS, module_of, summary_of
 DEBUG = "--debug"
 ENDING = [signal.SIGTERM, signal.SIGHUP]
 """What schedulers and terminals end a command with."""
+_LATER_S = 0.05
+"""So long a signal waits that comes while a module is imported."""
 CLOSED = "found standard output closed, expected it open; to see no results, send it to /dev/null"
 PURPOSE = "Predict where RL training of language models is going, and whether to trust it."
 WELCOME = f"""{PURPOSE}
@@ -192,20 +195,36 @@ def _open_streams() -> None:
 def _ending_in_order() -> Iterator[None]:
     """When a scheduler stops the job, end as if interrupted: without temporary files."""
 
-    def end(number: int, frame: object) -> None:
-        raise Stopped(number)
+    def end(number: int, frame: FrameType | None) -> None:
+        if _is_importing(frame):
+            again = threading.Timer(_LATER_S, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
+        raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     # What is ignored, as under `nohup`, stays so.
     caught = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        caught.append(signal.SIGINT)
     before = {number: signal.signal(number, end) for number in caught}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: torch's C++ code aborts at an exception in its midst."""
+    while frame is not None and frame.f_code is not main.__code__:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 if __name__ == "__main__":

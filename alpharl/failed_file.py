@@ -13,8 +13,8 @@ from typing import Any
 from alpharl.system_errors import OF_WRITING, chain_of, first_words, number_of
 
 PACKAGE = str(Path(__file__).parent)
-_PARTIAL = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.partial")
-"""Names of what is being written; the second group tells its writers apart."""
+_PARTIAL = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.partial(\.d)?")
+"""Names of what is being written; the second group tells its writers apart, the third folders."""
 _WRITTEN = {"out", "path", "partial", "record", "target", "place", "folder"}
 """What functions call what they write."""
 
@@ -55,6 +55,8 @@ def _shown(path: Path) -> str:
     """A file by its place, where it is not there yet."""
     for parent in (path, *path.parents):
         match = _PARTIAL.fullmatch(parent.name)
+        if match and match[3] and parent != path:
+            return str(parent.parent / path.relative_to(parent))
         if match:
             return str(parent.with_name(match[1]))
     return str(path)

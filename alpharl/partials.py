@@ -2,7 +2,9 @@
 
 What is being written has a name of its own next to its place, is locked by its writer, and moves
 into place once it is whole. So two writers of one place do not meet: what the later one wrote
-stands. What a killed writer left, whose lock ended with it, goes when the next one comes.
+stands, and files that are written together are all one writer's. What a writer neither puts in
+place nor discards goes at the latest when its process ends. What a killed writer left, whose lock
+ended with it, goes when the next one comes.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
+from weakref import finalize
 
 _END = ".partial"
 _TOKEN = 8
@@ -36,7 +39,9 @@ class Partial:
         place.parent.mkdir(parents=True, exist_ok=True)
         _remove_left(place)
         # Of a folder too it is a file: folders cannot be locked everywhere.
-        self._claim, self._lock = _claimed(place)
+        self._claim, lock = _claimed(place)
+        # Also where the rest fails, here or in the constructor of an object that this is part of.
+        self._discard = finalize(self, _let_go, self._claim, lock, os.getpid())
         self.path = _folder(self._claim) / place.name if folder else self._claim
         """Where to write it."""
         if folder:
@@ -56,10 +61,7 @@ class Partial:
 
     def discard(self) -> None:
         """Remove what was not put in place; nothing happens the second time."""
-        if self._lock >= 0:
-            _remove(self._claim)
-            os.close(self._lock)
-            self._lock = -1
+        self._discard()
 
 
 @contextmanager
@@ -71,8 +73,28 @@ def partial_files(places: Sequence[Path], mode: int = 0o644) -> Iterator[list[Pa
             partials.append(Partial(place, mode=mode))
             discarding.callback(partials[-1].discard)
         yield [partial.path for partial in partials]
-        for partial in partials:
-            partial.commit()
+        with _turn(places[0]) if len(places) > 1 else nullcontext():
+            for partial in partials:
+                partial.commit()
+
+
+@contextmanager
+def _turn(place: Path) -> Iterator[None]:
+    """Wait until no other writer puts files in place together of which this is the first."""
+    claim = place.with_name(f".{place.name}.turn{_END}")
+    while True:
+        lock = os.open(claim, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with suppress(OSError):  # a file system without locks: writers may meet
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        # Whoever had its turn before has removed the file.
+        if os.fstat(lock).st_nlink:
+            break
+        os.close(lock)
+    try:
+        yield
+    finally:
+        claim.unlink(missing_ok=True)
+        os.close(lock)
 
 
 @contextmanager
@@ -97,6 +119,14 @@ def _claimed(place: Path) -> tuple[Path, int]:
         # Another process may have taken it for left before it was locked.
         if claim.exists():
             return claim, lock
+        os.close(lock)
+
+
+def _let_go(claim: Path, lock: int, process: int) -> None:
+    if os.getpid() == process:  # no fork of it
+        # What cannot be removed now, the next writer removes; nobody is left to be told of it.
+        with suppress(OSError):
+            _remove(claim)
         os.close(lock)
 
 

@@ -29,25 +29,25 @@ LAST = Path("run/step-30")
 RUN = "--base base --checkpoints run/step-{step}"
 
 
-def make_good(folder: Path) -> Path:
-    """Write the files into a folder, with paths relative to it."""
+def make_good(folder: Path, seed: int = 0) -> Path:
+    """Write the files into a folder, with paths relative to it; other models for another seed."""
     there = Path.cwd()
     os.chdir(folder)
     try:
-        _models()
+        _models(seed)
         _made()
     finally:
         os.chdir(there)
     return folder
 
 
-def _models() -> None:
+def _models(seed: int) -> None:
     config = Qwen2Config(
         vocab_size=VOCABULARY_SIZE, hidden_size=16, intermediate_size=24, num_hidden_layers=1,
         num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=False, bos_token_id=1,
         eos_token_id=2, pad_token_id=0,
     )  # fmt: skip
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     Qwen2ForCausalLM(config).save_pretrained("base")
     character_tokenizer().save_pretrained("base")
     weights = load_file("base/model.safetensors")

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.verbs import FAULTS, WRITERS, Case, cases, outcome
+from tests.faults.case import WRITERS, Case, Good, case_of, make_both
+from tests.faults.faults import FAULTS
+from tests.faults.verbs import outcome
 
 SAMPLE = {
     ("gram", "kill -9"), ("forecast", "two writers"), ("factors", "disk full (8 KiB)"),
@@ -22,15 +24,15 @@ SAMPLE = {
 
 
 @pytest.fixture(scope="module")
-def case_of(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
+def both(tmp_path_factory: pytest.TempPathFactory) -> Good:
+    """The good files, and those of other models."""
+    return make_both(tmp_path_factory.mktemp("both"))
+
+
+@pytest.fixture(scope="module")
+def case(both: Good, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
     """A verb, with what it writes undisturbed."""
-
-    @cache
-    def case(name: str) -> Case:
-        (one,) = cases(good, tmp_path_factory.mktemp("cases"), [name])
-        return one
-
-    return case
+    return cache(lambda name: case_of(both, tmp_path_factory.mktemp("cases"), name))
 
 
 def mounts(folder: Path) -> bool:
@@ -52,8 +54,8 @@ def mounts(folder: Path) -> bool:
     ],
 )  # fmt: skip
 def test_a_fault_leaves_the_same_results_or_one_line(
-    case_of: Callable[[str], Case], good: Path, tmp_path: Path, name: str, fault: str
+    case: Callable[[str], Case], both: Good, tmp_path: Path, name: str, fault: str
 ) -> None:
     if "disk" in fault and not mounts(tmp_path):
         pytest.skip("this process may not mount a disk of its own")
-    assert outcome(case_of(name), good, fault, seed=1) != "BAD"
+    assert outcome(case(name), both.files, fault, seed=1) != "BAD"

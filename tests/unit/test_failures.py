@@ -71,6 +71,11 @@ def test_a_file_goes_by_its_name_before_it_is_there(name):
     assert file_of(system(errno.ENOSPC, f"b/{name}", 0, "b/a.json")) == "b/a.json"  # type: ignore
 
 
+def test_a_file_of_a_folder_goes_by_its_name_before_it_is_there():
+    assert file_of(system(errno.ENOSPC, "b/.m.0123abcd.partial.d/m/a.json")) == "b/m/a.json"
+    assert file_of(system(errno.ENOSPC, "b/.m.0123abcd.partial.d")) == "b/m"
+
+
 def test_what_libraries_raise_is_foreseen(tmp_path):
     bad = tmp_path / "bad"
     bad.write_bytes(b"no file of any kind")
@@ -163,6 +168,35 @@ def test_a_signal_is_one_line_and_leaves_nothing(trajectory, tmp_path, number, w
     assert err.splitlines()[-1] == f"alpharl dynamics: {words}"
     assert "Traceback" not in err
     assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(signal.SIGTERM, "stopped by SIGTERM"), (signal.SIGINT, "interrupted")],
+)
+def test_a_signal_does_not_break_an_import(number, words, trajectory, tmp_path):
+    """An exception in torch's C++ code would abort the process; so it comes after the import."""
+    code = f"""
+import atexit, signal, sys
+from alpharl.cli import main
+def look(event, arguments):
+    if event == "import" and arguments[0] == "torch.nn" and not come:
+        come.append(True)
+        signal.raise_signal({int(number)})
+come = []
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+sys.addaudithook(look)
+atexit.register(lambda: print(*(name for name in ("torch", "torch.nn") if name in sys.modules)))
+raise SystemExit(main())
+"""
+    words_of = ["gram", "--base", trajectory.base, "--checkpoints", trajectory.pattern]
+    words_of += ["--out", tmp_path / "gram.safetensors"]
+    command = [sys.executable, "-c", code, *map(str, words_of)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 128 + number, done.stderr
+    assert done.stderr.splitlines()[-1] == f"alpharl gram: {words}"
+    assert done.stdout == "torch torch.nn\n", "imported whole"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_ignored_stays_so(tmp_path):

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,28 @@ def test_two_writers_end_with_one_whole_file_and_folder(tmp_path):
     assert len(folder) == 1
 
 
+def write_together(folder: Path, letter: str, both_are_there: Barrier) -> None:
+    """Write files that belong together, in the same moment as somebody else."""
+    with partial_files([folder / name for name in "abc"]) as files:
+        for file in files:
+            file.write_text(letter * 1000)
+        both_are_there.wait()
+
+
+def test_files_that_belong_together_are_one_writers(tmp_path):
+    """A table, for one, and the list of its digests: of 50 races, none leaves those of two."""
+    fork = get_context("fork")
+    for race in range(50):
+        folder, barrier = tmp_path / str(race), fork.Barrier(2)
+        writers = [fork.Process(target=write_together, args=(folder, x, barrier)) for x in "xy"]
+        for process in writers:
+            process.start()
+        for process in writers:
+            process.join()
+        assert sorted(os.listdir(folder)) == ["a", "b", "c"]
+        assert len({(folder / name).read_text() for name in "abc"}) == 1
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.05, 0.1, 0.2])
 def test_what_a_killed_writer_left_goes_when_the_next_one_comes(tmp_path, seconds):
     process = writer(tmp_path, "x")
@@ -113,6 +137,21 @@ def test_what_a_killed_writer_left_goes_when_the_next_one_comes(tmp_path, second
     with partial_folder(tmp_path / "model"):
         pass
     assert sorted(os.listdir(tmp_path)) == ["a.txt", "b.txt", "model"]
+
+
+def test_what_nobody_puts_in_place_goes_with_its_process(tmp_path):
+    """As where the constructor of an object fails that has such a folder."""
+    code = """
+import sys
+from pathlib import Path
+from alpharl.partials import Partial
+a, b = (Partial(Path(sys.argv[1]) / name, folder=name == "b") for name in "ab")
+(b.path / "half").touch()
+raise OSError("no space")
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True)
+    assert "no space" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_another_writer_is_at_stays(tmp_path):
