@@ -174,7 +174,7 @@ def _products(
 ) -> tuple[float, ...]:
     """|P|^2, |D|^2, <P, D>, |P - D|^2 and |L - D|^2 of one matrix."""
     if matrix.name not in gram.tensors:
-        raise MethodError(f"gram: holds no {matrix.name}; give all of the run's gram files")
+        raise MethodError(f"{gram.name}: holds no {matrix.name}; give all of the run's gram files")
     window_gram = Gram(gram.steps, {matrix.name: gram.tensors[matrix.name]}).upto(forecast.steps)
     # The low-rank part stands behind the updates, as if it were one of them.
     size = len(forecast.steps)
