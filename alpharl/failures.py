@@ -21,6 +21,8 @@ T = TypeVar("T")
 PACKAGE = str(Path(__file__).parent)
 LONGEST = 600
 """Characters of a library's message that are shown."""
+MOST = 2000
+"""Characters of an error's line."""
 AGAIN = "run it again with --debug and report what it shows"
 
 _SYSTEM = {
@@ -123,7 +125,7 @@ def line_of(error: BaseException, again: str = AGAIN) -> str:
         again: how to learn more of such a one.
     """
     if isinstance(error, AlpharlError):
-        return _one_line(str(error))
+        return _shortened(_one_line(str(error)))
     if words := _first(_memory, error):
         return _one_line(words)
     words, file = _first(_foreseen, error) or _unforeseen(error, again), file_of(error)
@@ -151,6 +153,11 @@ def _named(error: BaseException) -> str:
     words = _one_line(str(error))
     words = words if len(words) <= LONGEST else f"{words[:LONGEST]}..."
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def _shortened(line: str) -> str:
+    """A line with names and values of any length, without its middle if nobody would read it."""
+    return line if len(line) <= MOST else f"{line[: MOST // 2]} ... {line[-MOST // 2 :]}"
 
 
 def _one_line(text: str) -> str:

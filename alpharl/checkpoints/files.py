@@ -84,9 +84,9 @@ def read_json(path: Path, form: type[Form], maker: str) -> Form:
 
 def _read(path: Path, form: type[Form], maker: str, content: Callable[[bytes], bytes]) -> Form:
     try:
-        data = content(path.read_bytes())
-        value = TypeAdapter(form).validate_json(data)
-        # In silence, pydantic takes the last of two equal keys, and numbers that are none.
+        data = path.read_bytes()
+        value = TypeAdapter(form).validate_json(content(data), strict=True)
+        # What pydantic passes over: it takes the last of two equal keys, and numbers that are none.
         finite_json(data.decode())
     except OSError as error:
         wrong = error.strerror or str(error)

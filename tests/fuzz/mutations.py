@@ -163,6 +163,40 @@ def resealed_record(rng: random.Random, text: str, *more: Any) -> str:
     return sealed(whole) if BLANK in whole else whole
 
 
+def mutate_record(rng: random.Random, file: str, *more: Any) -> str:
+    """Change a sealed file of JSON: its bytes, with its seal as it was or made again, or its values.
+
+    Args:
+        rng: chooses.
+        file: the file.
+        more: values that may take a place in it.
+    """
+    path, way = Path(file), rng.random()
+    data = path.read_bytes()
+    if way < 0.15:
+        path.write_bytes(spoiled(rng, data))
+    elif way < 0.35:
+        path.write_bytes(resealed_bytes(spoiled(rng, data)))
+    else:
+        path.write_bytes(resealed_record(rng, data.decode(), *more).encode("utf-8", "surrogatepass"))
+    return file
+
+
+def require_sealed(path: Path) -> dict[str, Any]:
+    """What `json` reads of a sealed file, if its digest is right and no key stands twice."""
+    data = path.read_bytes()
+    assert resealed_bytes(data) == data, "another digest"
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        assert len(dict(pairs)) == len(pairs), "a key twice"
+        return dict(pairs)
+
+    content: dict[str, Any] = json.loads(data.decode("utf-8"), object_pairs_hook=once)
+    json.dumps(content, allow_nan=False)
+    assert content.pop(KEY), "no digest"
+    return content
+
+
 def resealed_bytes(data: bytes) -> bytes:
     """A file whose seal, if it can still be found, is made again."""
     found = [*re.finditer(rb'"seal\\?": \\?"([0-9a-f]{64})', data)]

@@ -141,6 +141,8 @@ def _require_line(line: str, file: str) -> None:
     faults = [fault for fault in _FAULTS if fault in line]
     assert not faults, line[:300]
     assert len(line) < 3000, f"a line of {len(line)} characters: {line[:300]}"
+    if not file:
+        return
     named = (Path(file).name, str(Path(file).parent), f"suite '{Path(file).parent.name}'")
     assert any(name in line for name in named), f"{file} is not named: {line[:300]}"
 
@@ -183,7 +185,8 @@ def _play_command(kind: Kind, call: str, file: str, outcome: str) -> None:
     with limited():
         status, line = command(call)
     if status:
-        _require_line(line, file)
+        # A file that is whole may lack what one command needs, which then is what the line is about.
+        _require_line(line, file if outcome == "refused" else "")
         return
     lenient = call.split()[0] in kind.lenient
     assert outcome == "accepted" or lenient, f"`{call}` ended well"
