@@ -182,6 +182,16 @@ def mutate_record(rng: random.Random, file: str, *more: Any) -> str:
     return file
 
 
+def write_sealed(path: Path, content: dict[str, Any]) -> None:
+    """Write a record with its own digest."""
+    path.write_text(sealed(dump({**content, KEY: BLANK}) + "\n"))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def require_sealed(path: Path) -> dict[str, Any]:
     """What `json` reads of a sealed file, if its digest is right and no key stands twice."""
     data = path.read_bytes()

@@ -54,6 +54,8 @@ class Kind:
     """Command lines that read each file."""
     lenient: frozenset[str] = frozenset()
     """Verbs that read less of a file than the readers do, and may take what those refuse."""
+    leads_to: tuple[str, ...] = ()
+    """Words of a refusal of something that the file names, and not of the file."""
     share: float = 0.02
     """Rounds in which a whole command reads the file too."""
     compare: Callable[[str], None] = lambda call: None
@@ -130,20 +132,20 @@ def _most_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def require_refusal(error: Exception, file: str) -> None:
+def require_refusal(error: Exception, file: str, leads_to: tuple[str, ...] = ()) -> None:
     """An error has to be one that is meant for a user, in a line, and to name the file."""
     assert is_foreseen(error), f"{type(error).__name__}: {error}"[:300]
     assert not isinstance(error, AlpharlError) or "\n" not in str(error), f"lines: {error}"
-    _require_line(line_of(error), file)
+    _require_line(line_of(error), file, leads_to)
 
 
-def _require_line(line: str, file: str) -> None:
+def _require_line(line: str, file: str, leads_to: tuple[str, ...]) -> None:
     faults = [fault for fault in _FAULTS if fault in line]
     assert not faults, line[:300]
     assert len(line) < 3000, f"a line of {len(line)} characters: {line[:300]}"
     if not file:
         return
-    named = (Path(file).name, str(Path(file).parent), f"suite '{Path(file).parent.name}'")
+    named = (Path(file).name, str(Path(file).parent), *leads_to)
     assert any(name in line for name in named), f"{file} is not named: {line[:300]}"
 
 
@@ -171,7 +173,7 @@ def play(kind: Kind, seed: int, good: Good) -> str:
         try:
             read = kind.read(file)
         except Exception as error:
-            require_refusal(error, file)
+            require_refusal(error, file, kind.leads_to)
             outcome = "refused"
     if outcome == "accepted":
         kind.check(file, read)
@@ -186,7 +188,7 @@ def _play_command(kind: Kind, call: str, file: str, outcome: str) -> None:
         status, line = command(call)
     if status:
         # A file that is whole may lack what one command needs, which then is what the line is about.
-        _require_line(line, file if outcome == "refused" else "")
+        _require_line(line, file if outcome == "refused" else "", kind.leads_to)
         return
     lenient = call.split()[0] in kind.lenient
     assert outcome == "accepted" or lenient, f"`{call}` ended well"
