@@ -94,7 +94,7 @@ def _replace(rng: random.Random, parent: Any, key: Any, more: tuple[Any, ...]) -
 
 def _number(rng: random.Random, parent: Any, key: Any, more: tuple[Any, ...]) -> None:
     value = parent[key]
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
         parent[key] = str(value) if rng.random() < 0.5 else value
         return
     parent[key] = rng.choice([-value, value + 1, value * 1.5, float(value), str(value), value / 100])
