@@ -92,7 +92,9 @@ def _require_questions(name: str, data: Path) -> None:
         try:
             _QUESTION.validate_python(finite_json(line.decode()), strict=True)
         except ValueError as error:
-            wrong = describe_error(error.errors()[0]) if isinstance(error, ValidationError) else error
+            wrong = (
+                describe_error(error.errors()[0]) if isinstance(error, ValidationError) else error
+            )
             raise EvaluationError(
                 f"{data}: line {number}: found no question of '{name}' ({wrong}), expected one as "
                 "`alpharl suite` writes it; make the suite again, or name the task of this file"

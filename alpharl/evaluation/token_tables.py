@@ -186,7 +186,9 @@ class SavedAnswers:
         answers = open_answers(path)
         requests = [requests_of(task, 1, seed, "") for task in self._tasks]
         pairs = zip(self._tasks, requests, strict=True)
-        lacking = [one for task, some in pairs for one in some if not is_answered(task, one, answers)]
+        lacking = [
+            one for task, some in pairs for one in some if not is_answered(task, one, answers)
+        ]
         if lacking:
             raise EvaluationError(
                 f"{path}: lacks {len(lacking)} of the suite's answers; delete the result next to "

@@ -103,9 +103,7 @@ def factors_made_from(paths: Sequence[Path]) -> MadeFrom | None:
     Raises:
         ArtefactError: a shard is of another version, or of other models than the first.
     """
-    told = [
-        read_made_from(read_metadata(p, MAKER), FACTORS_VERSION, p, MAKER) for p in paths
-    ]
+    told = [read_made_from(read_metadata(p, MAKER), FACTORS_VERSION, p, MAKER) for p in paths]
     return require_one(told, paths, MAKER)
 
 

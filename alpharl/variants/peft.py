@@ -110,14 +110,18 @@ def pairs(adapter: Path, base: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]
     for key, array in read_arrays(adapter / ADAPTER).items():
         stored = parse(key)
         if not stored or not stored.half:
-            raise CheckpointError(f"{adapter}: found a tensor {key}, expected A and B of LoRA alone")
+            raise CheckpointError(
+                f"{adapter}: found a tensor {key}, expected A and B of LoRA alone"
+            )
         halves.setdefault(stored.tensor, {})[stored.half] = array
         embeddings |= {stored.tensor} if stored.embedding else set()
     by_name, expected = {}, {name: info.shape for name, info in tensors.items()} | shapes(index)
     for tensor, half in halves.items():
         scale, name = config.scale_of(tensor.removesuffix(".weight")), tensor.removeprefix(shell)
         if half.keys() != {"A", "B"}:
-            raise CheckpointError(f"{adapter}: found one half of the update of {name}, expected two")
+            raise CheckpointError(
+                f"{adapter}: found one half of the update of {name}, expected two"
+            )
         # As PEFT loads them, whatever they are stored in.
         a, b = (half[name].astype(np.float32) for name in "AB")
         b = b * np.float32(scale)

@@ -126,7 +126,9 @@ class Variant:
     def blend(self) -> Blend:
         """Per tensor, the weight of each observed step; empty for a pure adapter."""
         path = self.folder / BLEND
-        return read_json(path, dict[str, dict[StepKey, FiniteFloat]], MAKER) if path.is_file() else {}
+        return (
+            read_json(path, dict[str, dict[StepKey, FiniteFloat]], MAKER) if path.is_file() else {}
+        )
 
     @property
     def logits(self) -> LogitsLine | None:

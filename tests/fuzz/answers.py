@@ -20,7 +20,9 @@ from tests.fuzz.mutations import changed, dump, spoiled
 from tests.fuzz.rounds import Kind
 
 FILE, RESULT = "made/scores/base.answers.jsonl", "made/scores/base.json"
-EVALUATE = "evaluate --suite made/suite/suite.json --base base --variant base=base --out made/scores"
+EVALUATE = (
+    "evaluate --suite made/suite/suite.json --base base --variant base=base --out made/scores"
+)
 Answers = dict[AnswerKey, dict[str, Any]]
 _GRADED = {"correct": 1.0, "answer": "7", "graded_by": 1}
 
@@ -125,7 +127,9 @@ def _is_versions(content: dict[str, Any]) -> bool:
 
 
 def _is_answer(content: dict[str, Any]) -> bool:
-    kinds = {name: type(content.get(name)) for name in ("task", "prompt", "sample", "tokens", "finished")}
+    kinds = {
+        name: type(content.get(name)) for name in ("task", "prompt", "sample", "tokens", "finished")
+    }
     if kinds != {"task": str, "prompt": str, "sample": int, "tokens": int, "finished": bool}:
         return False
     graded = type(content.get("answer")) is str and type(content.get("graded_by")) is int

@@ -67,5 +67,9 @@ def _pairs(files: dict[str, list[int]]) -> dict[str, tuple[int, ...]]:
 
 
 KIND = Kind(
-    "factors", lambda rng: mutate_arrays(rng, FILE), _read, _check, {FILE: [*READERS[FILE].values()]}
+    "factors",
+    lambda rng: mutate_arrays(rng, FILE),
+    _read,
+    _check,
+    {FILE: [*READERS[FILE].values()]},
 )

@@ -72,7 +72,9 @@ def changed(rng: random.Random, value: Any, *more: Any) -> Any:
     parent, key = _somewhere(rng, value)
     if parent is None:
         return strange(rng, [value])
-    change = rng.choice([_replace, _replace, _replace, _number, _drop, _double, _more, _swap, _wrap])
+    change = rng.choice(
+        [_replace, _replace, _replace, _number, _drop, _double, _more, _swap, _wrap]
+    )
     change(rng, parent, key, more)
     return value
 
@@ -97,7 +99,9 @@ def _number(rng: random.Random, parent: Any, key: Any, more: tuple[Any, ...]) ->
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
         parent[key] = str(value) if rng.random() < 0.5 else value
         return
-    parent[key] = rng.choice([-value, value + 1, value * 1.5, float(value), str(value), value / 100])
+    parent[key] = rng.choice(
+        [-value, value + 1, value * 1.5, float(value), str(value), value / 100]
+    )
 
 
 def _drop(rng: random.Random, parent: Any, key: Any, more: tuple[Any, ...]) -> None:
@@ -118,7 +122,9 @@ def _more(rng: random.Random, parent: Any, key: Any, more: tuple[Any, ...]) -> N
     if isinstance(parent, list):
         parent.append(strange(rng, *more))
     else:
-        name = rng.choice(["more", "", f"{key} ", str(key).upper(), "0", "-1", "x" * 500, "é", "a/b"])
+        name = rng.choice(
+            ["more", "", f"{key} ", str(key).upper(), "0", "-1", "x" * 500, "é", "a/b"]
+        )
         parent[name] = parent.pop(key) if rng.random() < 0.5 else strange(rng)
 
 
@@ -178,7 +184,9 @@ def mutate_record(rng: random.Random, file: str, *more: Any) -> str:
     elif way < 0.35:
         path.write_bytes(resealed_bytes(spoiled(rng, data)))
     else:
-        path.write_bytes(resealed_record(rng, data.decode(), *more).encode("utf-8", "surrogatepass"))
+        path.write_bytes(
+            resealed_record(rng, data.decode(), *more).encode("utf-8", "surrogatepass")
+        )
     return file
 
 
@@ -242,6 +250,8 @@ def changed_arrays(rng: random.Random, arrays: dict[str, np.ndarray]) -> dict[st
     arrays[name] = rng.choice(options)
     if rng.random() < 0.3:
         array = arrays.pop(name)
-        renamed = rng.choice(["", "x", f"{name}/x", name.upper(), name.rpartition("/")[0], "steps", "/u"])
+        renamed = rng.choice(
+            ["", "x", f"{name}/x", name.upper(), name.rpartition("/")[0], "steps", "/u"]
+        )
         arrays |= {renamed: array} if rng.random() < 0.6 else {}
     return arrays

@@ -7,14 +7,16 @@ something read that is not there, too much time or memory.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import random
 import resource
 import shlex
 import shutil
 import signal
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,15 +69,17 @@ class Outcomes:
     """What became of the mutants of a kind."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """By `accepted`, `refused` and maybe more."""
+    """By `accepted`, `refused`, and `stricter`: refused, but not by the independent reader."""
     violations: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    """Lines about them."""
     seconds: float = 0.0
     """Processor time."""
 
     @property
     def mutants(self) -> int:
         """How many there were."""
-        return self.counts["accepted"] + self.counts["refused"] + len(self.violations)
+        return self.counts.total() + len(self.violations)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,10 @@ class Good:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         for name, (data, time) in self.files.items():
             path = Path(name)
-            if not path.is_file() or path.stat().st_mtime_ns != time or path.read_bytes() != data:
+            if not path.is_file() or (path.stat().st_mtime_ns, path.stat().st_size) != (
+                time,
+                len(data),
+            ):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
                 os.utime(path, ns=(time, time))
@@ -149,10 +156,22 @@ def _require_line(line: str, file: str, leads_to: tuple[str, ...]) -> None:
     assert any(name in line for name in named), f"{file} is not named: {line[:300]}"
 
 
+@contextmanager
+def silent() -> Iterator[io.StringIO]:
+    """Within it nothing is printed; what would be on standard error is in what it gives."""
+    told = io.StringIO()
+    with redirect_stderr(told), redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable()
+        try:
+            yield told
+        finally:
+            logging.disable(logging.NOTSET)
+
+
 def command(call: str) -> tuple[int, str]:
     """Run one verb in this process: its exit status, and the last line of standard error."""
-    told = io.StringIO()
-    with redirect_stderr(told), redirect_stdout(io.StringIO()):
+    with silent() as told:
         status = main(shlex.split(call))
     return status, (told.getvalue().splitlines() or [""])[-1]
 
@@ -169,7 +188,7 @@ def play(kind: Kind, seed: int, good: Good) -> str:
     rng = random.Random(f"{kind.name} {seed}")
     file = kind.mutate(rng)
     outcome, read = "accepted", None
-    with limited():
+    with limited(), silent():
         try:
             read = kind.read(file)
         except Exception as error:
@@ -203,19 +222,42 @@ def fuzz(kind: Kind, seeds: range, good: Good) -> Outcomes:
         seeds: of the mutants.
         good: the files below the current folder.
     """
-    outcomes = Outcomes()
     for call in dict.fromkeys(call for calls in kind.calls.values() for call in calls):
         status, line = command(call)  # which also imports what else would count for a mutant
         assert status == 0, f"`{call}` on the good files: {line}"
         kind.compare(call)
         good.restore()
-    start = _cpu()
-    for seed in seeds:
+
+    def turn(seed: int) -> str:
         try:
-            outcomes.counts[play(kind, seed, good)] += 1
+            return play(kind, seed, good)
+        finally:
+            good.restore()
+
+    return collect(kind.name, seeds, turn, len(seeds))
+
+
+def collect(
+    name: str, seeds: Iterable[int], turn: Callable[[int], str | None], number: int
+) -> Outcomes:
+    """What becomes of as many mutants.
+
+    Args:
+        name: of their kind.
+        seeds: of the mutants, and more where some make none.
+        turn: makes and reads a mutant; None where there is none.
+        number: of mutants.
+    """
+    outcomes, start = Outcomes(), _cpu()
+    for seed in seeds:
+        if outcomes.mutants == number:
+            break
+        try:
+            outcome = turn(seed)
         except (Exception, TooLong) as error:
-            outcomes.violations.append(f"{kind.name} {seed}: {type(error).__name__} {error}")
-        good.restore()
+            outcomes.violations.append(f"{name} {seed}: {type(error).__name__} {error}"[:600])
+        else:
+            outcomes.counts.update([outcome] if outcome else [])
     outcomes.seconds = _cpu() - start
     return outcomes
 

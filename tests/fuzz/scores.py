@@ -55,7 +55,9 @@ def _table(rng: random.Random) -> bytes:
         rows = [[*row, rng.choice(["", "0.1", "x"])] for row in rows]
     for _ in range(rng.choice([0, 1, 1, 2])):
         row = rng.choice(rows)
-        change = rng.choice(["cell", "cell", "cell", "again", "drop", "long", "short", "blank", "swap"])
+        change = rng.choice(
+            ["cell", "cell", "cell", "again", "drop", "long", "short", "blank", "swap"]
+        )
         if change == "cell" and row:
             row[rng.randrange(len(row))] = rng.choice(_HEADERS if row is rows[0] else _CELLS)
         elif change == "again":
@@ -117,7 +119,9 @@ def _as_pandas(data: bytes) -> dict[int, float]:
 
 _STEPS = {"step", "global_step", "global step"}
 _ENDS = {"accuracy", "acc"}
-_STARTS = {f"{name}{mark}" for name in ("eval", "val", "valid", "validation", "dev") for mark in "_/ .-"}
+_STARTS = {
+    f"{name}{mark}" for name in ("eval", "val", "valid", "validation", "dev") for mark in "_/ .-"
+}
 _ACCURACIES = _ENDS | {start + end for start in _STARTS for end in _ENDS}
 """Names that tables give to accuracies of a validation."""
 

@@ -36,7 +36,18 @@ FILES = [
     f"{BLEND}/variant.json", f"{BLEND}/blend.json", f"{LOW}/variant.json",
     f"{LOW}/adapter/adapter_model.safetensors", f"{LOW}/adapter/adapter_config.json",
 ]  # fmt: skip
-_VALUES = (10, 30, "10", "30", "..", "../../base", "../../run/step-10", 1.0, "blend.json", {"a": 10, "b": 30})
+_VALUES = (
+    10,
+    30,
+    "10",
+    "30",
+    "..",
+    "../../base",
+    "../../run/step-10",
+    1.0,
+    "blend.json",
+    {"a": 10, "b": 30},
+)
 
 
 def _mutate(rng: random.Random) -> str:
