@@ -28,7 +28,7 @@ from alpharl.names import checkpoint_name
 from alpharl.spectra import FACTORS_VERSION, GRAM_VERSION
 from alpharl.spectra.depth import Depth
 from alpharl.spectra.factors import Settings, write_factors
-from alpharl.spectra.gram import Gram, extend_gram, read_gram, write_gram
+from alpharl.spectra.gram import MAKER, Gram, extend_gram, read_gram, write_gram
 from alpharl.spectra.lowrank import read_metadata
 from alpharl.trajectory import Trajectory
 
@@ -139,7 +139,7 @@ class Watch(TrainerCallback):
     def _go_on(self, pattern: str, stamp: dict[str, Any]) -> None:
         """Take up the gram that an earlier part of this run has left, and its checkpoints."""
         self._saved = [s for s in find_steps(pattern) if 0 < s <= self._resumed]
-        if not self._file.is_file() or read_metadata(self._file).get("watch") != stamp:
+        if not self._file.is_file() or read_metadata(self._file, MAKER).get("watch") != stamp:
             return
         gram = read_gram([self._file])
         known = [step for step in gram.steps if step <= self._resumed]

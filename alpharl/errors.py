@@ -45,6 +45,19 @@ class ArtefactError(AlpharlError):
         self.path = path
 
 
+def not_as_written(path: Path, wrong: str, maker: str) -> ArtefactError:
+    """The error of a file that no command has written like this.
+
+    Args:
+        path: the file.
+        wrong: what was found in it.
+        maker: the command that it is from.
+    """
+    return ArtefactError(
+        f"{path}: {wrong}; expected a file that `{maker}` wrote: make it again", path
+    )
+
+
 class EvaluationError(AlpharlError):
     """A suite or an engine cannot do what was asked."""
 

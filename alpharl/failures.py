@@ -26,6 +26,8 @@ from alpharl.system_errors import (
 
 LONGEST = 600
 """Characters of a library's message that are shown."""
+MOST = 2000
+"""Characters of an error's line."""
 AGAIN = "run it again with --debug and report what it shows"
 
 _TORCH_FILE = re.compile(r"inline_container|PytorchStreamWriter|iostream error")
@@ -62,7 +64,7 @@ def line_of(error: BaseException, again: str = AGAIN) -> str:
         again: how to learn more of such a one.
     """
     if isinstance(error, AlpharlError):
-        return one_line(str(error))
+        return _shortened(one_line(str(error)))
     if words := first_words(memory_words, error):
         return one_line(words)
     words, file = first_words(_foreseen, error) or _unforeseen(error, again), file_of(error)
@@ -86,6 +88,11 @@ def _named(error: BaseException) -> str:
     words = one_line(str(error))
     words = words if len(words) <= LONGEST else f"{words[:LONGEST]}..."
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def _shortened(line: str) -> str:
+    """A line with names and values of any length, without its middle if nobody would read it."""
+    return line if len(line) <= MOST else f"{line[: MOST // 2]} ... {line[-MOST // 2 :]}"
 
 
 def _foreseen(error: BaseException) -> str | None:

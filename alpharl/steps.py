@@ -62,6 +62,21 @@ def _settings_step(value: Any) -> int:
     raise ValueError(f"found {value!r}, expected a step in plain digits, such as 120")
 
 
+def _key(value: Any) -> Any:
+    """A step as a key of JSON.
+
+    Raises:
+        ValueError: found and expected.
+    """
+    if isinstance(value, str) and not (value == "0" or _DIGITS.fullmatch(value)):
+        raise ValueError(f"found {value[:80]!r}, expected a step in plain digits, such as 120")
+    return int(value) if isinstance(value, str) else value
+
+
+StepKey = Annotated[int, BeforeValidator(_key)]
+"""A step as a key of JSON that is written here, or 0 for the base: of `10` and `10 `, which are one
+number to a lax reader, the first alone."""
+
 Step = Annotated[int, Field(gt=0, le=MOST_STEP), BeforeValidator(_settings_step)]
 """A step after the base in a study file: digits alone, without zeros before them."""
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from alpharl.checkpoints.header import finite_json
 from alpharl.checkpoints.seal import BLANK, KEY, require_sealed, sealed
-from alpharl.errors import ArtefactError
+from alpharl.errors import ArtefactError, not_as_written
 from alpharl.frozen import describe_error
 from alpharl.partials import partial_files
 
 Form = TypeVar("Form")
 _SEAL = f',\n "{KEY}": "'.encode()
+_END = re.compile(rb'[0-9a-f]{64}"\n}\n')
+"""What follows in a record, to its end."""
 
 
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
@@ -53,7 +57,14 @@ def read_record(path: Path, form: type[Form], maker: str) -> Form:
 
 
 def _without_seal(content: bytes) -> bytes:
-    head, seal, _ = content.rpartition(_SEAL)
+    """The content of a record; all of it where it does not end as one.
+
+    Raises:
+        ValueError: something follows the seal, which would be left out.
+    """
+    head, seal, end = content.rpartition(_SEAL)
+    if seal and not _END.fullmatch(end):
+        raise ValueError("something follows its digest")
     return head + b"}" if seal else content
 
 
@@ -73,11 +84,17 @@ def read_json(path: Path, form: type[Form], maker: str) -> Form:
 
 def _read(path: Path, form: type[Form], maker: str, content: Callable[[bytes], bytes]) -> Form:
     try:
-        return TypeAdapter(form).validate_json(content(path.read_bytes()))
+        data = path.read_bytes()
+        value = TypeAdapter(form).validate_json(content(data), strict=True)
+        # What pydantic passes over: it takes the last of two equal keys, and numbers that are none.
+        finite_json(data.decode())
     except OSError as error:
-        wrong, damaged = error.strerror or str(error), None
+        wrong = error.strerror or str(error)
+        raise ArtefactError(
+            f"{path}: {wrong}; expected a file that `{maker}` wrote: make it again"
+        ) from None
     except ValidationError as error:
-        wrong, damaged = describe_error(error.errors()[0]), path
-    raise ArtefactError(
-        f"{path}: {wrong}; expected a file that `{maker}` wrote: make it again", damaged
-    )
+        raise not_as_written(path, describe_error(error.errors()[0]), maker) from None
+    except ValueError as error:
+        raise not_as_written(path, str(error), maker) from None
+    return value

@@ -99,15 +99,36 @@ def unique_json(text: str) -> Any:
     Raises:
         ValueError: it is no such JSON.
     """
+    return json.loads(text, object_pairs_hook=_unique)
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = dict(pairs)
-        if len(keys) < len(pairs):
-            names = [name for name, _ in pairs]
-            raise ValueError(f"{next(n for n in names if names.count(n) > 1)} stands twice in it")
-        return keys
 
-    return json.loads(text, object_pairs_hook=unique)
+def finite_json(text: str) -> Any:
+    """Parse JSON as it is written here: no key stands twice in it, and all numbers are finite.
+
+    Raises:
+        ValueError: it is no such JSON, or nests too deeply.
+    """
+    try:
+        return json.loads(
+            text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite
+        )
+    except RecursionError:
+        raise ValueError("values nest too deeply in it") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(n for n in names if names.count(n) > 1)} stands twice in it")
+    return keys
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} stands in it, which is no finite number")
+    return number
 
 
 def _what_is_wrong(path: Path, error: Exception) -> str:

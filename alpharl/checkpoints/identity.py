@@ -6,6 +6,7 @@ times of the files, and hashes again only where these differ.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from alpharl.checkpoints.configs import as_json, changes
 from alpharl.checkpoints.manifest import KnownDigests
 from alpharl.checkpoints.stamps import Stamps, stamps
 from alpharl.errors import ArtefactError, CheckpointError
+from alpharl.steps import StepKey
 
 
 class Identity(TypedDict):
@@ -35,7 +37,7 @@ class MadeFrom(TypedDict):
     """The models that a file was made from."""
 
     base: Identity
-    checkpoints: dict[int, Identity]
+    checkpoints: dict[StepKey, Identity]
 
 
 def made_from(
@@ -97,7 +99,8 @@ def read_made_from(about: Mapping[str, Any], version: int, file: Path, maker: st
     """
     try:
         if about.get("version") == version:
-            return TypeAdapter(MadeFrom).validate_python(about.get("from"))
+            # As JSON, which is where it comes from: its keys are texts, and nothing else is.
+            return TypeAdapter(MadeFrom).validate_json(json.dumps(about.get("from")), strict=True)
     except ValidationError:
         pass
     raise ArtefactError(

@@ -109,7 +109,7 @@ def answer(
 def is_answered(task: TaskQuestions, request: Request, answers: AnswerFile) -> bool:
     """Whether an answer is there; of a private task, one that the present grader has graded."""
     row = answers.rows.get(request.answer_key)
-    return row is not None and (not task.private or row["graded_by"] == SCORE_VERSION)
+    return row is not None and row.get("graded_by") == (SCORE_VERSION if task.private else None)
 
 
 def grade_answers(

@@ -10,13 +10,42 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+from pydantic import ConfigDict, Field, InstanceOf, TypeAdapter
+from typing_extensions import TypedDict
 
 from alpharl.errors import EvaluationError
 from alpharl.evaluation.journal import Journal, Row, read_head
 
 AnswerKey = tuple[str, str, int]
 """Task, digest of the prompt and its decoding, number of the sample."""
+
+
+class _Answer(TypedDict):
+    """A line with an answer: with its text, or of a private task with its grade."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    task: str
+    prompt: str
+    sample: Annotated[int, Field(ge=0)]
+    tokens: Annotated[int, Field(ge=0)]
+    finished: bool
+
+
+class _Told(_Answer):
+    text: InstanceOf[str]
+    """Also one with half a character, which a server may send."""
+
+
+class _Graded(_Answer):
+    correct: Annotated[float, Field(ge=0, le=1)]
+    answer: InstanceOf[str]
+    graded_by: int
+
+
+_VERSIONS = TypeAdapter(dict[str, str])
+_ANSWER = TypeAdapter[dict[str, Any]](_Told | _Graded)
 
 
 class AnswerFile:
@@ -66,9 +95,10 @@ class AnswerFile:
 
     def _take(self, offset: int, line: Row) -> None:
         """Note a line that is there already; its text stays on disk."""
-        if "versions" in line:
-            self._versions = line["versions"]
+        if line.keys() == {"versions"}:
+            self._versions = _VERSIONS.validate_python(line["versions"], strict=True)
             return
+        line = {**_ANSWER.validate_python(line, strict=True)}
         line.pop("text", None)
         key = line.pop("task"), line.pop("prompt"), line.pop("sample")
         self.rows[key] = {**line, "versions": self._versions}

@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from alpharl.checkpoints.header import unique_json
+
 Row = dict[str, Any]
 _START, _END, _DIGITS = b'{"digest": "', b'", ', 16
 _HEAD = len(_START) + _DIGITS + len(_END)
@@ -33,7 +35,8 @@ class Journal:
         Args:
             path: the file; None holds the lines in memory.
             head: the first line.
-            take: called with the offset and the content of each line after it.
+            take: called with the offset and the content of each line after it; a ValueError says
+                that the line is none that is written here, and worth as little as a broken one.
         """
         self._path, self._head = path, dict(head)
         self._file: BinaryIO | None = None if path else io.BytesIO()
@@ -74,7 +77,11 @@ class Journal:
         if next(lines, (0, {}))[1] != self._head:
             return
         for offset, line in lines:
-            take(offset, line)
+            try:
+                take(offset, line)
+            except ValueError:
+                self._size = offset
+                return
         self._size = file.tell()
 
     def _open(self) -> BinaryIO:
@@ -116,6 +123,8 @@ class RowFile:
             self._path.parent.rmdir()
 
     def _take(self, offset: int, line: Row) -> None:
+        if not isinstance(line.get("key"), str) or not isinstance(line.get("row"), dict):
+            raise ValueError("no row of a table")
         self._rows[line["key"]] = line["row"]
 
 
@@ -172,7 +181,10 @@ def _decoded(line: bytes) -> Row:
     content = line[_HEAD:]
     if line[:_HEAD] != _START + _digest(content) + _END:
         raise ValueError("not the content of its digest")
-    row: Row = json.loads(b"{" + content)
+    try:
+        row: Row = unique_json((b"{" + content).decode())
+    except RecursionError:
+        raise ValueError("values nest too deeply in it") from None
     return row
 
 

@@ -12,13 +12,17 @@ from datasets.exceptions import DatasetGenerationError
 from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
+from pydantic import TypeAdapter, ValidationError
 
+from alpharl.checkpoints.header import finite_json
 from alpharl.errors import AlpharlError, EvaluationError
 from alpharl.evaluation.confined_tasks import rehearse
 from alpharl.evaluation.tasks import filters as filters  # registers the filter of task files
 from alpharl.failures import pass_on
+from alpharl.frozen import describe_error
 from alpharl.problems import PREFIX, PROBLEMS, Problem, get_problem, is_generated
 from alpharl.problems.chat import Messages
+from alpharl.problems.problem import Question
 from alpharl.problems.prompts import Prompts
 from alpharl.scratch import lasting
 from alpharl.yaml_text import require_plain
@@ -41,12 +45,14 @@ def load_task(name: str, data: Path | None, include_path: str | None) -> Configu
     override = {} if data is None else {"dataset_kwargs": _files(data)}
     if is_generated(name):
         config = {**_generated(get_problem(name)), **override, "task": name}
-        with _copying():
+        if data:
+            _require_questions(name, data)
+        with _readable(data, "`alpharl suite`"):
             return ConfigurableTask(config=config)
     load = _loader(name, override, include_path)
     if include_path:
         rehearse(name, load)
-    with _readable(data), _copying(), _in_words(name, None if data else include_path):
+    with _readable(data, "`alpharl fetch`"), _in_words(name, None if data else include_path):
         task = load()
     if task.OUTPUT_TYPE != "generate_until":
         raise EvaluationError(
@@ -81,11 +87,34 @@ def _loader(
     return load
 
 
+_QUESTION = TypeAdapter(Question)
+
+
+def _require_questions(name: str, data: Path) -> None:
+    """Refuse a file with a line that is none of a problem's own questions.
+
+    Raises:
+        EvaluationError: names the first such line.
+    """
+    for number, line in enumerate(data.read_bytes().removesuffix(b"\n").split(b"\n"), start=1):
+        try:
+            _QUESTION.validate_python(finite_json(line.decode()), strict=True)
+        except ValueError as error:
+            wrong = (
+                describe_error(error.errors()[0]) if isinstance(error, ValidationError) else error
+            )
+            raise EvaluationError(
+                f"{data}: line {number}: found no question of '{name}' ({wrong}), expected one as "
+                "`alpharl suite` writes it; make the suite again, or name the task of this file"
+            ) from None
+
+
 @contextmanager
-def _readable(data: Path | None) -> Iterator[None]:
-    """Tell in one line what is wrong with a file of questions."""
+def _readable(data: Path | None, maker: str) -> Iterator[None]:
+    """Tell in one line that a file holds no questions that its task can ask."""
     try:
-        yield
+        with _copying():
+            yield
     except (
         DatasetGenerationError,
         OSError,
@@ -95,11 +124,11 @@ def _readable(data: Path | None) -> Iterator[None]:
         ValueError,
     ) as error:
         pass_on(error)
-        if data is None:
+        if data is None or isinstance(error, AlpharlError):
             raise
         raise EvaluationError(
             f"{data}: found no questions that the task can ask ({error!r:.99}), expected the data "
-            "set's columns in lines of JSON, as `alpharl fetch` writes them; fetch them again"
+            f"set's columns in lines of JSON, as {maker} writes them; make it again with that"
         ) from None
 
 

@@ -13,9 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from typing_extensions import TypedDict
-
-from alpharl.checkpoints.files import read_record, write_record
+from alpharl.checkpoints.files import write_record
 from alpharl.checkpoints.manifest import digest_json
 from alpharl.errors import ArtefactError
 from alpharl.evaluation import SCORE_VERSION
@@ -32,6 +30,7 @@ from alpharl.evaluation.engines.end_tokens import end_tokens
 from alpharl.evaluation.engines.engine import Engine
 from alpharl.evaluation.engines.settings import EngineSettings
 from alpharl.evaluation.questions import longest_sequence, read_questions
+from alpharl.evaluation.scores import read_score
 from alpharl.evaluation.statistics import per_task, summarize
 from alpharl.evaluation.suites import SuiteFiles
 from alpharl.progress import SILENT, Progress
@@ -98,14 +97,10 @@ def _is_merged(source: Path | Variant) -> bool:
     return isinstance(source, Variant) and source.merged
 
 
-class _Keyed(TypedDict):
-    key: str
-
-
 def _is_current(path: Path, key: str) -> bool:
     """Whether a result is there, and of this key; a damaged one is made again."""
     try:
-        return path.is_file() and read_record(path, _Keyed, "alpharl evaluate")["key"] == key
+        return path.is_file() and read_score(path).get("key") == key
     except ArtefactError:
         return False
 

@@ -13,17 +13,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
+from alpharl.bounds import Count, Draws, Seed
 from alpharl.checkpoints.files import read_record, write_record, write_text
 from alpharl.checkpoints.manifest import digest_json
-from alpharl.errors import EvaluationError
+from alpharl.errors import EvaluationError, not_as_written
 from alpharl.evaluation import SUITE_VERSION
 from alpharl.evaluation.datasets import DATASETS, data_file, needs_data, role_of
 from alpharl.evaluation.fetching import require_as_noted
-from alpharl.evaluation.settings import Suite, Task
+from alpharl.evaluation.settings import Share, Suite, Task
 from alpharl.evaluation.task_names import require_generated, require_no_options
 from alpharl.problems import is_generated
 from alpharl.sums import digest_file
@@ -48,16 +50,18 @@ class SuiteFiles:
         return [question for task in self.tasks for question in task["questions"]]
 
 
-class _Written(TypedDict):
-    """What `suite.json` holds."""
+class _Settings(TypedDict):
+    """How answers are decoded and judged: of `alpharl.evaluation.settings.Suite`."""
 
-    version: int
-    name: str
-    role: str
-    include_path: str | None
-    settings: dict[str, Any]
-    tasks: list[_WrittenTask]
-    digest: str
+    chat_template: bool
+    system: str | None
+    temperature: Annotated[float, Field(ge=0)]
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    top_k: Annotated[int, Field(ge=0)]
+    samples: Draws
+    stop: list[str]
+    seed: Seed
+    max_truncated: Share
 
 
 class _WrittenTask(TypedDict):
@@ -66,14 +70,24 @@ class _WrittenTask(TypedDict):
     sha256: str | None
     content: str
     private: bool
-    max_new_tokens: int
-    questions: list[str]
+    max_new_tokens: Count
+    questions: Annotated[list[str], Field(min_length=1)]
 
 
-_SETTINGS = {
-    "chat_template", "system", "temperature", "top_p", "top_k", "samples", "stop", "seed",
-    "max_truncated",
-}  # fmt: skip
+class _Written(TypedDict):
+    """What `suite.json` holds."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    version: Literal[SUITE_VERSION]  # type: ignore[valid-type]
+    name: str
+    role: Literal["validation", "test"]
+    include_path: str | None
+    settings: _Settings
+    tasks: Annotated[list[_WrittenTask], Field(min_length=1)]
+    digest: str
+
+
+_SETTINGS = set(_Settings.__annotations__)
 
 
 def write_suite(name: str, suite: Suite, out: Path, data: Path | None = None) -> None:
@@ -112,6 +126,8 @@ def read_suite(path: Path) -> SuiteFiles:
         raise EvaluationError(f"{path}: no such suite; make it with `alpharl suite`")
     data: dict[str, Any] = {**read_record(path, _Written, "alpharl suite")}
     digest = data.pop("digest")
+    if digest != _digest(data):
+        raise not_as_written(path, "found another digest than its questions have", "alpharl suite")
     keys = ("name", "role", "tasks", "settings", "include_path")
     return SuiteFiles(path.parent, **{key: data[key] for key in keys}, digest=digest)
 

@@ -6,7 +6,6 @@ Each row is on disk as soon as it is made, so that a killed job goes on where it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,16 +178,19 @@ class SavedAnswers:
 
     def _first_answers(self, path: Path, seed: int) -> list[list[Written]]:
         """A writer's first answer to each question, by task."""
-        from alpharl.evaluation.answering import requests_of
+        from alpharl.evaluation.answering import is_answered, requests_of
         from alpharl.evaluation.answers import open_answers
         from alpharl.evaluation.tokens import written
 
         answers = open_answers(path)
         requests = [requests_of(task, 1, seed, "") for task in self._tasks]
-        missing = {request.answer_key for request in chain(*requests)} - answers.rows.keys()
-        if missing:
+        pairs = zip(self._tasks, requests, strict=True)
+        lacking = [
+            one for task, some in pairs for one in some if not is_answered(task, one, answers)
+        ]
+        if lacking:
             raise EvaluationError(
-                f"{path}: lacks {len(missing)} of the suite's answers; delete the result next to "
+                f"{path}: lacks {len(lacking)} of the suite's answers; delete the result next to "
                 "it and score the variant again"
             )
         return [written(of_task, answers, self._engine.tokenizer) for of_task in requests]

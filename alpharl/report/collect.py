@@ -15,6 +15,7 @@ from alpharl.checkpoints.files import read_record
 from alpharl.checkpoints.seal import require_sealed
 from alpharl.dynamics.table import COLUMNS
 from alpharl.errors import EvaluationError
+from alpharl.evaluation.scores import read_score
 from alpharl.names import BASE
 from alpharl.report.statistics import Outcomes
 from alpharl.spectra.findings import Audit
@@ -146,7 +147,7 @@ def _read(path: str, stage: str) -> dict[str, Any]:
 
 
 def _audit(plan: Plan, run: str) -> Audit:
-    return Audit.model_validate(_read(plan.paths.audit(run), "audit"))
+    return read_record(present(plan.paths.audit(run)), Audit, "alpharl audit")
 
 
 def _scores(plan: Plan) -> dict[tuple[str, str, str], Score]:
@@ -160,8 +161,14 @@ def _scores(plan: Plan) -> dict[tuple[str, str, str], Score]:
 
 
 def _score(plan: Plan, run: str, suite: str, variant: str) -> Score:
-    raw = _read(plan.paths.score(run, suite, variant), "evaluate")
+    path, samples = present(plan.paths.score(run, suite, variant)), plan.study.suites[suite].samples
+    raw = read_score(path)
     defined = raw["accuracy"] is not None
+    if defined and raw["samples"] != samples:
+        raise EvaluationError(
+            f"{path}: found {raw['samples']} answers per question, expected {samples} as the study "
+            f"says; score suite '{suite}' again"
+        )
     return Score(
         run=run,
         suite=suite,

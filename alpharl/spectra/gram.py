@@ -11,17 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError
 
 from alpharl.checkpoints.array_files import write_arrays
 from alpharl.checkpoints.fit import require_same_tensors
 from alpharl.checkpoints.identity import MadeFrom, read_made_from, require_one
 from alpharl.checkpoints.index import read_config
-from alpharl.errors import MethodError
+from alpharl.errors import MethodError, not_as_written
 from alpharl.progress import SILENT, Progress
 from alpharl.spectra import GRAM_VERSION
 from alpharl.spectra.lowrank import read_made
@@ -38,6 +39,9 @@ PIECE = 1 << 17
 CHUNK = 320 << 10
 """Elements of all checkpoints together that it computes on at a time: a core's cache of float32."""
 MAKER = "alpharl gram"
+_SQUARE = TypeAdapter[float | None](
+    Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)] | None
+)
 BLOCK = 1024
 """Elements whose products are summed in float32."""
 
@@ -52,6 +56,8 @@ class Gram:
     """Squared norm of the base's weights; None where it is not known."""
     made_from: MadeFrom | None = None
     """The models that it is of, where it was read from a file."""
+    name: str = "gram"
+    """What errors call it: the first of the files that it was read from."""
 
     def __repr__(self) -> str:
         """Its size: the numbers of a model would fill screens."""
@@ -74,12 +80,12 @@ class Gram:
         missing = [step for step in steps if step not in self.steps]
         if missing:
             raise MethodError(
-                f"gram: holds steps {self.steps}, expected {missing} among them; make it again "
+                f"{self.name}: holds steps {self.steps}, expected {missing} among them; make it again "
                 "over all observed checkpoints"
             )
         keep = np.array([self.steps.index(step) for step in steps])
         kept = {name: g[np.ix_(keep, keep)] for name, g in self.tensors.items()}
-        return Gram(steps, kept, self.base_square, self.made_from)
+        return replace(self, steps=steps, tensors=kept)
 
 
 def gram_run(
@@ -136,7 +142,7 @@ def extend_gram(
     first, square = len(gram.steps), 0.0
     if steps[:first] != gram.steps:
         raise MethodError(
-            f"gram: holds steps {gram.steps}, expected the first of {steps}; make it anew"
+            f"{gram.name}: holds steps {gram.steps}, expected the first of {steps}; make it anew"
         )
     with ExitStack() as stack:
         before = stack.enter_context(ModelReader(base, device))
@@ -165,7 +171,9 @@ def _joined(gram: Gram, name: str, rows_nt: np.ndarray) -> np.ndarray:
     """A tensor's matrix (T, T), from what the gram holds of it and the last N rows."""
     count, first = rows_nt.shape[1], len(gram.steps)
     if first and name not in gram.tensors:
-        raise MethodError(f"gram: lacks {name}, expected all tensors of the model; make it anew")
+        raise MethodError(
+            f"{gram.name}: lacks {name}, expected all tensors of the model; make it anew"
+        )
     new, total = rows_nt[:, first:], np.empty((count, count))
     if first:
         total[:first, :first] = gram.tensors[name]
@@ -251,20 +259,43 @@ def write_gram(
 
 
 def read_gram(paths: Sequence[Path]) -> Gram:
-    """All tensors' gram matrices of a run, from its shards.
+    """All tensors' gram matrices of a run, from its shards, of which there is at least one.
 
     Raises:
         CheckpointError: a shard is missing.
         ArtefactError: a shard is not as it was written, of another version, or of other models
-            than the first.
+            than the first; or holds what no gram is.
     """
-    steps: list[int] = []
-    tensors: dict[str, np.ndarray] = {}
-    squares, models = list[float](), list[MadeFrom]()
-    for path in paths:
-        arrays, about = read_made(path, MAKER)
-        models.append(read_made_from(about, GRAM_VERSION, path, MAKER))
-        steps = [int(step) for step in arrays.pop("steps")]
-        tensors |= arrays
-        squares.append(float(about["base_square"]))
-    return Gram(steps, tensors, sum(squares), require_one(models, paths, MAKER))
+    shards = [_read_shard(path) for path in paths]
+    models = require_one([shard.made_from for shard in shards if shard.made_from], paths, MAKER)
+    tensors = {name: array for shard in shards for name, array in shard.tensors.items()}
+    squares = [shard.base_square for shard in shards if shard.base_square is not None]
+    square = sum(squares) if len(squares) == len(shards) else None
+    return Gram(shards[-1].steps, tensors, square, models, str(paths[0]))
+
+
+def _read_shard(path: Path) -> Gram:
+    """What one file of a gram holds.
+
+    Raises:
+        ArtefactError: as `read_gram`.
+    """
+    arrays, about = read_made(path, MAKER)
+    models = read_made_from(about, GRAM_VERSION, path, MAKER)
+    steps, stored = sorted(models["checkpoints"]), arrays.pop("steps", np.array([]))
+    if stored.dtype != np.int64 or stored.tolist() != steps:
+        raise not_as_written(path, f"found other steps than {steps}, which it was made from", MAKER)
+    try:
+        square = _SQUARE.validate_python(about.get("base_square", ""))
+    except ValidationError:
+        raise not_as_written(path, "found a base_square that is no number", MAKER) from None
+    strange = [name for name, array in arrays.items() if not _is_gram(array, len(steps))]
+    if strange:
+        raise not_as_written(path, f"found no inner products under '{strange[0]}'", MAKER)
+    return Gram(steps, arrays, square, models)
+
+
+def _is_gram(array: np.ndarray, count: int) -> bool:
+    """Whether an array may hold inner products: (T, T), symmetric, squares on the diagonal."""
+    fits = array.dtype == np.float64 and array.shape == (count, count)
+    return fits and np.array_equal(array, array.T) and bool((np.diag(array) >= 0).all())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,10 +11,10 @@ import numpy as np
 from safetensors import safe_open
 
 from alpharl.checkpoints.array_files import write_arrays
-from alpharl.checkpoints.header import read_header
+from alpharl.checkpoints.header import read_header, unique_json
 from alpharl.checkpoints.identity import MadeFrom, read_made_from, require_one
 from alpharl.checkpoints.seal import KEY, require_sealed
-from alpharl.errors import CheckpointError
+from alpharl.errors import CheckpointError, not_as_written
 from alpharl.spectra import FACTORS_VERSION
 from alpharl.spectra.depth import Depth
 
@@ -104,7 +103,7 @@ def factors_made_from(paths: Sequence[Path]) -> MadeFrom | None:
     Raises:
         ArtefactError: a shard is of another version, or of other models than the first.
     """
-    told = [read_made_from(read_metadata(p), FACTORS_VERSION, p, MAKER) for p in paths]
+    told = [read_made_from(read_metadata(p, MAKER), FACTORS_VERSION, p, MAKER) for p in paths]
     return require_one(told, paths, MAKER)
 
 
@@ -112,19 +111,37 @@ def read_factors(paths: Iterable[Path]) -> dict[str, Factors]:
     """All matrices' factors of one checkpoint, from its shards.
 
     Raises:
-        CheckpointError: a shard is missing or not a factor file.
+        CheckpointError: a shard is missing.
+        ArtefactError: a shard is not as it was written, or holds what no factors are.
     """
     factors: dict[str, Factors] = {}
     for path in paths:
         arrays, _ = read_made(path, MAKER)
         for name in dict.fromkeys(key.rpartition("/")[0] for key in arrays):
-            u, s, v, norm, residual = (
-                arrays[f"{name}/{key}"] for key in ("u", "s", "v", "norm", "residual")
-            )
-            spectrum = arrays.get(f"{name}/spectrum")
-            low = LowRank(u, s, v)
-            factors[name] = Factors(low, float(norm), residual, spectrum=spectrum)
+            of_matrix = {key: arrays[key] for key in arrays if key.rpartition("/")[0] == name}
+            factors[name] = _factors(path, name, of_matrix)
     return factors
+
+
+def _factors(path: Path, name: str, stored: Mapping[str, Array]) -> Factors:
+    """One matrix's factors.
+
+    Raises:
+        ArtefactError: an array is missing, is no part of factors, or fits not to the others.
+    """
+    shapes = {key.rpartition("/")[2]: array.shape for key, array in stored.items()}
+    m, n, k = (next(iter(shapes.get(key, ())), 0) for key in ("u", "v", "s"))
+    expected = {"u": (m, k), "s": (k,), "v": (n, k), "norm": (), "residual": (k,)}
+    expected |= {"spectrum": (min(m, n),)} if "spectrum" in shapes else {}
+    floats = all(array.dtype == np.float32 for array in stored.values())
+    if shapes != expected or not 0 < k <= min(m, n) or not floats:
+        raise not_as_written(path, f"found no factors of a matrix under '{name}'", MAKER)
+    u, s, v, norm, residual = (
+        stored[f"{name}/{key}"] for key in ("u", "s", "v", "norm", "residual")
+    )
+    if min(s.min(), norm) < 0:
+        raise not_as_written(path, f"{name}: found a norm below 0", MAKER)
+    return Factors(LowRank(u, s, v), float(norm), residual, spectrum=stored.get(f"{name}/spectrum"))
 
 
 def save_factors(factors: Mapping[str, Factors], out: Path, about: Mapping[str, Any]) -> None:
@@ -156,7 +173,7 @@ def read_made(path: Path, maker: str) -> tuple[dict[str, Array], dict[str, Any]]
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; make it first (factors or gram)")
     require_sealed(path, maker)
-    return read_arrays(path), read_metadata(path)
+    return read_arrays(path), read_metadata(path, maker)
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -177,9 +194,17 @@ def read_arrays(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
-    """What a factor or gram file says it was made from."""
+def read_metadata(path: Path, maker: str) -> dict[str, Any]:
+    """What a factor or gram file says it was made from.
+
+    Raises:
+        ArtefactError: what stands there is no JSON object.
+    """
     with safe_open(str(path), framework="np") as file:
-        data: dict[str, Any] = json.loads((file.metadata() or {}).get("alpharl", "{}"))
+        text = (file.metadata() or {}).get("alpharl", "{}")
+    try:
+        data: dict[str, Any] = {**unique_json(text)}
+    except (ValueError, TypeError, RecursionError):
+        raise not_as_written(path, "found no JSON object in its metadata", maker) from None
     data.pop(KEY, None)
     return data

@@ -30,7 +30,7 @@ from alpharl.spectra.lowrank import (
     read_factors,
     save_factors,
 )
-from alpharl.spectra.scope import matrices, paper_names
+from alpharl.spectra.scope import matrices, paper_names, shapes
 
 FactorsOfSteps = Mapping[int, Mapping[str, Factors]]
 """Per step, by matrix."""
@@ -94,7 +94,7 @@ class RunGram:
         lacking = [name for name in run.index.tensors if name not in self._gram.tensors]
         if self._is_given and lacking:
             raise CheckpointError(
-                f"gram: found no {lacking[0]} among {len(self._gram.tensors)} tensors; give all "
+                f"{self._gram.name}: found no {lacking[0]} among {len(self._gram.tensors)} tensors; give all "
                 "shards of the run's gram"
             )
 
@@ -183,16 +183,24 @@ class RunFactors:
 
     def _read(self, step: int) -> dict[str, Factors]:
         if isinstance(self.given, Mapping):
-            factors = dict(self.given.get(step, {}))
+            factors, name = dict(self.given.get(step, {})), f"factors of step {step}"
         else:
-            factors = self._read_files(step)
+            factors, name = self._read_files(step), str(self.given).replace("{step}", str(step))
         # Those of scope `all` are enough for whatever knows no scope.
         lacking = [name for name in paper_names(self.run.index) if name not in factors]
         if lacking:
             raise CheckpointError(
-                f"factors of step {step}: found no {lacking[0]} among {len(factors)} matrices; "
+                f"{name}: found no {lacking[0]} among {len(factors)} matrices; "
                 "give all shards of the step's factors"
             )
+        expected = shapes(self.run.index)
+        for matrix, one in factors.items():
+            found = len(one.low.u), len(one.low.v)
+            if expected.get(matrix) != found:
+                raise CheckpointError(
+                    f"{name}: found factors of {matrix} with shape {found}, expected "
+                    f"{expected.get(matrix, 'none of it')} as the base has it; make them again"
+                )
         return factors
 
     def _read_files(self, step: int) -> dict[str, Factors]:

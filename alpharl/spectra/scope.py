@@ -99,6 +99,11 @@ def paper_names(index: ModelIndex) -> list[str]:
     return [matrix.name for matrix in _every(index) if in_paper_scope(matrix.name)]
 
 
+def shapes(index: ModelIndex) -> dict[str, tuple[int, int]]:
+    """(rows, columns) of every matrix of a model by name, of any model."""
+    return {matrix.name: matrix.shape for matrix in _every(index)}
+
+
 def _every(index: ModelIndex) -> list[Matrix]:
     config = read_config(index.folder)
     return [matrix for info in index.tensors.values() for matrix in split(info, config)]

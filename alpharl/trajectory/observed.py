@@ -312,7 +312,8 @@ def _with_gone(given: Given, gram: Path) -> Given:
     if isinstance(given, Mapping) or pattern.count("{step}") != 1 or not gram.is_file():
         return given
     require_sealed(gram, GRAM_MAKER)
-    models = read_made_from(read_metadata(gram), GRAM_VERSION, gram, GRAM_MAKER)["checkpoints"]
+    about = read_metadata(gram, GRAM_MAKER)
+    models = read_made_from(about, GRAM_VERSION, gram, GRAM_MAKER)["checkpoints"]
     gone = {
         step: path for step, path in at_steps(pattern, [*models]).items()
         if not path.is_dir() and path.absolute() == Path(models[step]["path"]).absolute()

@@ -15,7 +15,7 @@ from alpharl.checkpoints.lora_modules import BaseModules, is_embedding, shell_of
 from alpharl.checkpoints.lora_names import PREFIX, parse
 from alpharl.errors import CheckpointError
 from alpharl.spectra.lowrank import LowRank, read_arrays
-from alpharl.spectra.scope import split
+from alpharl.spectra.scope import shapes, split
 
 
 def peft_adapter(
@@ -98,22 +98,40 @@ def pairs(adapter: Path, base: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]
     """Per matrix name, B (m, r) and A (r, n) of an adapter's folder, B with PEFT's scaling.
 
     Raises:
-        CheckpointError: the config is no plain LoRA's.
+        CheckpointError: the config is no plain LoRA's, or a tensor is no half of an update of the
+            base.
     """
     config = read_lora_config(adapter)
-    tensors = read_index(base).tensors
+    index = read_index(base)
+    tensors = index.tensors
     shell, modules = shell_of(tensors, []), BaseModules(tensors)
     halves: dict[str, dict[str, np.ndarray]] = {}
     embeddings = set()
     for key, array in read_arrays(adapter / ADAPTER).items():
         stored = parse(key)
-        if stored and stored.half:
-            halves.setdefault(stored.tensor, {})[stored.half] = array
-            embeddings |= {stored.tensor} if stored.embedding else set()
-    by_name = {}
+        if not stored or not stored.half:
+            raise CheckpointError(
+                f"{adapter}: found a tensor {key}, expected A and B of LoRA alone"
+            )
+        halves.setdefault(stored.tensor, {})[stored.half] = array
+        embeddings |= {stored.tensor} if stored.embedding else set()
+    by_name, expected = {}, {name: info.shape for name, info in tensors.items()} | shapes(index)
     for tensor, half in halves.items():
-        scale = config.scale_of(tensor.removesuffix(".weight"))
-        a, b, name = half["A"], half["B"] * np.float32(scale), tensor.removeprefix(shell)
+        scale, name = config.scale_of(tensor.removesuffix(".weight")), tensor.removeprefix(shell)
+        if half.keys() != {"A", "B"}:
+            raise CheckpointError(
+                f"{adapter}: found one half of the update of {name}, expected two"
+            )
+        # As PEFT loads them, whatever they are stored in.
+        a, b = (half[name].astype(np.float32) for name in "AB")
+        b = b * np.float32(scale)
         transposed = config.fan_in_fan_out and modules.is_transposed(name.removesuffix(".weight"))
-        by_name[name] = (a.T, b.T) if transposed or tensor in embeddings else (b, a)
+        b, a = (a.T, b.T) if transposed or tensor in embeddings else (b, a)
+        fits = a.ndim == b.ndim == 2 and b.shape[1] == a.shape[0]
+        if not fits or (len(b), a.shape[1]) != expected.get(name):
+            raise CheckpointError(
+                f"{adapter}: found B {b.shape} and A {a.shape} for {name}, expected an update of "
+                f"{expected.get(name, 'a tensor of the base')}"
+            )
+        by_name[name] = b, a
     return by_name

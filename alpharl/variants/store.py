@@ -15,10 +15,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired
 
 import numpy as np
-from pydantic import ConfigDict, FiniteFloat
+from pydantic import ConfigDict, Field, FiniteFloat
 from typing_extensions import TypedDict
 
 from alpharl.checkpoints.adapter import read_model
@@ -30,10 +30,11 @@ from alpharl.checkpoints.index import (
 )
 from alpharl.checkpoints.manifest import digest_json, digest_part
 from alpharl.checkpoints.stamps import Stamps, stamps
-from alpharl.errors import ArtefactError, CheckpointError
+from alpharl.errors import ArtefactError, CheckpointError, not_as_written
 from alpharl.forecasting.contract import Blend, LogitsLine
 from alpharl.partials import partial_folder
 from alpharl.spectra.lowrank import LowRank
+from alpharl.steps import StepKey
 from alpharl.sums import digest_file
 from alpharl.variants.peft import loads, pairs, peft_adapter
 
@@ -50,16 +51,41 @@ class _Ranked(TypedDict):
     r: int
 
 
+class _Config(TypedDict):
+    """Which config the model has: `alpharl.variants.model.config_of`."""
+
+    step: int
+    changes: dict[str, Any]
+
+
+class _Line(TypedDict):
+    """A line through logits: `alpharl.forecasting.contract.LogitsLine`."""
+
+    a: int
+    b: int
+    beta: float
+
+
 class _Meta(TypedDict):
     """What `variant.json` holds, next to how the variant was made."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    version: Literal[2]
     base: str
-    checkpoints: dict[int, str]
+    checkpoints: dict[StepKey, str]
     files: dict[str, str]
     """Digests of its other files."""
-    models: dict[int, Stamps]
+    models: dict[StepKey, Stamps]
     """Sizes and times of the files of what it depends on: the base as 0, and checkpoints."""
+    peft: bool
+    kind: NotRequired[str]
+    merged: NotRequired[bool]
+    config: NotRequired[_Config]
+    logits: NotRequired[_Line | None]
+    undefined: NotRequired[str | None]
+    window_steps: NotRequired[Annotated[list[int], Field(min_length=1)]]
+    target_step: NotRequired[int | None]
+    target_accuracy: NotRequired[float | None]
 
 
 @dataclass(frozen=True)
@@ -100,7 +126,9 @@ class Variant:
     def blend(self) -> Blend:
         """Per tensor, the weight of each observed step; empty for a pure adapter."""
         path = self.folder / BLEND
-        return read_json(path, dict[str, dict[int, FiniteFloat]], MAKER) if path.is_file() else {}
+        return (
+            read_json(path, dict[str, dict[StepKey, FiniteFloat]], MAKER) if path.is_file() else {}
+        )
 
     @property
     def logits(self) -> LogitsLine | None:
@@ -237,9 +265,26 @@ def read_variant(folder: Path) -> Variant:
             )  # fmt: skip
     checkpoints = {step: _resolve(p, folder) for step, p in meta["checkpoints"].items()}
     variant = Variant(folder, _resolve(meta["base"], folder), checkpoints, dict(meta))
+    _require_whole(variant)
     for step, told in meta["models"].items():
         require_model(variant, checkpoints[step] if step else variant.base, told)
     return variant
+
+
+def _require_whole(variant: Variant) -> None:
+    """Refuse a variant that does not say of all its files, or of all its models, what they were.
+
+    Raises:
+        ArtefactError: it has a file, or needs a model, that `variant.json` does not list.
+    """
+    meta, path = variant.meta, variant.folder / "variant.json"
+    files = [name for name in PARTS if (variant.folder / name).exists()]
+    if sorted(meta["files"]) != sorted(files):
+        raise not_as_written(path, f"lists other files than {files}, which are there", MAKER)
+    known = {0, *variant.checkpoints}
+    needed = {0, *used_steps(variant.blend, variant.logits)}
+    if not needed <= meta["models"].keys() <= known or variant.config_step not in known:
+        raise not_as_written(path, "lacks a model that it depends on", MAKER)
 
 
 def require_model(variant: Variant, model: Path, told: Stamps) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,8 +174,9 @@ def _products(
 ) -> tuple[float, ...]:
     """|P|^2, |D|^2, <P, D>, |P - D|^2 and |L - D|^2 of one matrix."""
     if matrix.name not in gram.tensors:
-        raise MethodError(f"gram: holds no {matrix.name}; give all of the run's gram files")
-    window_gram = Gram(gram.steps, {matrix.name: gram.tensors[matrix.name]}).upto(forecast.steps)
+        raise MethodError(f"{gram.name}: holds no {matrix.name}; give all of the run's gram files")
+    of_matrix = replace(gram, tensors={matrix.name: gram.tensors[matrix.name]})
+    window_gram = of_matrix.upto(forecast.steps)
     # The low-rank part stands behind the updates, as if it were one of them.
     size = len(forecast.steps)
     every, unit = np.zeros((size + 1, size + 1)), np.eye(size + 1)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from alpharl.checkpoints.files import read_record
 from alpharl.checkpoints.index import read_index
 from alpharl.checkpoints.reader import ModelReader
 from alpharl.dynamics.accuracy import read_accuracy
+from alpharl.evaluation.scores import read_score
 from alpharl.names import checkpoint_name
 from alpharl.progress import SILENT, Progress
 from alpharl.spectra.gram import read_gram
@@ -53,13 +52,13 @@ def _accuracies(plan: Plan, run: str) -> Iterator[Derived]:
         steps = read_accuracy(table) if table.is_file() else {}
         scores = sorted(Path(plan.paths.scores(run, suite)).glob("*.json"))
         for path in scores:
-            told = read_record(path, dict[str, Any], "alpharl evaluate")
+            told = read_score(path)
             if told["accuracy"] is not None:
                 again = float(np.mean(told["correct"]))
                 yield _derived(path, "accuracy", told["accuracy"], again)
         for step, accuracy in steps.items():
             path = Path(plan.paths.score(run, suite, checkpoint_name(step)))
-            told = read_record(path, dict[str, Any], "alpharl evaluate")
+            told = read_score(path)
             yield _derived(table, f"accuracy of step {step}", accuracy, told["accuracy"])
 
 

@@ -11,7 +11,7 @@ from tests.bad_inputs.weights import READERS as OF_WEIGHTS
 
 EVALUATE, TOKENS = OF_WEIGHTS["evaluate"], OF_WEIGHTS["tokens"]
 TRAIN = (
-    """train --spec '{"algorithm": "sft", "data": "svamp", "steps": 1, "save_every": 1}' """
+    """train --spec '{"algorithm": "sft", "problem": "svamp", "steps": 1, "save_every": 1}' """
     "--base base --data rows.jsonl --without made/suite/suite.json --out new"
 )
 RANK = '[{"name": "rank-1@30", "step": 30, "recipe": {"kind": "rank", "depth": {"rank": 1}}}]'

@@ -96,7 +96,7 @@ def mutated(seed: int, folder: Path) -> None:
     (folder / "link.safetensors").symlink_to(folder.parent / "outside.safetensors")
 
 
-def check(seed: int, scratch: Path) -> bool:
+def check(seed: int, scratch: Path) -> str:
     """Read one model, and compare with its files and its index as their own readers have them.
 
     Args:
@@ -104,7 +104,7 @@ def check(seed: int, scratch: Path) -> bool:
         scratch: folder to write it to, in place of the last one.
 
     Returns:
-        Whether the model was accepted.
+        `accepted` or `refused`.
 
     Raises:
         AssertionError: the model is read as something else than its index says, or the refusal is
@@ -118,7 +118,7 @@ def check(seed: int, scratch: Path) -> bool:
         tensors = read_index(folder).tensors
     except CheckpointError as error:
         assert "\n" not in str(error), f"seed {seed}: {error}"
-        return False
+        return "refused"
     pairs = json.loads((folder / INDEX).read_text(), object_pairs_hook=list)
     (weight_map,) = [value for key, value in pairs if key == "weight_map"]
     assert sorted(weight_map) == sorted((n, info.file) for n, info in tensors.items()), seed
@@ -129,4 +129,4 @@ def check(seed: int, scratch: Path) -> bool:
         with safe_open(folder / file, framework="numpy") as opened:
             stored += [(name, file) for name in opened.keys()]  # noqa: SIM118
     assert sorted(stored) == sorted(map(tuple, weight_map)), f"seed {seed}: other tensors"
-    return True
+    return "accepted"

@@ -1,7 +1,12 @@
-"""Fuzzes what reads headers, indexes and adapters: `python -m tests.fuzz.run 100000 2000`."""
+"""Fuzzes all that is read of others and of ourselves: `python -m tests.fuzz.run [--seed 1] [KIND ...]`.
+
+Ends with a table, and with status 1 after a violation.
+"""
 
 from __future__ import annotations
 
+import argparse
+import os
 import re
 import sys
 import tempfile
@@ -9,44 +14,77 @@ from collections import Counter
 from itertools import count
 from pathlib import Path
 
-from tests.fuzz import adapters, headers, indexes
+from alpharl.cli import main as alpharl
+
+from tests.bad_inputs.good import make_good
+from tests.fuzz import (
+    adapters,
+    answers,
+    factors,
+    grams,
+    headers,
+    indexes,
+    scores,
+    studies,
+    suites,
+    variants,
+)
+from tests.fuzz.rounds import Good, Outcomes, collect, fuzz, silent
+
+KINDS = {
+    module.KIND.name: module.KIND
+    for module in (factors, grams, variants, scores, answers, suites, studies)
+}
+COUNTS = {
+    "headers": 100_000, "indexes": 10_000, "adapters": 2000, "factors": 12_000, "grams": 15_000,
+    "variants": 10_000, "scores": 15_000, "answers": 15_000, "suites": 9000, "studies": 15_000,
+}  # fmt: skip
+"""Mutants of each kind: about a minute each, but for the first three, which take two together."""
+_APART = 10**6
+"""Seeds from one `--seed` to the next."""
 
 
-def fuzz(seeds: range, scratch: Path) -> dict[str, int]:
-    """Check each seed's file, and of every tenth seed a model of several files.
+def prepare() -> Good:
+    """The good files of the current folder, with what only fuzzers read."""
+    with silent():
+        call = f"accuracy --scores {scores.SCORE} --out {scores.LISTED}"
+        assert alpharl(call.split()) == 0
+    return Good.here()
 
-    Returns:
-        How many were accepted, and how many files the library accepts that are refused here.
+
+def run(name: str, number: int, seed: int, scratch: Path, good: Good) -> Outcomes:
+    """Fuzz one kind.
+
+    Args:
+        name: of the kind.
+        number: of mutants.
+        seed: of all of them.
+        scratch: folder for what is no good file.
+        good: the files of the current folder.
     """
-    counts = {"files": 0, "files accepted": 0, "stricter": 0, "models": 0, "models accepted": 0}
-    for seed in seeds:
-        here, there = headers.check(seed, scratch / "model.safetensors")
-        counts["files"] += 1
-        counts["files accepted"] += here
-        counts["stricter"] += there and not here
-        if seed % 10 == 0:
-            counts["models"] += 1
-            counts["models accepted"] += indexes.check(seed, scratch / "models")
-    return counts
+    seeds = range(seed * _APART, seed * _APART + number)
+    if name == "headers":
+        file = scratch / "model.safetensors"
+        return collect(name, seeds, lambda seed: headers.check(seed, file), number)
+    if name == "indexes":
+        return collect(name, seeds, lambda seed: indexes.check(seed, scratch / "models"), number)
+    if name == "adapters":
+        return _adapters(number, seed * _APART, scratch / "adapters")
+    return fuzz(KINDS[name], seeds, good)
 
 
-def fuzz_adapters(number: int, scratch: Path) -> tuple[Counter[str], Counter[str]]:
-    """Check as many adapters.
+def _adapters(number: int, first: int, scratch: Path) -> Outcomes:
+    """Adapters, and why some are refused that PEFT loads whole."""
+    reasons = Counter[str]()
 
-    Returns:
-        How many were accepted, refused here and by PEFT, or refused here alone (`stricter`); and
-        of the last, how many for each reason.
-    """
-    outcomes, stricter = Counter[str](), Counter[str]()
-    for seed in count():
-        outcome = adapters.check(seed, scratch)
-        if outcome:
-            outcomes[outcome[0]] += 1
-            if outcome[0] == "stricter":
-                stricter[_reason(outcome[1])] += 1
-        if outcomes.total() == number:
-            return outcomes, stricter
-    raise AssertionError("not reached")
+    def turn(seed: int) -> str | None:
+        outcome, words = adapters.check(seed, scratch) or (None, "")
+        reasons.update([_reason(words)] if outcome == "stricter" else [])
+        return outcome
+
+    outcomes = collect("adapters", count(first), turn, number)
+    outcomes.remarks = [f"refused here alone, {n}: {reason}" for reason, n in reasons.most_common()]
+    return outcomes
 
 
 def _reason(error: str) -> str:
@@ -56,12 +94,41 @@ def _reason(error: str) -> str:
 
 
 def main() -> None:
-    """Fuzz as many seeds and adapters as the command line says."""
-    files, number = (int(text) for text in sys.argv[1:])
+    """Fuzz the kinds of the command line, all by default."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(COUNTS)}")
+    parser.add_argument("--seed", type=int, default=0, help="another one gives other mutants")
+    parser.add_argument("--share", type=float, default=1.0, help="of the usual number of mutants")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        print(fuzz(range(files), Path(folder)))
-        outcomes, stricter = fuzz_adapters(number, Path(folder) / "adapters")
-    print(dict(outcomes), "refused here alone:", *stricter.most_common(), sep="\n")
+        files, scratch = Path(folder) / "files", Path(folder) / "scratch"
+        files.mkdir()
+        scratch.mkdir()
+        with silent():
+            make_good(files)
+        os.chdir(files)
+        good, results = prepare(), dict[str, Outcomes]()
+        for name in options.kinds or COUNTS:
+            number = round(COUNTS[name] * options.share)
+            print(f"{name}: {number} mutants from seed {options.seed * _APART} on", flush=True)
+            results[name] = run(name, number, options.seed, scratch, good)
+        os.chdir("/")
+    _tell(results)
+    sys.exit(any(outcomes.violations for outcomes in results.values()))
+
+
+def _tell(results: dict[str, Outcomes]) -> None:
+    columns = ("accepted", "refused", "stricter")
+    heads = ["kind", "mutants", *columns, "violations", "CPU s"]
+    rows = [
+        [name, one.mutants, *(one.counts[key] for key in columns), len(one.violations),
+         f"{one.seconds:.0f}"]
+        for name, one in results.items()
+    ]  # fmt: skip
+    for outcomes in results.values():
+        print(*outcomes.remarks, *outcomes.violations, sep="\n")
+    for row in [heads, *rows]:
+        print(" ".join(f"{cell!s:>10}" for cell in row))
 
 
 if __name__ == "__main__":

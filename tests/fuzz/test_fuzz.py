@@ -1,21 +1,29 @@
-"""A sample of `make fuzz`: nothing is read that the format's library, or PEFT, does not read."""
+"""A sample of `make test-fuzz`: nothing is read but what independent readers read too."""
 
 from __future__ import annotations
 
-from tests.fuzz.run import fuzz, fuzz_adapters
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.run import KINDS, prepare, run
+
+SAMPLE = {"headers": 4000, "indexes": 400, "adapters": 60}
+OF_KIND = 300
+"""Mutants of each other kind."""
+LEAST = {
+    "headers": (400, 400), "indexes": (40, 40), "adapters": (20, 10), "answers": (100, 0),
+}  # fmt: skip
+"""Mutants that are accepted, and that are refused, at least: else the mutations would prove little."""
+STRICTER = {"headers": 200, "adapters": 15}
+"""Mutants at most that are refused though the independent reader takes them."""
 
 
-def test_nothing_is_accepted_that_the_library_refuses(tmp_path):
-    counts = fuzz(range(4000), tmp_path)
-    # Else the mutations would prove little: of both kinds there must be many.
-    assert 400 < counts["files accepted"] < 3000
-    assert 40 < counts["models accepted"] < 300
-    assert counts["stricter"] < 200
-
-
-def test_what_is_read_of_an_adapter_is_what_peft_loads(tmp_path):
-    """All of it, with equal merged weights; `check` compares them."""
-    outcomes, _ = fuzz_adapters(60, tmp_path)
-    assert outcomes["accepted"] > 20, "else the comparisons would be few"
-    assert outcomes["refused"] > 10
-    assert outcomes["stricter"] < 15
+@pytest.mark.parametrize("name", [*SAMPLE, *KINDS])
+def test_nothing_is_read_as_something_else(files: Path, tmp_path: Path, name: str):
+    outcomes = run(name, SAMPLE.get(name, OF_KIND), 0, tmp_path, prepare())
+    assert outcomes.violations == []
+    accepted, refused = LEAST.get(name, (15, 100))
+    assert outcomes.counts["accepted"] >= accepted
+    assert outcomes.counts["refused"] >= refused
+    assert outcomes.counts["stricter"] <= STRICTER.get(name, 0)
