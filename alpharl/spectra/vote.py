@@ -4,17 +4,16 @@ A run of the same recipe draws much the same path, and the path of the whole mod
 of its steps. But every tensor is a look at that step, and what chance does to one tensor it does
 not do to most. So each tensor names the steps that are odd in it, and they vote.
 
-Increments of a run are the less alike the farther apart they are. A step of another run breaks
-that: it lacks what chance added to this run, so the increments to it and from it go against each
-other, and are less alike than increments that are farther apart. Of four increments in a row with
-cosines c, a run has c12 c34 >= c13 c24, however its lengths and directions change: as it drifts,
-wanders, settles or swings. c13 c24 and c14 c23 are about the same.
+A step of another run lacks what chance added to this run so far. So the increment from it makes up
+for the increment to it: what they share with the increments around them aside, the two go against
+each other. That is their partial correlation, given the increments near them. In a run that goes
+on, that of neighbours is the largest of all, however its lengths and directions change: as it
+drifts, wanders, settles or swings.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -23,24 +22,25 @@ from alpharl.spectra.path import Path
 
 TENSORS = 40
 """Fewest that can vote: so many seldom agree by chance."""
-SHARE = 0.4
-"""Share of them that has to agree. Less than 1/3 did in the right runs that it was chosen on."""
+SHARE = 0.5
+"""Share of them that has to agree: most. At most 0.42 did in the right runs that were trained."""
 STEPS = 2.5
-"""The share is this over the number of checkpoints at least, where that is more: a few checkpoints
-leave tensors few steps to disagree on."""
-NEARBY = 3
-"""Points before and after that a point is compared with: a run changes its ways."""
+"""The share is this over the number of checkpoints at least, where that is more: a last step of
+four is compared with only two others."""
+NEARBY = 4
+"""Increments to a point and from it that tell what is usual there: a run changes its ways."""
+BACK = 0.1
+"""Partial correlation of the increments to a point and from it, below which it is odd."""
+LESS = 0.2
+"""Least difference from those of all points near it."""
+ALIKE = 0.1
+"""Least cosine of one of them with the next but one: those that share nothing tell nothing."""
+RIDGE = 1e-6
+"""Keeps increments in few dimensions apart."""
 OUT = 0.02
-"""Least logarithm of the ratio of a first point's distance from a line to those of all of these.
-It is as much more for later points as there are before: runs move away from each other."""
-FAR = 0.3
-"""Most that is asked for. A point that is far off takes those next to it half as far: log 2."""
+"""Least logarithm of the ratio of the last point's distance from a line to those of all others."""
 EVEN = 2
 """Most that the numbers of steps between points differ as a factor, or distances tell nothing."""
-ALIKE = 0.1
-"""Least cosine of increments that are alike: those of a walk are not, and tell nothing."""
-LESS = (0.03, 0.06)
-"""Least differences of c13 c24 from c12 c34, and from c14 c23, which is less regular."""
 
 
 def outvoted(paths: Iterable[Path]) -> int | None:
@@ -52,23 +52,48 @@ def outvoted(paths: Iterable[Path]) -> int | None:
     voters = [path for path in paths if path.products.any()]
     if len(voters) < TENSORS or voters[0].last < FEWEST:
         return None
-    votes = Counter(point for path in voters for point in _odd(path))
-    share = max(SHARE, STEPS / voters[0].last)
-    enough = [point for point, count in votes.items() if count > share * len(voters)]
-    return max(enough, key=votes.__getitem__, default=None)
+    steps, last = voters[0].steps, voters[0].last
+    cosines = np.clip([path.cosines for path in voters], -1, 1)
+    inner = [np.mean(_turns_back(steps, cosines, point)) for point in range(1, last)]
+    votes = [0.0, *inner, np.mean([_leaves(path) for path in voters])]
+    point = int(np.argmax(votes))
+    return point if votes[point] > max(SHARE, STEPS / last) else None
 
 
-def _odd(path: Path) -> Iterator[int]:
-    """Points that are odd in a tensor."""
-    for point in _torn(path.cosines):
-        first, end = max(0, point - 1 - NEARBY), point + NEARBY
-        even = _is_even(path.steps[first : end + 2])
-        if even and _exceeds(path.offsets[first:end], point - 1 - first, min(OUT * point, FAR)):
-            yield point
-    if _is_even(path.steps) and _exceeds(path.leads, -1, OUT):
-        aside = path.leads + np.log(path.pace[:-1])
-        if _exceeds(aside, -1, OUT):
-            yield path.last
+def _turns_back(steps: np.ndarray, cosines: np.ndarray, point: int) -> np.ndarray:
+    """Whether the increments to an inner point and from it go against each other.
+
+    Args:
+        steps: of the points (N,).
+        cosines: between the increments of each tensor (B, N-1, N-1).
+        point: index.
+
+    Returns:
+        For each tensor (B,).
+    """
+    first, end = max(0, point - NEARBY), point + NEARBY
+    if not _is_even(steps[first : end + 1]):
+        return np.zeros(len(cosines), bool)
+    turns, at = _partial_turns(cosines[:, first:end, first:end]), point - 1 - first
+    turn, least = turns[:, at], np.delete(turns, at, axis=1).min(axis=1)
+    beyond = np.diagonal(cosines, 2, 1, 2)[:, max(0, point - 2) : point].max(axis=1)
+    back: np.ndarray = (turn < BACK) & (least - turn > LESS) & (beyond > ALIKE)
+    return back
+
+
+def _partial_turns(cosines: np.ndarray) -> np.ndarray:
+    """Partial correlations (B, n-1) of neighbours among n increments, given all others."""
+    inverse = np.linalg.inv(cosines + RIDGE * np.eye(cosines.shape[1]))
+    scale = np.sqrt(np.abs(np.diagonal(inverse, 0, 1, 2)))
+    turns: np.ndarray = -np.diagonal(inverse, 1, 1, 2) / (scale[:, :-1] * scale[:, 1:])
+    return turns
+
+
+def _leaves(path: Path) -> bool:
+    """Whether the last point is off the line of the increment before, as no other is."""
+    if not _is_even(path.steps) or not _exceeds(path.leads):
+        return False
+    return _exceeds(path.leads + np.log(path.pace[:-1]))
 
 
 def _is_even(steps: np.ndarray) -> bool:
@@ -76,17 +101,5 @@ def _is_even(steps: np.ndarray) -> bool:
     return bool(gaps.max() <= EVEN * gaps.min())
 
 
-def _exceeds(values: np.ndarray, at: int, by: float) -> bool:
-    others = values.copy()
-    others[at] = -np.inf
-    return bool(values[at] > others.max() + by)
-
-
-def _torn(cosines: np.ndarray) -> set[int]:
-    """Inner points near which increments are less alike than others that are farther apart."""
-    first = np.arange(len(cosines) - 3)
-    c = {(i, j): cosines[first + i - 1, first + j - 1] for j in range(2, 5) for i in range(1, j)}
-    far = c[1, 3] * c[2, 4]
-    less = (far - c[1, 2] * c[3, 4] > LESS[0]) | (far - c[1, 4] * c[2, 3] > LESS[1])
-    torn = first[less & (np.minimum(c[1, 3], c[2, 4]) > ALIKE)]
-    return {int(at) + point for at in torn for point in (1, 2, 3)}
+def _exceeds(values: np.ndarray) -> bool:
+    return bool(values[-1] > values[:-1].max() + OUT)

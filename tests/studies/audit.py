@@ -232,12 +232,15 @@ def tables(seed: int, runs: int) -> Iterator[tuple[str, pd.DataFrame]]:
         "Right runs that are stopped, by kind and dimensions (all numbers of checkpoints)",
         by_kind,
     )
+    faulty = {
+        (name, d): {n: found(seed + 50, runs // 4, n, d, name) for n in COUNTS[:8]}
+        for name in BREAKS for d in DIMENSIONS[2:]
+    }  # fmt: skip
     for title, which in (("stopped", 0), ("stopped for the right fault at the right steps", 1)):
-        rows = []
-        for name in BREAKS:
-            for d in DIMENSIONS[2:]:
-                rates = {n: found(seed + 50, runs // 4, n, d, name)[which] for n in COUNTS[:8]}
-                rows.append({"fault": name, "dimensions": d, **rates})
+        rows = [
+            {"fault": name, "dimensions": d, **{n: both[which] for n, both in each.items()}}
+            for (name, d), each in faulty.items()
+        ]
         yield f"Broken runs that are {title}, by their number of checkpoints", pd.DataFrame(rows)
     rows = [{"checkpoints": n, **swapped_by_persistence(seed + 70, runs, n)} for n in COUNTS[1:6]]
     yield (
