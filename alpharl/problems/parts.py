@@ -2,7 +2,8 @@ r"""Which part of a text is its answer: no thought, no program, no question that
 
 Models that think write `<think>...</think>` first, and what stands there is no answer yet. Base
 models go on after their answer with a question of their own: `A: 18\nQ: There are 15 trees` answers
-18. All searches take time linear in the text's length.
+18. Each family of models marks both with tokens of its own, which a text may hold. All searches
+take time linear in the text's length.
 """
 
 from __future__ import annotations
@@ -10,14 +11,46 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-_THOUGHT = r"(?:think|thinking|thought|reasoning)>"
-_THOUGHT_START = re.compile(rf"<{_THOUGHT}|<\|begin_of_thought\|>", re.IGNORECASE)
-_THOUGHT_END = re.compile(rf"</{_THOUGHT}|<\|end_of_thought\|>", re.IGNORECASE)
+_TAGS = r"(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|analysis|seed:think)"
+_THOUGHTS = [
+    (rf"<{_TAGS}>", rf"</{_TAGS}>"),
+    (r"\[THINK\]", r"\[/THINK\]"),
+    (r"◁think▷", r"◁/think▷"),
+    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
+    (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
+    (r"<\|channel>thought", r"<channel\|>"),
+    (r"<\|channel\|>\s*(?:analysis|commentary)", r"<\|channel\|>\s*final\s*<\|message\|>"),
+    # The same without its special tokens.
+    (r"\A\s*analysis(?=[A-Z])", r"assistantfinal"),
+]
+"""What begins a thought and what ends it: of R1 and most others, Magistral, Kimi, Sky-T1, Command,
+Gemma, gpt-oss."""
+_STARTS, _ENDS = ("|".join(marks) for marks in zip(*_THOUGHTS, strict=True))
+_THOUGHT_MARK = re.compile(f"(?P<start>{_STARTS})|{_ENDS}", re.IGNORECASE)
+
+_TURN_ENDS = [
+    r"<\|(?:im_end|endoftext|eot_id|eom_id|eot|end_of_text|return|call|endofturn)\|>",
+    r"<\|(?:END_OF_TURN_TOKEN|END_RESPONSE)\|>",
+    r"<[|｜]end[▁_ ]of[▁_ ]sentence[|｜]>",
+    r"\[\|endofturn\|\]|<end_of_turn>|<turn\|>|</s>|<eos>|<EOT>|<eod>|<seed:eos>",
+    # What begins the next question.
+    r"<\|(?:user|human|USER_TOKEN)\|>|<[|｜]User[|｜]>|\[\|user\|\]|\[INST\]",
+    r"(?:<\|(?:im_start|start_header_id|header_start|start)\|>|<\|turn>|<start_of_turn>)\s*user",
+]
+"""What ends an answer: ChatML, Llama 2 to 4, Command, DeepSeek, EXAONE, Gemma, Mistral, Phi, GLM."""
+_TURN_END = re.compile("|".join(_TURN_ENDS))
+_TOKEN = (
+    r"<[|｜]/?[A-Za-z][\w▁ :.-]{2,40}[|｜]?>|<[a-z_]{3,40}\|>|\[\|\w{3,20}\|\]|\[/?INST\]|</?s>"
+    r"|<(?:start_of_turn|end_of_turn|bos|eos|pad)>"
+)
+_SPECIAL = re.compile(_TOKEN)
+_OPENING = re.compile(rf"(?:(?!{_STARTS}|{_ENDS})(?:{_TOKEN})|\s)*", re.IGNORECASE)
 _PROGRAM = re.compile(r"```(?:python|py|bash|cpp|c|java|javascript)\b.*?(?:```|\Z)", re.DOTALL)
-_TURN = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end_of_text|eom_id)\|>|</s>|\[/?INST\]")
 _QUESTION = re.compile(
     r"\n[ \t#*>]*(?:(?:New |Next |Another )?(?:Q|[Qq]uestion|[Pp]roblem|[Ee]xercise)"
-    r"|Human|User|Instruction)(?: *\d{1,4})?\**(?:[:.](?!\d)|(?=[ \t]*\n))"
+    r"|Human|User|Assistant|Instruction)(?: *\d{1,4})?\**(?:[:.](?!\d)|(?=[ \t]*\n))"
+    # Roles that are left of special tokens.
+    r"|(?:\n[ \t]*|(?<=[\d.!?)}\]*$]))(?:user|human|assistant)(?=[ \t]*\n)"
 )
 _LABEL = re.compile(r"[\W_]*(?:(?:step|part|section|case)\b[\s\d.:)]*|\d+[.:)]\s)", re.IGNORECASE)
 
@@ -34,8 +67,9 @@ def answer_of(text: str, stated: Callable[[str], str | None], guessed: Callable[
         stated: the answer that a part states, "" for one that cannot be read, None for none.
         guessed: the answer that a part ends with, "" for none.
     """
-    said = outside_thoughts(text)
-    parts = between_questions(said or text)
+    turn = first_turn(text)
+    said = outside_thoughts(turn)
+    parts = between_questions(said or turn)
     for place, part in enumerate(parts):
         answer = stated(part)
         if answer is None and place == 0 and said:
@@ -45,23 +79,39 @@ def answer_of(text: str, stated: Callable[[str], str | None], guessed: Callable[
     return ""
 
 
+def first_turn(text: str) -> str:
+    """A text up to the token that ends a turn; tokens at its start end nothing."""
+    opening = _OPENING.match(text)
+    start = opening.end() if opening else 0
+    end = _TURN_END.search(text, start)
+    turn = text[start : end.start()] if end else text[start:]
+    # GLM's spelling of a box.
+    return turn.replace("<|begin_of_box|>", r"\boxed{").replace("<|end_of_box|>", "}")
+
+
 def outside_thoughts(text: str) -> str:
-    """What a text says after its last thought; "" where that thought does not end."""
-    if "<" not in text:
-        return text
-    ends = [match.end() for match in _THOUGHT_END.finditer(text)]
-    said = text[ends[-1] :] if ends else text
-    begun = _THOUGHT_START.search(said)
-    said = said[: begun.start()] if begun else said
-    return said if said.strip() else ""
+    """What a text says before, between and after its thoughts; an end alone ends a thought too."""
+    said: list[str] = []
+    start, thinking = 0, False
+    for mark in _THOUGHT_MARK.finditer(text):
+        if mark["start"] is None:
+            if not thinking:
+                said.clear()
+            start, thinking = mark.end(), False
+        elif not thinking:
+            said.append(text[start : mark.start()])
+            thinking = True
+    if not thinking:
+        said.append(text[start:])
+    return "\n".join(part for part in said if part.strip())
 
 
 def between_questions(text: str) -> list[str]:
     """The parts of a text before, between and after further questions; no programs, no blanks."""
     if "```" in text:
         text = _PROGRAM.sub("\n", text)
-    if "<|" in text or "</s>" in text or "INST]" in text:
-        text = _TURN.sub("\nQ:", text)
+    if "<" in text or "[" in text:
+        text = _SPECIAL.sub("\nQ: ", text)
     starts = [match.start() for match in _QUESTION.finditer(text)]
     if not starts:
         return [text]
