@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 from .number_words import leading_number
-from .numerals import NUMBER, is_led, is_partial
+from .numerals import FUNCTIONS, NUMBER, is_led, is_partial
 from .parts import answer_of
 from .places import stated_answer
 from .spelling import plain
@@ -20,21 +20,41 @@ Spell = Callable[[re.Match[str]], str]
 
 _UNIT_POWER = re.compile(r"(?<=[A-Za-z])[}\s]*\^\s*(?:\d|\{\s*-?\d\s*\})")
 # A box with one of these around its number # holds an expression, which the number alone is not.
+_RAISED = r"(?:squared|cubed|factorial|choose|mod(?:ulo)?)"
+_BETWEEN = (
+    r"(?:out\s+of|of|over|choose|mod(?:ulo)?|times|plus|minus|(?:divided|multiplied)\s+by"
+    r"|(?:for|in|to)\s+every|per|versus|vs\.?|less|(?:more|less|fewer|greater)\s+than"
+    r"|to\s+the\s+power\s+of|through|up\s+to)"
+)
+"""Words that make an expression of a number: after it, and between two."""
 _OPERATORS = re.compile(
-    r"[\\^!*+_<>≤≥√±÷∞π]|[-/]\s*#|#\s*[-:]|#\s*/\s*[A-Za-z]\b|(?<![A-Za-z])[xyzn](?![A-Za-z'])"
+    r"[\\^!*+_<>≤≥√±÷∞π|]|[-/]\s*#|#\s*[-:]|#\s*/\s*[A-Za-z]\b|(?<![A-Za-z])[xyzn](?![A-Za-z'])"
+    rf"|\b{FUNCTIONS}\b[\s(]*#|#\s*{_RAISED}\b"
 )
 # What is said after the answer: a new sentence, a reason, a remark in brackets.
-_REMARK = re.compile(r"[.;!?](?:\s|$)|,?\s(?:because|since)\b|(?<![-+*/=(\s])\s\(")
+_REMARK = re.compile(r"[.!?](?:\s|$)|;(?:\s+(?![-\d\s])|$)|,?\s(?:because|since)\b|(?<![-+*/=(\s])\s\(")
 # Before a number, these make an expression of it.
 _LED = re.compile(
-    r"[√^<>≤≥±]|[A-Za-z\d)]\s*[-+*/]\s*$"
-    r"|\\(?:sqrt|log|ln|exp|sin|cos|tan|frac|binom|pm|mp|leq?|geq?|lt|gt|neq?|pi|infty|sum|prod|int)"
+    rf"[√^<>≤≥±]|[A-Za-z\d)]\s*[-+*/]\s*$|\b{FUNCTIONS}\b[\s(]*$"
+    r"|\\(?:sqrt|log|ln|exp|sin|cos|tan|frac|binom|pm|mp|leq?|geq?|lt|gt|neq?|pi|infty|sum|prod|int)",
+    re.IGNORECASE,
 )
 # After a number, these say another, or the rest of 2 h 30 min.
 _OTHER = re.compile(
-    r"(?:[^\d.,;()]{0,24}?\s(?:and|or)|\s+to|\s*[,;])\s*(?<=[\s,;])[-\d.]|\s+\d"
-    r"|\s?(?:h|hrs?|min|s|ft|m|cm|km|g|kg|lbs?)\s?(?:\*\s?)?\d"
+    r"(?:[^\d.,;()]{0,24}?\s(?:and|or)|\s+to|\s*[,;&])\s*(?<=[\s,;&])[-\d.]|\s+\d"
+    r"|[^\d.,;()]{0,24}?\sand\s+(?:an?|one|two|three)\s+(?:half|halves|thirds?|quarters?|fourths?)\b"
+    rf"|(?:\s+percent)?\s+{_BETWEEN}\s+-?\d|\s+by\s+\d{{1,3}}\b|\s+{_RAISED}\b"
+    r"|\s+in\s+\d{1,2}\b(?!\s+(?:second|minute|hour|day|week|month|year)s?)"
+    r"|\s?(?:h|hrs?|hours?|min|minutes?|s|days?|ft|feet|foot|m|cm|km|g|kg|lbs?|pounds?),?\s?(?:\*\s?)?\d"
+    r"|\s*(?:[<>]\s*\S|\|\s*-?\d|/\s*[xyzn]\b)"
 )
+# |8| is 8, and -(8) is -8.
+_SIZE = re.compile(r"\|\s*[-+]?\s*(\d[\d.,/ ]*)\|")
+_NEGATED = re.compile(r"(?<![\w)\]}])-\s*[({\[]\s*(\d[\d.,/ ]*)[)}\]]")
+# 18 = 9 * 2, and 18 = x
+_WORKED_OUT = re.compile(r"[\d\s.,*/+()^{}-]*[*/+^-][\d\s.,*/+()^{}-]*|\W*[A-Za-z]\W*")
+# 20 of 90, which is 18
+_WHICH = re.compile(r",?\s(?:which|that)\s(?:is|equals|makes|gives|comes\sto)\s(.*)")
 # x = 3, y = 4
 _ASSIGNED_TWICE = re.compile(r"=\s*[-\d./]+\s*(?:[,;]|,?\s(?:and|or)\s)\s*\w{1,3}\s*=")
 _WINDOWS = (150, 2000)
@@ -63,7 +83,7 @@ def number_in_box(spell: Spell, box: str) -> str:
     spelt = plain(box)
     if _ASSIGNED_TWICE.search(spelt):
         return ""
-    content = _UNIT_POWER.sub("", spelt.rpartition("=")[2])
+    content = _UNIT_POWER.sub("", _right_side(_signed(spelt)))
     numbers = list(NUMBER.finditer(content))
     if not numbers:
         return leading_number(content)
@@ -74,16 +94,34 @@ def number_in_box(spell: Spell, box: str) -> str:
 
 def _said(spell: Spell, line: str) -> str | None:
     """The number that a line begins with: the first of it, or what its first sentence equals."""
-    sentence = _without_remark(plain(line))
+    sentence = _without_remark(_signed(plain(line)))
     if _ASSIGNED_TWICE.search(sentence):
         return ""
-    sentence = sentence.rpartition("=")[2]
+    sentence = _right_side(sentence)
     number = NUMBER.search(sentence)
     if number is None:
         return leading_number(sentence) or None
     before, after = sentence[: number.start()], sentence[number.end() :]
-    expression = is_partial(number) or _LED.search(before) or _OTHER.match(after)
-    return "" if expression else spell(number)
+    if not (is_partial(number) or _LED.search(before) or _OTHER.match(after)):
+        return spell(number)
+    result = _WHICH.search(after)
+    return number_in_box(spell, result[1]) if result else ""
+
+
+def _signed(spelt: str) -> str:
+    return _NEGATED.sub(r"-\1", _SIZE.sub(r"\1", spelt))
+
+
+def _right_side(equation: str) -> str:
+    """What stands behind the last "="; the side before it where that is a variable or a sum."""
+    before, _, last = equation.rpartition("=")
+    side = before.rpartition("=")[2]
+    return side if before and NUMBER.search(side) and _is_worked_out(last) else last
+
+
+def _is_worked_out(side: str) -> bool:
+    number = NUMBER.fullmatch(side.strip())
+    return number is None and _WORKED_OUT.fullmatch(side) is not None
 
 
 def _without_remark(line: str) -> str:

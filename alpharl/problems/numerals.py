@@ -50,9 +50,29 @@ _TIMES = {
 # Letters that are seldom units.
 _MORE = re.compile(
     r"[)\]}]*\s?\^|\s?[÷√π±_]|\s?(?:[-+:/*]|\*\*)\s?[\d({\\]|\s?[+*]\s?[A-Za-z]|[abeijnoqrtuvwxyz](?![A-Za-z])|[xX][\dA-F]"
+    r"|[CP]\d|\s?(?:->|→|\.\.|…)\s?\d"
     r"|\s?\\(?:pi|sqrt|div|pm|frac|overline|log|ln|theta)|\s?(?:tenth|hundredth|thousandth)s?\b"
 )
-_LED = re.compile(r"(?:\d[:/^]|[\d)]\s?[*+:/]\s?|\\sqrt\s?\{?|√\s?)$")
+FUNCTIONS = (
+    r"(?:log|ln|lg|exp|sin|cos|tan|sqrt|abs|floor|ceil|gcd|lcm|mod"
+    r"|(?:root|square|cube|factorial|half|third|quarter|double|twice)(?:\s+of)?"
+    r"|(?:more|less|fewer|greater|larger|smaller)\s+than|step|option|equation)"
+)
+"""Words that make an expression of the number after them."""
+_LED = re.compile(
+    rf"(?:\b{FUNCTIONS}\b[\s(]*|"
+    r"\d[:/^]|[\d)]\s?[*+:/]\s?|\\sqrt\s?\{?|√\s?"
+    r"|\d\s(?:(?:out\s)?of|choose|mod|over)\s|(?:hundred|thousand|million|billion)\s(?:and\s)?"
+    r"|\d\s(?:hours?|hrs?|feet|foot|ft)\s(?:and\s)?|(?:\b[A-Za-z]|[\w)}] )[<>≤≥]=?\s?"
+    r"|[A-Za-z]\([^()]{0,8},\s?)$",
+    re.IGNORECASE,
+)
+# 2 thousand five hundred
+_WORDS_GO_ON = re.compile(
+    r"\s+(?:and\s+)?(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen"
+    r"|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|half)\b|\s+and\s+an?\s+half\b",
+    re.IGNORECASE,
+)
 _LONGEST = 200
 """Digits of a number; a longer row is a model that repeats itself."""
 _LARGEST = 10**_LONGEST
@@ -75,12 +95,14 @@ def value(number: re.Match[str]) -> Fraction | None:
 
 def is_partial(number: re.Match[str]) -> bool:
     r"""Whether an expression goes on after a number: 5 in `5:2`, 3 in `3x`, 10 in `10\sqrt2`."""
-    return _MORE.match(number.string, number.end()) is not None
+    more = _MORE.match(number.string, number.end())
+    words = number["times"] and _WORDS_GO_ON.match(number.string, number.end())
+    return bool(more or words)
 
 
 def is_led(number: re.Match[str]) -> bool:
     r"""Whether an expression comes before a number: 2 in `5:2` and in `\sqrt{2}`."""
-    return _LED.search(number.string, max(0, number.start() - 12), number.start()) is not None
+    return _LED.search(number.string, max(0, number.start() - 16), number.start()) is not None
 
 
 def _unsigned(number: re.Match[str]) -> Fraction:

@@ -34,9 +34,13 @@ _BILLIONS = re.compile(r"(?<=\d)B\b")
 _CURRENCY = re.compile(r"(?<=[A-Za-z])\\?\$")
 _ENDS = r"(?![A-Za-z])"
 """The end of a command, which a digit may follow: `\\times10`."""
-_NO_NUMBER = "left|right|displaystyle|large|boldsymbol|therefore|[lc]?dots"
+_NO_NUMBER = (
+    "[Bb]igg?[lr]?|left|right|displaystyle|[Ll]arge|LARGE|huge|Huge|small|boldsymbol|fbox|therefore|[lc]?dots"
+)
 _LATEX = [
     (re.compile(rf"\\!|\\(?:{_NO_NUMBER}){_ENDS}"), ""),
+    (re.compile(r"\\(?:text)?color\s*(?:\[[^\[\]]*\]\s*)?\{[^{}]*\}"), ""),
+    (re.compile(rf"\\[lr]?vert{_ENDS}|\\\|"), "|"),
     (re.compile(r"\\pmod\s*(?:\{\s*\d+\s*\}|\d)"), ""),
     (re.compile(rf"\^\s*(?:\{{\s*\\circ\s*\}}|\\circ{_ENDS})"), " "),
     (re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf)|mbox)\s*\{([^{}]*)\}"), r" \1 "),
@@ -53,6 +57,10 @@ _REPEATING = re.compile(r"(?<!\d)(\d{1,50})\.(\d{0,50})\\(?:overline|bar|dot)\s*
 _LONE_MINUS = re.compile(r"(^|[=(,:])\s*-\s+(?=[\d.\\])")
 _MINUS_WORD = re.compile(r"(?<![\d)] )\b(?:negative|minus)\s+(?=[\d.])", re.IGNORECASE)
 _HALF_WORD = re.compile(r"(?<=\d) and (?=\d+/\d)")
+_AND_A_HALF = re.compile(r"(?<=\d) and (?:a|one) (half|third|quarter|fourth|fifth)\b", re.IGNORECASE)
+_PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5}
+# 18, 000
+_SPACED_COMMA = re.compile(r"(?<![\d,.])(?<![\d,.] )[1-9]\d{0,2}(?:, 000)+(?![\d.,])")
 _CENTS = re.compile(r"(?<!\d)(\d{1,9}) dollars?,?(?: and)? (\d\d?) cents?\b")
 
 
@@ -76,6 +84,8 @@ def plain(text: str) -> str:
         text = _TAG.sub(" ", text)
     for pattern, spelt in ((_LONE_MINUS, r"\1-"), (_MINUS_WORD, "-"), (_HALF_WORD, " ")):
         text = pattern.sub(spelt, text)
+    text = _AND_A_HALF.sub(lambda m: f" 1/{_PARTS[m[1].lower()]}", text)
+    text = _SPACED_COMMA.sub(lambda m: m[0].replace(" ", ""), text)
     return _CENTS.sub(lambda m: f"{m[1]}.{int(m[2]):02d}", text)
 
 
