@@ -32,7 +32,9 @@ _OPERATORS = re.compile(
     rf"|\b{FUNCTIONS}\b[\s(]*#|#\s*{_RAISED}\b"
 )
 # What is said after the answer: a new sentence, a reason, a remark in brackets.
-_REMARK = re.compile(r"[.!?](?:\s|$)|;(?:\s+(?![-\d\s])|$)|,?\s(?:because|since)\b|(?<![-+*/=(\s])\s\(")
+_REMARK = re.compile(
+    r"[.!?](?:\s|$)|;(?:\s+(?![-\d\s])|$)|,?\s(?:because|since)\b|(?<![-+*/=(\s])\s\("
+)
 # Before a number, these make an expression of it.
 _LED = re.compile(
     rf"[√^<>≤≥±]|[A-Za-z\d)]\s*[-+*/]\s*$|\b{FUNCTIONS}\b[\s(]*$"

@@ -37,7 +37,7 @@ _TURN_ENDS = [
     r"<\|(?:user|human|USER_TOKEN)\|>|<[|｜]User[|｜]>|\[\|user\|\]|\[INST\]",
     r"(?:<\|(?:im_start|start_header_id|header_start|start)\|>|<\|turn>|<start_of_turn>)\s*user",
 ]
-"""What ends an answer: ChatML, Llama 2 to 4, Command, DeepSeek, EXAONE, Gemma, Mistral, Phi, GLM."""
+"""What ends an answer: ChatML, Llama, Command, DeepSeek, EXAONE, Gemma, Mistral, Phi, GLM."""
 _TURN_END = re.compile("|".join(_TURN_ENDS))
 _TOKEN = (
     r"<[|｜]/?[A-Za-z][\w▁ :.-]{2,40}[|｜]?>|<[a-z_]{3,40}\|>|\[\|\w{3,20}\|\]|\[/?INST\]|</?s>"

@@ -35,7 +35,8 @@ _CURRENCY = re.compile(r"(?<=[A-Za-z])\\?\$")
 _ENDS = r"(?![A-Za-z])"
 """The end of a command, which a digit may follow: `\\times10`."""
 _NO_NUMBER = (
-    "[Bb]igg?[lr]?|left|right|displaystyle|[Ll]arge|LARGE|huge|Huge|small|boldsymbol|fbox|therefore|[lc]?dots"
+    "[Bb]igg?[lr]?|left|right|displaystyle|[Ll]arge|LARGE|[Hh]uge|small|boldsymbol|fbox"
+    "|therefore|[lc]?dots"
 )
 _LATEX = [
     (re.compile(rf"\\!|\\(?:{_NO_NUMBER}){_ENDS}"), ""),
@@ -57,7 +58,9 @@ _REPEATING = re.compile(r"(?<!\d)(\d{1,50})\.(\d{0,50})\\(?:overline|bar|dot)\s*
 _LONE_MINUS = re.compile(r"(^|[=(,:])\s*-\s+(?=[\d.\\])")
 _MINUS_WORD = re.compile(r"(?<![\d)] )\b(?:negative|minus)\s+(?=[\d.])", re.IGNORECASE)
 _HALF_WORD = re.compile(r"(?<=\d) and (?=\d+/\d)")
-_AND_A_HALF = re.compile(r"(?<=\d) and (?:a|one) (half|third|quarter|fourth|fifth)\b", re.IGNORECASE)
+_AND_A_HALF = re.compile(
+    r"(?<=\d) and (?:a|one) (half|third|quarter|fourth|fifth)\b", re.IGNORECASE
+)
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5}
 # 18, 000
 _SPACED_COMMA = re.compile(r"(?<![\d,.])(?<![\d,.] )[1-9]\d{0,2}(?:, 000)+(?![\d.,])")

@@ -15,7 +15,7 @@ from alpharl.problems.places import LIST, stated_answer
 from . import number
 from .checker import Checker
 from .notation import rewritten, tidy
-from .units import said_in_words, without_units, words
+from .units import number_said, said_in_words, without_units, words
 
 # None holds another opening, so that a row of openings is read once. A digit after the second sign
 # makes both signs of dollars: it costs $5 and $13.
@@ -31,6 +31,11 @@ _REMARK = re.compile(
 _INTEGER = re.compile(r"-?\d{1,200}")
 _BASED = re.compile(r"(\d[\dA-F]*)(?:_\{?(\w+)\}?)?")
 _PERCENT = r"\%"
+_DOZEN = re.compile(r"(?<=\d)(?:\s|\\[,;: ])*(?:\\text\s*\{\s*dozens?\s*\}|dozens?\b)")
+_MODULUS = re.compile(r"\s*\\pmod\s*(?:\{[^{}]*\}|\d)$")
+_RESIDUE = re.compile(rf"-?\d{{1,200}}{_MODULUS.pattern}")
+# Points of a line, digits of a number, matrices: their order counts.
+_CAPITALS = re.compile(r"(?:\\(?:vec|overrightarrow)\s*)?\{?[A-Z]{2,}\}?")
 _GOES_ON = re.compile(r"\\[lcd]?dots(?![A-Za-z])")
 _LONGEST = 2000
 """Characters of an answer; a longer one is a model that repeats itself."""
@@ -83,7 +88,20 @@ def is_correct(extracted: str, target: str) -> bool:
         return False
     if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(wanted):
         return int(answer) == int(wanted)
-    answer, wanted = without_units(rewritten(answer), rewritten(wanted))
+    readings = [rewritten(answer), rewritten(_DOZEN.sub(r"\\times 12", answer))]
+    return any(_same(reading, rewritten(wanted)) for reading in dict.fromkeys(readings))
+
+
+def _same(answer: str, wanted: str) -> bool:
+    """Whether two rewritten expressions are equal, units included."""
+    if _RESIDUE.fullmatch(answer) and not _MODULUS.search(wanted):
+        answer = _MODULUS.sub("", answer)
+    answer, wanted = without_units(answer, wanted)
+    for text, other in ((answer, wanted), (wanted, answer)):
+        if _INTEGER.fullmatch(other) and (digits := number_said(text)):
+            return digits == str(int(other))
+    if _CAPITALS.fullmatch(answer) and _CAPITALS.fullmatch(wanted):
+        return answer == wanted
     return answer != "" and _equal(answer, wanted)
 
 

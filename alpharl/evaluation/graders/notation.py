@@ -60,15 +60,26 @@ _ANGLE = (
 )
 
 
+_NO_SOLUTION = r"(?:there (?:is|are) )?no (?:real )?solutions?|(?:the )?empty set"
+_ALL_REALS = "all real numbers|(?:all )?reals?"
+_TO = r"\s*(?:\\(?:text|mathrm|mbox)\s*\{\s*to\s*\}|\bto\b)\s*"
 _SPELLINGS: list[tuple[re.Pattern[str], _Spelling]] = [
     (re.compile(r"\*\*"), "^"),
+    (re.compile(rf"^(?:\\text\s*\{{)?\s*(?:{_NO_SOLUTION})\s*\}}?$", re.IGNORECASE), r"\\emptyset"),
+    (re.compile(rf"^(?:\\text\s*\{{)?\s*(?:{_ALL_REALS})\s*\}}?$", re.IGNORECASE), r"\\mathbb{R}"),
+    (re.compile(rf"(?<=\d){_TO}(?=\d)"), ":"),
+    (re.compile(r"(?<=\d)(?:\s|\\[,;: ])*\\text\s*\{\s*per\s?cent\s*\}$"), r"\\%"),
+    (re.compile(r"(?<![\d,.(])(?<![\d,.] )[1-9]\d{0,2}(?:, 000)+(?![\d.,])"), _joined),
+    (re.compile(r"(?<![\w})])(\(-?\d[\d.]{0,40}\))\s*(?=\(-?\d[\d.]{0,40}\))"), r"\1\\cdot "),
+    # Math-verify takes 2(3) for a function's value.
+    (re.compile(r"(?<![\w^.{])(\d{1,40}(?:\.\d{1,40})?)\s*(?=\(\s*-?\s*\d)"), r"\1\\cdot "),
     (re.compile(r"(?<!\\)%"), r"\\%"),
     (re.compile(r"\\[,;: ]\s*(?=\\%)"), ""),
     (re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])"), r"\\pi "),
     (re.compile(r"\\varnothing\b"), r"\\emptyset"),
     # Math-verify passes over the sign of degrees.
     (re.compile(_ANGLE), r"\\\1\2\\frac{\3\\pi}{180}"),
-    (re.compile(r"(\^\{?\s*\\circ\s*\}?)\s*[CF]$"), r"\1"),
+    (re.compile(r"(\^\{?\s*\\circ\s*\}?)\s*([CF])$"), r"\1\\text{\2}"),
     (re.compile(f"^{_LEADING_WORDS}"), ""),
     (re.compile(f"^{_BUILDER}$"), r"\1"),
     # 5 = x
@@ -85,14 +96,24 @@ _SPELLINGS: list[tuple[re.Pattern[str], _Spelling]] = [
 ]
 _TIMES = re.compile(
     r"(?<=[\d}])\s*(?:\\[,;: ]\s*)*(\\(?:text|textrm|mathrm|mbox)\s*\{)?\s*"
-    r"(thousand|million|billion|trillion)s?\b",
+    r"(hundred|thousand|million|billion|trillion)s?\b",
     re.IGNORECASE,
 )
-_POWERS = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+
+
+_COLOR = re.compile(r"\\(?:text)?color\s*(?:\[[^\[\]]*\]\s*)?\{[^{}]*\}\s*")
+# 0.1666..., with at least three sixes, and 0.2727...
+_GOING_ON = re.compile(
+    r"(?<![\d.,])(\d{0,20}\.\d{0,20}?)(?:(\d)\2{2,40}|(\d{2,6})\3{1,9})\s*(?:\.{3}|…|\\[lc]?dots)$"
+)
 
 
 def tidy(expression: str) -> str:
     """One spelling for what only looks different; so that votes for it are not split."""
+    expression = _GOING_ON.sub(
+        lambda m: rf"{m[1]}\overline{{{m[2] or m[3]}}}", _COLOR.sub("", expression).strip("$ ")
+    )
     expression = re.sub(r"\\[dt]frac\b", r"\\frac", expression.replace("−", "-"))
     expression = re.sub(r"\\left\b|\\right\b|\\!", "", expression)
     return _FULL_STOP.sub("", " ".join(expression.split()).strip("$ "))

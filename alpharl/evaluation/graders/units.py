@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import re
 
+from alpharl.problems.number_words import leading_number
+
+from .measures import same_unit
+
 _TEXT = r"\\(?:text|textrm|textbf|textit|mathrm|mbox)\s*\{"
 _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
 _GAP = r"(?:\\[,;:! ]|~|\s|\\cdot\b|\\times\b|/|\\q?quad\b)*"
@@ -28,7 +32,7 @@ _UNMARKED = re.compile(
 _IN_TEXT = re.compile(rf"{_TEXT}([^{{}}]*)\}}")
 _NUMBER_IN_TEXT = re.compile(rf"{_TEXT}\s*([-+\\$]*\d[^{{}}]*)\}}")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
-_MEASURES = {"mm", "cm", "m", "km", "mg", "g", "kg", "s", "min", "h", "ml", "mL", "l", "L"}
+_DEGREES = re.compile(r"\d\s*\^\s*\{?\s*\\circ\s*\}?$")
 
 
 def without_units(answer: str, wanted: str) -> tuple[str, str]:
@@ -39,14 +43,21 @@ def without_units(answer: str, wanted: str) -> tuple[str, str]:
     wanted, unit = _apart(_opened(wanted), _UNIT)
     numeric = _is_numeric(wanted)
     if not numeric and " " in (unmarked := _apart(wanted, _UNMARKED))[1]:
-        wanted, numeric = (unmarked[0], True) if _is_numeric(unmarked[0]) else (wanted, False)
+        wanted, numeric, unit = (
+            (unmarked[0], True, unmarked[1]) if _is_numeric(unmarked[0]) else (wanted, False, unit)
+        )
     answer, given = _apart(_opened(answer), _UNIT)
     if not given and numeric:
         answer, given = _apart(answer, _UNMARKED)
-    marked, measures = _IN_TEXT.sub(r"\1", unit).strip(), _IN_TEXT.sub(r"\1", given).strip()
-    if {marked, measures} <= _MEASURES and marked != measures:
+    if not same_unit(_signs(answer) + given, _signs(wanted) + unit):
         return "", ""
     return answer, wanted
+
+
+def _signs(expression: str) -> str:
+    """Units that are signs and stay: of dollars before a number, of degrees after one."""
+    dollars = "dollar " if expression.startswith(r"\$") else ""
+    return dollars + ("° " if _DEGREES.search(expression) else "")
 
 
 def words(expression: str) -> str:
@@ -61,6 +72,13 @@ def said_in_words(expression: str) -> str:
     text = re.sub(r"[\s().,'\"]", "", inside[1] if inside else expression)
     in_words = re.search("[A-Za-z]", text) if inside else re.fullmatch("[A-Za-z]{4,}", text)
     return text.casefold() if in_words else ""
+
+
+def number_said(expression: str) -> str:
+    r"""The digits of an expression that says an integer in words: `\text{fifty-six}`; or ""."""
+    inside = _IN_TEXT.fullmatch(expression)
+    text = inside[1] if inside else expression
+    return leading_number(text) if re.fullmatch(r"[A-Za-z\s-]+", text) else ""
 
 
 def _is_numeric(expression: str) -> bool:
