@@ -55,6 +55,7 @@ _SIZE = re.compile(r"\|\s*[-+]?\s*(\d[\d.,/ ]*)\|")
 _NEGATED = re.compile(r"(?<![\w)\]}])-\s*[({\[]\s*(\d[\d.,/ ]*)[)}\]]")
 # 18 = 9 * 2, and 18 = x
 _WORKED_OUT = re.compile(r"[\d\s.,*/+()^{}-]*[*/+^-][\d\s.,*/+()^{}-]*|\W*[A-Za-z]\W*")
+_UNIT_WORD = re.compile(r"\s[A-Za-z]{2,}\s*$")
 # 20 of 90, which is 18
 _WHICH = re.compile(r",?\s(?:which|that)\s(?:is|equals|makes|gives|comes\sto)\s(.*)")
 # x = 3, y = 4
@@ -118,12 +119,9 @@ def _right_side(equation: str) -> str:
     """What stands behind the last "="; the side before it where that is a variable or a sum."""
     before, _, last = equation.rpartition("=")
     side = before.rpartition("=")[2]
-    return side if before and NUMBER.search(side) and _is_worked_out(last) else last
-
-
-def _is_worked_out(side: str) -> bool:
-    number = NUMBER.fullmatch(side.strip())
-    return number is None and _WORKED_OUT.fullmatch(side) is not None
+    bare = NUMBER.fullmatch(_UNIT_WORD.sub("", side).strip())
+    sums = _WORKED_OUT.fullmatch(last) and not NUMBER.fullmatch(last.strip())
+    return side if bare and sums else last
 
 
 def _without_remark(line: str) -> str:

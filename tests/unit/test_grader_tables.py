@@ -104,7 +104,10 @@ HOSTILE = [
     "\nQ:" * LONG, "\n" * LONG, "```python\n" * LONG, "<|im_end|>" * LONG, "answer is 5 " * LONG,
     "answer to " * LONG, "<answer>" * LONG, r"\boxed{}" * LONG, r"\boxed{1}, " * LONG,
     r"\boxed{" * LONG + "1" + "}" * LONG, r"\boxed{" + " " * LONG + "1}", r"\frac{" * LONG,
-    "####" * LONG, "$ " * LONG, r"\text{" * LONG,
+    "####" * LONG, "$ " * LONG, r"\text{" * LONG, "[THINK]" * LONG, "[/THINK]" * LONG,
+    "<|channel|>" * LONG, "<|channel|>analysis" * LONG, "<|ab" * LONG, "\nuser\n" * LONG,
+    "<｜User｜>" * LONG, "<|pad_token|>" * LONG, r"\color{" * LONG, "|8" * LONG, "-(" * LONG,
+    "18 of " * LONG, "2(" * LONG, "18, 000" * LONG, "0." + "3" * LONG + "...",
 ]  # fmt: skip
 """Models get stuck on a token. No search may then take quadratic time."""
 
