@@ -58,7 +58,7 @@ def _said(line: str) -> str | None:
     line = _HOPE.sub("", line)
     formulas = list(_FORMULA.finditer(line))
     if not formulas or re.search(r"\d", line[: formulas[0].start()]):
-        return tidy(_REMARK.sub("", line).rstrip(".*"))
+        return tidy(_REMARK.sub("", line).rstrip("*"))
     listed = formulas[:1]
     for formula in formulas[1:]:
         if not LIST.fullmatch(line, listed[-1].end(), formula.start()):

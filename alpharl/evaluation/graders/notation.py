@@ -16,7 +16,7 @@ _SYMBOLS = {
     "∈": r"\in ", "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "θ": r"\theta ", "α": r"\alpha ",
     "β": r"\beta ", "γ": r"\gamma ", "λ": r"\lambda ", "φ": r"\phi ", "∠": r"\angle ",
     "°": r"^{\circ}", "º": r"^{\circ}", "≈": r"\approx ", "≡": r"\equiv ", "′": "'", "’": "'",
-    "⁄": "/", "∕": "/", "∖": r"\setminus ",
+    "¢": r"\text{ cents}", "⁄": "/", "∕": "/", "∖": r"\setminus ",
 }  # fmt: skip
 _CHARACTERS = str.maketrans(
     {
@@ -67,12 +67,16 @@ _SPELLINGS: list[tuple[re.Pattern[str], _Spelling]] = [
     (re.compile(r"\*\*"), "^"),
     (re.compile(rf"^(?:\\text\s*\{{)?\s*(?:{_NO_SOLUTION})\s*\}}?$", re.IGNORECASE), r"\\emptyset"),
     (re.compile(rf"^(?:\\text\s*\{{)?\s*(?:{_ALL_REALS})\s*\}}?$", re.IGNORECASE), r"\\mathbb{R}"),
+    (
+        re.compile(r"\\?\s*\(\s*(?:\\(?:text|mathrm)\s*\{\s*mod\s*\}|\\?mod\b)\s*(\w+)\s*\)"),
+        r"\\pmod{\1}",
+    ),
     (re.compile(rf"(?<=\d){_TO}(?=\d)"), ":"),
     (re.compile(r"(?<=\d)(?:\s|\\[,;: ])*\\text\s*\{\s*per\s?cent\s*\}$"), r"\\%"),
     (re.compile(r"(?<![\d,.(])(?<![\d,.] )[1-9]\d{0,2}(?:, 000)+(?![\d.,])"), _joined),
-    (re.compile(r"(?<![\w})])(\(-?\d[\d.]{0,40}\))\s*(?=\(-?\d[\d.]{0,40}\))"), r"\1\\cdot "),
     # Math-verify takes 2(3) for a function's value.
     (re.compile(r"(?<![\w^.{])(\d{1,40}(?:\.\d{1,40})?)\s*(?=\(\s*-?\s*\d)"), r"\1\\cdot "),
+    (re.compile(r"(?<![\w})])(\(-?\d[\d.]{0,40}\))\s*(?=\(-?\d[\d.]{0,40}\))"), r"\1\\cdot "),
     (re.compile(r"(?<!\\)%"), r"\\%"),
     (re.compile(r"\\[,;: ]\s*(?=\\%)"), ""),
     (re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])"), r"\\pi "),
@@ -96,7 +100,8 @@ _SPELLINGS: list[tuple[re.Pattern[str], _Spelling]] = [
 ]
 _TIMES = re.compile(
     r"(?<=[\d}])\s*(?:\\[,;: ]\s*)*(\\(?:text|textrm|mathrm|mbox)\s*\{)?\s*"
-    r"(hundred|thousand|million|billion|trillion)s?\b",
+    r"(hundred|thousand|million|billion|trillion)s?\b(?!\s+(?:and\s+)?(?:\w+teen|\w+ty|one|two|three"
+    r"|four|five|six|seven|eight|nine|ten|eleven|twelve|an?\s+half)\b)",
     re.IGNORECASE,
 )
 _POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
@@ -105,7 +110,7 @@ _POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 
 _COLOR = re.compile(r"\\(?:text)?color\s*(?:\[[^\[\]]*\]\s*)?\{[^{}]*\}\s*")
 # 0.1666..., with at least three sixes, and 0.2727...
 _GOING_ON = re.compile(
-    r"(?<![\d.,])(\d{0,20}\.\d{0,20}?)(?:(\d)\2{2,40}|(\d{2,6})\3{1,9})\s*(?:\.{3}|…|\\[lc]?dots)$"
+    r"(?<![\d.,])(\d{0,20}\.\d{0,20}?)(?:(\d)\2{2,40}|(\d{2,6})\3{1,9})\s*(?:\.{3}|…|\\[lc]?dots)\.?$"
 )
 
 

@@ -16,7 +16,12 @@ from .measures import same_unit
 _TEXT = r"\\(?:text|textrm|textbf|textit|mathrm|mbox)\s*\{"
 _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
 _GAP = r"(?:\\[,;:! ]|~|\s|\\cdot\b|\\times\b|/|\\q?quad\b)*"
-_NAME = rf"{_TEXT}(?!\s*(?:and|or|if|mod|[eid]\}})\b)[^{{}}]*\}}"
+_VALUES = (
+    r"(?:squared|cubed|factorial|choose|times|less|more|hal(?:f|ves)|thirds?|quarters?"
+    r"|(?:four|fif|six|seven|eigh|nin|ten|hundred|thousand)ths?|hundred|thousand|[mb]illion)"
+)
+"""Words that change the value of a number before them, which units do not."""
+_NAME = rf"{_TEXT}(?!\s*(?:(?:and|or|if|mod|{_VALUES})\b|[eid]\}}))[^{{}}]*\}}"
 _QUOTIENT = rf"\\frac\s*\{{\s*{_TEXT}[^{{}}]*\}}\s*\}}\s*\{{\s*{_TEXT}[^{{}}]*\}}\s*\}}"
 _UNIT = re.compile(rf"(?<=[\w}})\]%]){_GAP}(?:(?:{_NAME}|{_QUOTIENT}){_POWER}{_GAP})+$")
 # One letter, or letters right after a number, are a unit if they are one of these.
@@ -26,7 +31,7 @@ _SHORT = (
 )
 _WORD = r"(?!(?:and|or|mod|if)\b)[A-Za-z.]+"
 _UNMARKED = re.compile(
-    rf"(?<=[\d}})%])(?:\s*(?:{_SHORT})|\s+(?=[A-Za-z]{{2}}){_WORD}(?:[ /]+{_WORD})*)"
+    rf"(?<=[\d}})%])(?:\s*(?:{_SHORT})|\s+(?=[A-Za-z]{{2}}|[ap]\.)(?!{_VALUES}\b){_WORD}(?:[ /]+{_WORD})*)"
     rf"(?:/[A-Za-z]+)?{_POWER}$"
 )
 _IN_TEXT = re.compile(rf"{_TEXT}([^{{}}]*)\}}")
