@@ -216,3 +216,16 @@ raise SystemExit(main(["methods", "--json"]))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["methods"]
+
+
+def test_a_current_folder_that_is_gone_is_one_line(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = f"rmdir {gone}; exec {sys.executable} -m alpharl factors --base b"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=gone, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "alpharl: error: found that the current folder is gone; change to one that is there\n"
+    )
