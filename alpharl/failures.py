@@ -79,6 +79,7 @@ _OUT_OF_MEMORY = re.compile(
 _OUT_OF_GPU_MEMORY = re.compile(r"(CUDA|HIP|MPS)\b.* out of memory|CUBLAS_STATUS_ALLOC_FAILED")
 _OS_ERROR = re.compile(r"os error (\d+)\)|\bErrno (\d+)\]", re.IGNORECASE)
 _TORCH_FILE = re.compile(r"inline_container|PytorchStreamWriter|iostream error")
+_TORCH_WRITES = re.compile(r"unexpected pos|PytorchStreamWriter")
 _LIBRARY = re.compile(r"/(?:site|dist)-packages/(\w+)")
 _PARTIAL = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.partial(\.d)?")
 """Names of what is being written; the second group tells its writers apart, the third folders."""
@@ -312,9 +313,9 @@ def file_of(error: BaseException) -> str | None:
     return next((_shown(path) for _, path in arguments), None)
 
 
-def _writing(error: BaseException) -> int | None:
-    number = _number(error)
-    return number if number in _OF_WRITING else None
+def _writing(error: BaseException) -> bool:
+    by_torch = isinstance(error, RuntimeError) and _TORCH_WRITES.search(str(error))
+    return bool(by_torch) or _number(error) in _OF_WRITING
 
 
 def _quoted_file(error: FileNotFoundError) -> Path | None:
