@@ -6,7 +6,6 @@ Each row is on disk as soon as it is made, so that a killed job goes on where it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

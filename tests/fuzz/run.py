@@ -1,4 +1,4 @@
-"""Fuzzes all that is read of others and of ourselves: `python -m tests.fuzz.run [--seed 1] [KIND ...]`.
+"""Fuzzes what reads files: `python -m tests.fuzz.run [--seed 1] [KIND ...]`.
 
 Ends with a table, and with status 1 after a violation.
 """
@@ -17,8 +17,18 @@ from pathlib import Path
 from alpharl.cli import main as alpharl
 
 from tests.bad_inputs.good import make_good
-from tests.fuzz import adapters, answers, factors, grams, headers, indexes, scores, studies, suites
-from tests.fuzz import variants
+from tests.fuzz import (
+    adapters,
+    answers,
+    factors,
+    grams,
+    headers,
+    indexes,
+    scores,
+    studies,
+    suites,
+    variants,
+)
 from tests.fuzz.rounds import Good, Outcomes, collect, fuzz, silent
 
 KINDS = {

@@ -16,16 +16,9 @@ from alpharl.evaluation.questions import read_questions
 from alpharl.evaluation.suites import SuiteFiles, read_suite
 
 from tests.bad_inputs.made import READERS
-from tests.fuzz.mutations import (
-    changed,
-    digest,
-    dump,
-    mutate_record,
-    require_sealed,
-    spoiled,
-    write_sealed,
-)
+from tests.fuzz.mutations import changed, dump, spoiled
 from tests.fuzz.rounds import Kind
+from tests.fuzz.seals import digest, mutate_record, require_sealed, write_sealed
 
 FILE, QUESTIONS = "made/suite/suite.json", "made/suite/addition-validation.jsonl"
 _VALUES = (3, 40, "test", "addition", "svamp", "\n", ["\n"], 0.7, "../../rows.jsonl", "c" * 64)
