@@ -194,7 +194,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def read_metadata(path: Path, maker: str) -> dict[str, Any]:
+def read_metadata(path: Path, maker: str = MAKER) -> dict[str, Any]:
     """What a factor or gram file says it was made from.
 
     Raises:

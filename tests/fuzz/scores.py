@@ -28,7 +28,7 @@ from tests.fuzz.seals import mutate_record, require_sealed
 SCORE, TABLE, LISTED = "made/scores/base.json", "scores.csv", "made/validation.csv"
 _CELLS = [
     "", " ", "0.3", "30%", "30 %", "0,3", "30", "1", "1.0", "-0.1", "nan", "inf", "1e-1", "+.5",
-    ".5%", "5.", "0.30000000000000004", "1_0", "0x1", "high", '"', "'0.3'", "10", "10.0", "1e1", "1.000",
+    ".5%", "5.", "1_0", "0x1", "high", '"', "'0.3'", "10", "10.0", "1e1", "1.000",
     "010", "30,0", "1e400", "1" * 400, "\ufeff10", "10\u00a0", "\u0663",
 ]  # fmt: skip
 _HEADERS = [
