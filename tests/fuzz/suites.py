@@ -50,11 +50,11 @@ def _mutate(rng: random.Random) -> str:
 def _write(told: Any) -> None:
     """Write a suite with both its digests made again."""
     if isinstance(told, dict) and isinstance(told.get("settings"), dict) and "digest" in told:
-        told["digest"] = _digest(told)
+        told["digest"] = suite_digest(told)
     write_sealed(Path(FILE), told if isinstance(told, dict) else {"x": told})
 
 
-def _digest(told: dict[str, Any]) -> str:
+def suite_digest(told: dict[str, Any]) -> str:
     content = {key: value for key, value in told.items() if key != "digest"}
     content["settings"] = {**content["settings"], "max_truncated": None}
     plain = json.loads(dump(content)) if _is_plain(content) else content
@@ -80,7 +80,7 @@ def _check(file: str, read: tuple[SuiteFiles, list[Any] | None]) -> None:
     told = require_sealed(Path(FILE))
     for key in ("name", "role", "tasks", "settings", "include_path", "digest"):
         assert getattr(suite, key) == told[key], f"{key}: another value"
-    assert suite.digest == _digest(told), "another digest"
+    assert suite.digest == suite_digest(told), "another digest"
     assert suite.role in ("validation", "test")
     if tasks is None:
         return
