@@ -108,7 +108,7 @@ def changed_arrays(rng: random.Random, arrays: dict[str, np.ndarray]) -> dict[st
         stop = at + 1 if rng.random() < 0.8 else None
         filled.reshape(-1)[at:stop] = np.asarray(number, np.float64).astype(one.dtype)
         options = [
-            *[filled] * 9, one * -1, one * 0, one[..., None], one[None], one.reshape(-1), one.T,
+            *[filled] * 9, 0.0 - one, one * 0, one[..., None], one[None], one.reshape(-1), one.T,
             one[:-1] if one.ndim else one, one[..., :-1] if one.ndim else one, other,
             np.zeros((0, *one.shape)), np.concatenate([one, one]) if one.ndim else one,
             *(one.astype(kind) for kind in ("f2", "f8", "f4", "i8", "u1", "?", "i2")),
