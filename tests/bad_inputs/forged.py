@@ -55,6 +55,14 @@ def after_the_seal(_: Path) -> None:
     Path(SCORE).write_bytes(resealed_bytes(f'{text},\n "accuracy": 0.9\n}}\n'.encode()))
 
 
+def beyond_floats(_: Path) -> None:
+    """The scale of an adapter is a whole number that no float holds."""
+    file = Path("made/low/adapter/adapter_config.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "lora_alpha": 10**400}))
+    listed = {"adapter/adapter_config.json": digest(file)}
+    record("made/low/variant.json", lambda told: told["files"].update(listed))(Path())
+
+
 def twice(_: Path) -> None:
     """A step stands twice in a blend, the second time with a space."""
     blend = json.loads(Path("made/blend/blend.json").read_text())
@@ -107,6 +115,8 @@ ROWS = [
              lambda t: t["models"].pop("20")), "variant.json: lacks a model", of_variant("blend")),
     BadInput("a step twice in a blend", twice, "blend.json: .*expected a step in plain digits",
              of_variant("blend")),
+    BadInput("an adapter with a scale that is too large", beyond_floats,
+             "low/adapter.*lora_alpha 1.*expected a finite number", of_variant("low")),
     BadInput("a number for an answer", number_for_an_answer,
              r"addition-validation.jsonl: line \d+: found no question of 'addition'",
              READERS[QUESTIONS]),
