@@ -89,8 +89,10 @@ def _check(file: str, read: tuple[SuiteFiles, list[Any] | None]) -> None:
     assert digest(Path(QUESTIONS)) == entry["sha256"], "other questions"
     texts = [hashlib.sha256(row["prompt"].encode()).hexdigest()[:16] for row in rows]
     assert texts[: len(entry["questions"])] == entry["questions"] == suite.questions
-    right = [str(row["answer"]) for row in rows][: len(task.tokens)]
-    assert all(grade == 1 for grade, _ in task.grade(range(len(right)), right)), "other answers"
+    # The grader finds numbers alone in an answer.
+    right = {i: row["answer"] for i, row in enumerate(rows) if row["answer"].isdecimal()}
+    right = {i: answer for i, answer in right.items() if i < len(task.tokens)}
+    assert all(grade == 1 for grade, _ in task.grade([*right], [*right.values()])), "other answers"
 
 
 KIND = Kind(
