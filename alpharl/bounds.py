@@ -10,6 +10,8 @@ MOST_STEP = 10**12
 """Optimizer step."""
 MOST_SCALE = 1e6
 """Multiple of an update: amplitudes, scales, options of methods."""
+LEAST_TEMPERATURE = 0.01
+"""Of sampling. Logits that are divided by less may leave what 16 bits hold; vLLM 0.32 raises it."""
 MOST_JOBS = 100_000
 """Checkpoints of a run, shards of a model: each is a job, and a plan holds all of them."""
 MOST_COUNT = 10**9

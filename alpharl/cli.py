@@ -86,7 +86,18 @@ def _start(first: str, arguments: list[str]) -> int:
         return _refuse(f"verb '{first}' is now '{RENAMED[first]}'; use that", 1)
     if first not in VERBS:
         return _refuse(f"found no verb '{first}', {nearest(first, VERBS)}; see 'alpharl --help'", 2)
+    if _is_nowhere():
+        return _refuse("found that the current folder is gone; change to one that is there", 1)
     return _run(first, arguments)
+
+
+def _is_nowhere() -> bool:
+    """Whether the current folder is gone: libraries end the process where they look for it."""
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
 
 
 def _run(verb: str, arguments: list[str]) -> int:

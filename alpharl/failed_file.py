@@ -13,6 +13,7 @@ from typing import Any
 from alpharl.system_errors import OF_WRITING, chain_of, first_words, number_of
 
 PACKAGE = str(Path(__file__).parent)
+_TORCH_WRITES = re.compile(r"unexpected pos|PytorchStreamWriter")
 _PARTIAL = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.partial(\.d)?")
 """Names of what is being written; the second group tells its writers apart, the third folders."""
 _WRITTEN = {"out", "path", "partial", "record", "target", "place", "folder"}
@@ -40,9 +41,9 @@ def file_of(error: BaseException) -> str | None:
     return next((_shown(path) for _, path in arguments), None)
 
 
-def _writing(error: BaseException) -> int | None:
-    number = number_of(error)
-    return number if number in OF_WRITING else None
+def _writing(error: BaseException) -> bool:
+    by_torch = isinstance(error, RuntimeError) and _TORCH_WRITES.search(str(error))
+    return bool(by_torch) or number_of(error) in OF_WRITING
 
 
 def quoted_file(error: FileNotFoundError) -> Path | None:

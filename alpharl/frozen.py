@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import date
 from functools import cache
 from typing import Any, ClassVar, get_args
 
@@ -28,9 +29,10 @@ def describe_error(error: Any) -> str:
     key = ".".join(part for part in map(str, error["loc"]) if not _INTERNAL.search(part))
     message = error["msg"].removeprefix("Value error, ")
     value = error["input"]
-    plain = isinstance(value, str | int | float | bool)
+    plain = isinstance(value, str | int | float | bool | date)
     shown = value[:MOST_SHOWN] if isinstance(value, str) else value
-    tail = f" (found {shown!r})" if plain and error["type"] != "value_error" else ""
+    told = f"{value}, a date without quotes" if isinstance(value, date) else repr(shown)
+    tail = f" (found {told})" if plain and error["type"] != "value_error" else ""
     line = f"{key}: {message}{tail}" if key else f"{message}{tail}"
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]}...{line[-_LONGEST // 2 :]}"

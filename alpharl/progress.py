@@ -63,7 +63,9 @@ class Lines(Progress):
         if sys.stderr is None:
             return
         try:
-            print(text, file=sys.stderr, flush=True)
+            # At once, or an interrupt might come between a line and its end.
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
         except OSError:
             sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 

@@ -13,6 +13,7 @@ from alpharl.checkpoints.tied import embedding_of, head_of, is_vocabulary, requi
 from alpharl.checkpoints.wrappers import renamed
 from alpharl.errors import CheckpointError
 
+_EIGHT_BIT = "F8_"
 _SAVE = "save the whole model again under the names of its base, as `save_pretrained` does"
 
 
@@ -40,7 +41,7 @@ def _vocabulary(index: ModelIndex) -> str | None:
 
 
 def require_same_tensors(base: ModelIndex, other: ModelIndex) -> None:
-    """Refuse a model whose tensor names or shapes are not those of its base.
+    """Refuse a model whose tensor names or shapes are not those of its base, or one of them coded.
 
     Raises:
         CheckpointError: names the first tensor that differs, and how many do.
@@ -55,6 +56,13 @@ def require_same_tensors(base: ModelIndex, other: ModelIndex) -> None:
     for name, info in base.tensors.items():
         if other.tensors[name].shape != info.shape:
             raise _other_shape(base, other, name)
+        dtypes = [info.dtype, other.tensors[name].dtype]
+        if sum(dtype.startswith(_EIGHT_BIT) for dtype in dtypes) == 1:
+            raise CheckpointError(
+                f"{other.folder}: {name} is {dtypes[1]} and {dtypes[0]} in {base.folder}, expected "
+                "no codes of 8 bits whose scales may be lost; dequantise the model, or save it in "
+                "16 bits if it was only cast"
+            )
 
 
 def _differences(missing: list[TensorInfo], extra: list[TensorInfo]) -> str:

@@ -7,13 +7,14 @@ Torch-free.
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from alpharl.bounds import MOST_RANK
 from alpharl.checkpoints.header import unique_json
 from alpharl.checkpoints.index import ADAPTER, ADAPTER_CONFIG
 from alpharl.errors import CheckpointError
@@ -169,10 +170,13 @@ class _Options:
     def whole(self, key: str, value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise self.refusal(key, "a whole number of 1 or more")
+        if value > MOST_RANK:
+            raise self.refusal(key, f"a whole number of at most {MOST_RANK}")
         return value
 
     def number(self, key: str, value: Any) -> float:
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        # Compared, not converted: JSON has whole numbers that no float holds.
+        if not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             raise self.refusal(key, "a finite number")
         return float(value)
 

@@ -171,6 +171,8 @@ def _number(value: object) -> float:
         return float(value)
     except OverflowError:
         return math.inf
+    except (TypeError, ValueError):  # an array of several
+        return math.nan
 
 
 def _require_known(step: int, known: Collection[int] | None) -> None:

@@ -45,7 +45,7 @@ class _Graded(_Answer):
 
 
 _VERSIONS = TypeAdapter(dict[str, str])
-_ANSWER = TypeAdapter[dict[str, Any]](_Told | _Graded)
+_ANSWER: TypeAdapter[Any] = TypeAdapter(_Told | _Graded)
 
 
 class AnswerFile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
@@ -50,7 +50,7 @@ class ScoreFile(_Numbers):
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
     variant: str
-    run: str
+    run: NotRequired[str]
     suite: str
     role: str
     tasks: dict[str, _Numbers]

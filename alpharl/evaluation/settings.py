@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from alpharl.bounds import MOST_COUNT, MOST_LISTED, MOST_SCALE, Count, Draws, Rank, Seed
+from alpharl.bounds import (
+    LEAST_TEMPERATURE,
+    MOST_COUNT,
+    MOST_LISTED,
+    MOST_SCALE,
+    Count,
+    Draws,
+    Rank,
+    Seed,
+)
 from alpharl.evaluation.protocols import PROTOCOLS
 from alpharl.frozen import MOST_SHOWN, Frozen, nearest
 from alpharl.names import FilePath, require_no_wildcard, require_part
@@ -46,6 +55,15 @@ class Task(Frozen):
         return f"data '{self.data}'" if self.data else f"split '{self.split or 'test'}'"
 
 
+def _not_too_small(temperature: float) -> float:
+    if 0 < temperature < LEAST_TEMPERATURE:
+        raise ValueError(
+            f"found {temperature}, expected 0, which is greedy, or {LEAST_TEMPERATURE} at least: "
+            "float16 cannot hold what is divided by less"
+        )
+    return temperature
+
+
 class Suite(Frozen):
     """A named set of tasks with their decoding settings."""
 
@@ -64,7 +82,9 @@ class Suite(Frozen):
     """System prompt; goes with `chat_template`."""
     max_new_tokens: Count = 256
     """Tokens that an answer may have; a task file's own `max_gen_toks` does not count."""
-    temperature: Annotated[float, Field(ge=0, le=MOST_SCALE, allow_inf_nan=False)] = 0.0
+    temperature: Annotated[
+        float, Field(ge=0, le=MOST_SCALE, allow_inf_nan=False), AfterValidator(_not_too_small)
+    ] = 0.0
     """0 is greedy. A model's own `generation_config.json` does not count, except for the base's
     end tokens."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0

@@ -78,7 +78,7 @@ class _Written(TypedDict):
     """What `suite.json` holds."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
-    version: Literal[SUITE_VERSION]  # type: ignore[valid-type]
+    version: Annotated[int, Field(ge=SUITE_VERSION, le=SUITE_VERSION)]
     name: str
     role: Literal["validation", "test"]
     include_path: str | None

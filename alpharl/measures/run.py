@@ -83,7 +83,7 @@ def opened(
 def _products(gram: Gram, name: str) -> np.ndarray:
     if name not in gram.tensors:
         raise CheckpointError(
-            f"{gram.name}: found no {name} among {len(gram.tensors)} tensors; give all shards of the "
-            "run's gram"
+            f"{gram.name}: found no {name} among {len(gram.tensors)} tensors; give all shards of "
+            "the run's gram"
         )
     return gram.tensors[name]

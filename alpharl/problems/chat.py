@@ -64,7 +64,8 @@ def encode_chat(
         continued: whether the last message is to be continued, and not to be answered.
 
     Raises:
-        PromptError: the template fails, passes a limit, or leaves a message out.
+        PromptError: the template fails, passes a limit, leaves a message out, or changes a
+            question.
     """
     text, ids = _asked(tokenizer, messages, continued)
     for i, message in enumerate(messages):
@@ -75,7 +76,18 @@ def encode_chat(
                     f"{place(tokenizer)}: the chat template leaves out messages of the role "
                     f"'{message['role']}', expected them in the prompt; {_advice(messages)}"
                 )
+            # Answers may lose their thoughts, and white space means nothing.
+            if message["role"] != "assistant" and _dense(message["content"]) not in _dense(text):
+                raise PromptError(
+                    f"{place(tokenizer)}: the chat template changes or cuts messages of the role "
+                    f"'{message['role']}', expected them in the prompt as they are; "
+                    f"{_advice(messages)}"
+                )
     return text, ids
+
+
+def _dense(text: str) -> str:
+    return "".join(text.split())
 
 
 def place(tokenizer: PreTrainedTokenizerBase) -> str:

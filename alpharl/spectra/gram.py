@@ -80,8 +80,8 @@ class Gram:
         missing = [step for step in steps if step not in self.steps]
         if missing:
             raise MethodError(
-                f"{self.name}: holds steps {self.steps}, expected {missing} among them; make it again "
-                "over all observed checkpoints"
+                f"{self.name}: holds steps {self.steps}, expected {missing} among them; make it "
+                "again over all observed checkpoints"
             )
         keep = np.array([self.steps.index(step) for step in steps])
         kept = {name: g[np.ix_(keep, keep)] for name, g in self.tensors.items()}

@@ -117,9 +117,11 @@ def read_factors(paths: Iterable[Path]) -> dict[str, Factors]:
     factors: dict[str, Factors] = {}
     for path in paths:
         arrays, _ = read_made(path, MAKER)
-        for name in dict.fromkeys(key.rpartition("/")[0] for key in arrays):
-            of_matrix = {key: arrays[key] for key in arrays if key.rpartition("/")[0] == name}
-            factors[name] = _factors(path, name, of_matrix)
+        by_name = dict[str, dict[str, Array]]()
+        for key, array in arrays.items():
+            name, _, part = key.rpartition("/")
+            by_name.setdefault(name, {})[part] = array
+        factors |= {name: _factors(path, name, parts) for name, parts in by_name.items()}
     return factors
 
 
@@ -127,21 +129,19 @@ def _factors(path: Path, name: str, stored: Mapping[str, Array]) -> Factors:
     """One matrix's factors.
 
     Raises:
-        ArtefactError: an array is missing, is no part of factors, or fits not to the others.
+        ArtefactError: an array is missing, is no part of factors, or does not fit the others.
     """
-    shapes = {key.rpartition("/")[2]: array.shape for key, array in stored.items()}
+    shapes = {part: array.shape for part, array in stored.items()}
     m, n, k = (next(iter(shapes.get(key, ())), 0) for key in ("u", "v", "s"))
     expected = {"u": (m, k), "s": (k,), "v": (n, k), "norm": (), "residual": (k,)}
     expected |= {"spectrum": (min(m, n),)} if "spectrum" in shapes else {}
     floats = all(array.dtype == np.float32 for array in stored.values())
     if shapes != expected or not 0 < k <= min(m, n) or not floats:
         raise not_as_written(path, f"found no factors of a matrix under '{name}'", MAKER)
-    u, s, v, norm, residual = (
-        stored[f"{name}/{key}"] for key in ("u", "s", "v", "norm", "residual")
-    )
+    u, s, v, norm, residual = (stored[part] for part in ("u", "s", "v", "norm", "residual"))
     if min(s.min(), norm) < 0:
         raise not_as_written(path, f"{name}: found a norm below 0", MAKER)
-    return Factors(LowRank(u, s, v), float(norm), residual, spectrum=stored.get(f"{name}/spectrum"))
+    return Factors(LowRank(u, s, v), float(norm), residual, spectrum=stored.get("spectrum"))
 
 
 def save_factors(factors: Mapping[str, Factors], out: Path, about: Mapping[str, Any]) -> None:
@@ -194,7 +194,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def read_metadata(path: Path, maker: str) -> dict[str, Any]:
+def read_metadata(path: Path, maker: str = MAKER) -> dict[str, Any]:
     """What a factor or gram file says it was made from.
 
     Raises:

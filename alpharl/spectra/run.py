@@ -94,8 +94,8 @@ class RunGram:
         lacking = [name for name in run.index.tensors if name not in self._gram.tensors]
         if self._is_given and lacking:
             raise CheckpointError(
-                f"{self._gram.name}: found no {lacking[0]} among {len(self._gram.tensors)} tensors; give all "
-                "shards of the run's gram"
+                f"{self._gram.name}: found no {lacking[0]} among {len(self._gram.tensors)} "
+                "tensors; give all shards of the run's gram"
             )
 
     @property

@@ -197,6 +197,11 @@ def parse_study(data: Any, where: str = "study") -> Study:
     Raises:
         StudyError: one line that names the key and what is wrong with it.
     """
+    if not isinstance(data, dict):
+        raise StudyError(
+            f"{where}: found {'nothing' if data is None else repr(data)[:MOST_SHOWN]}, expected "
+            "the keys study, bases, runs and suites; `alpharl init` writes them"
+        )
     try:
         _require_characters(data)
         return Study.model_validate(data)

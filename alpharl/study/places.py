@@ -34,6 +34,25 @@ def require_places(plan: Plan) -> None:
             read_index(Path(teacher))
 
 
+def require_results_apart(plan: Plan) -> None:
+    """Refuse a study whose results would lie in a model that it reads.
+
+    Raises:
+        StudyError: names the model.
+    """
+    study, root = plan.study, Path(plan.paths.root).absolute()
+    around = {str(folder) for path in (root, root.resolve()) for folder in (path, *path.parents)}
+    models = [base.path for base in study.bases.values() if base.path]
+    for name, run in study.runs.items():
+        models += [] if run.made_here else [run.source(step) for step in plan.steps(name)]
+    for model in models:
+        if os.path.abspath(model) in around or os.path.realpath(model) in around:
+            raise StudyError(
+                f"{study.results}: found 'results' in {model}, a model that the study reads, "
+                "expected another folder; name one"
+            )
+
+
 def _require_results(root: Path) -> None:
     there = next(parent for parent in (root, *root.parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):

@@ -73,10 +73,12 @@ def read_log(out: Path, through: int) -> list[Entry]:
     """The table's rows up to a step, for those who keep no log elsewhere; none before the first."""
     if through == 0:
         return []
-    with (out / TABLE).open(newline="") as file:
-        rows = [
-            {_COLUMNS[name]: text for name, text in row.items()} for row in csv.DictReader(file)
-        ]
+    # On a full disk, or by a kill, the last line may have come to be half a line.
+    whole, _, _ = (out / TABLE).read_text().rpartition("\n")
+    rows = [
+        {_COLUMNS[name]: text for name, text in row.items()}
+        for row in csv.DictReader(whole.splitlines())
+    ]
     return [
         {**row, "step": int(row["step"]), "seconds": float(row["seconds"])}
         for row in rows

@@ -76,9 +76,9 @@ def _overlap(output: Named, read: Named) -> str | None:
 
 
 def _is_part(path: Path, target: Path, folder: Path, source: Path) -> bool:
-    """Whether a file is one of a folder that is read, or would be one of a model's."""
+    """Whether a file is one of a folder that is read, or would lie in a model's."""
     if source in target.parents and is_model(folder):
-        return path.exists() or target.parent == source
+        return True
     if not path.is_file():
         return False
     if source in target.parents:

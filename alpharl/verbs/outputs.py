@@ -14,6 +14,7 @@ from alpharl.verbs.result import Table, Written
 if TYPE_CHECKING:
     import pandas as pd
 
+_SYSTEM = ("/dev/", "/proc/", "/sys/")
 _PARTIAL_BYTES = 24
 """What the name of a file gets more while it is being written."""
 
@@ -67,10 +68,21 @@ def require_file(file: Path) -> None:
     require_room(file)
     if file.is_dir():
         raise StudyError(f"{file}: found a folder, expected a file to write; name one in it")
-    if file.exists() and not file.is_file():
+    if (file.exists() and not file.is_file()) or _is_of_system(file):
         raise StudyError(
             f"{file}: found a device or a pipe, whose place the file would take; name a file"
         )
+
+
+def _is_of_system(path: Path) -> bool:
+    """Whether a path, or a link that it is, lies where the system shows devices and processes.
+
+    /dev/stdout is a link to a file wherever standard output goes to one.
+    """
+    seen = {path.absolute()}
+    while path.is_symlink() and (path := path.parent.absolute() / path.readlink()) not in seen:
+        seen.add(path)
+    return any(os.path.normpath(p).startswith(_SYSTEM) for p in seen)
 
 
 def require_folder(folder: Path) -> None:

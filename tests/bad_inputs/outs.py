@@ -176,6 +176,11 @@ ROWS = [
              into("scores.csv/new", FILES) | into("scores.csv/new", FOLDERS)),
     BadInput("a name that is too long", nothing, "found a name of 2[0-9]* bytes, expected at most",
              into("a" * 240, FILES) | into("a" * 240, FOLDERS)),
+    BadInput("a link to standard output",
+             lambda folder: (folder / "link").symlink_to("/proc/self/fd/1"),
+             "link: found a device or a pipe", into("link", FILES)),
+    BadInput("a file deep in a model", nothing, "found a file of base, which --base reads, expect",
+             into("base/deep/new", {name: FILES[name] for name in ("factors", "gram", "audit")})),
     BadInput("a pipe", pipe, "pipe: found a device or a pipe",
              into("pipe", {name: FILES[name] for name in ("gram", "audit", "accuracy")})),
 ]  # fmt: skip

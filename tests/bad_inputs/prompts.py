@@ -137,6 +137,13 @@ TEMPLATES = [
              rf"{JINJA} (fails \(SecurityError: |leaves out messages of the role 'user')", CHATS),
     BadInput("a chat template that leaves the question out", chatty("Question: <0>?"),
              f"{JINJA} leaves out messages of the role 'user'", CHATS),
+    BadInput("a chat template that cuts the question", chatty("{{ messages[-1].content[:2] }}="),
+             f"{JINJA} changes or cuts messages of the role 'user', expected them in the prompt",
+             CHATS),
+    BadInput("a chat template that asks something else",
+             chatty("{{ messages[-1].content | replace('+', '-') }}="),
+             f"{JINJA} changes or cuts messages of the role 'user', expected them in the prompt",
+             CHATS),
     BadInput("a chat template that leaves the beginning of an answer out", chatty(f"{TEXT}<eos>\n"),
              f"{JINJA} ends a prompt in '<eos>', which ends an answer, expected the beginning of "
              "one; let it heed add_generation_prompt", CHATS),

@@ -170,6 +170,13 @@ def block_fp8(read: dict[str, torch.Tensor]) -> None:
         read[name] = (read[name] / scale).to(torch.float8_e4m3fn)
 
 
+def lost_scales(read: dict[str, torch.Tensor]) -> None:
+    """As block FP8, but nothing says what the codes are multiplied by."""
+    block_fp8(read)
+    for name in [name for name in read if name.endswith("_scale_inv")]:
+        del read[name]
+
+
 def channel_int8(read: dict[str, torch.Tensor]) -> None:
     for name in [name for name in read if "_proj.weight" in name]:
         scale = read[name].abs().amax(1, keepdim=True) / 127

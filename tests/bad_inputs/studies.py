@@ -124,6 +124,15 @@ NO_TEXT = "study.yaml: found no text in UTF-8, expected a YAML file; save it as 
 NO_MAPPING = "Input should be a valid dictionary"
 PATTERN = "String should match pattern"
 FILES = {
+    "comments alone": (
+        raw(b"# to be written\n"),
+        "found nothing, expected the keys study, bases",
+    ),
+    "a list for a study": (raw(b"- study\n"), r"study.yaml: found \['study'\], expected the keys"),
+    "a date for a name": (
+        raw(b"study: 2026-01-01\n"),
+        r"study: Input .* \(found 2026-01-01, a date without quotes\)",
+    ),
     "UTF-16": (recoded("utf-16"), NO_TEXT),
     "UTF-16 without a mark": (recoded("utf-16-le"), NO_TEXT),
     "UTF-32": (recoded("utf-32"), NO_TEXT),
@@ -186,6 +195,9 @@ KEYS = {
     ),
     "questions without end": (
         asked({"task": "addition", "split": "test", "limit": 10**12}), "limit: Input should be less"
+    ),
+    "a temperature that nothing can be divided by": (
+        changed(("suites/test/temperature", 1e-40)), "found 1e-40, expected 0, which is greedy, or"
     ),
     "answers without end": (changed(("suites/test/samples", 10**12)), "samples: Input should be"),
     "seeds without end": (
@@ -314,6 +326,12 @@ JOBS = {
         asked({"task": "mine"}, include_path="study.yaml"), "include_path study.yaml: found no such"
     ),
     "a task that the folder has not": (own_tasks, "found no task 'yours' in include_path tasks"),
+    "results in the base": (
+        changed(("results", "base/../base")), "found 'results' in base, a model that the study rea"
+    ),
+    "results in a checkpoint": (
+        changed(("results", "run/step-10/deep")), "found 'results' in run/step-10, a model that th"
+    ),
     "a problem that there is not": (trained(problem="nonsense"), "run 'r': found no task 'nons"),
     "a problem without training questions": (trained(problem="math500"), "no split 'validation'"),
     "options of a problem that takes none": (trained(options={"a": 1}), "but it takes none"),

@@ -24,6 +24,7 @@ from tests.bad_inputs import (
     audit,
     configs,
     errors,
+    forged,
     made,
     names,
     options,
@@ -41,7 +42,7 @@ from tests.conftest import CliResult
 
 KINDS = (
     weights, configs, adapters, names, scores, steps, options, prompts, made, places, artefacts,
-    security, errors, outs, studies,
+    security, errors, outs, studies, forged,
 )  # fmt: skip
 ROWS = [row for kind in KINDS for row in kind.ROWS]
 CASES = [

@@ -21,8 +21,7 @@ def killed(case: Case, chance: random.Random) -> Outcome:
     time.sleep(chance.uniform(0, 1.05 * case.seconds))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    made = {name: data for name, data in contents(case.out).items() if ".partial" not in name}
-    if not made.items() <= case.expected.items():
+    if not case.is_whole():
         return case.bad("a file under its own name is not whole after a kill")
     outcome = case.judged(*case.undisturbed())
     left = [path.name for path in case.temporary.glob("alpharl-*-*")]
@@ -36,9 +35,8 @@ def ended(case: Case, chance: random.Random) -> Outcome:
     os.killpg(process.pid, signal.SIGTERM)
     _, errors = process.communicate()
     left = [*case.out.rglob("*.partial*"), *case.temporary.glob("alpharl-*-*")]
-    whole = contents(case.out).items() <= case.expected.items()
     # Before Python has started, nobody handles signals.
-    if process.returncode not in (0, 143, -signal.SIGTERM) or left or not whole:
+    if process.returncode not in (0, 143, -signal.SIGTERM) or left or not case.is_whole():
         return case.bad(f"SIGTERM: status {process.returncode}, left {left}: {errors}")
     return case.judged(*case.undisturbed())
 

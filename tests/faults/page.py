@@ -29,7 +29,8 @@ fault ("BAD"):
 * **one line**: the command ends with status 1 and one line that says what was found, what was
   expected and what to do. Each file under its own name is whole, and no half-written one is left.
 
-After a signal the same command runs again, and what it leaves counts. An outcome often depends on
+After a signal the same command runs again, and what it leaves counts; `init` and `export` refuse
+what is there already, in one line. An outcome often depends on
 the moment, for example on whether a command has ended before its weights change, or on how much it
 writes: few results exceed 128 KiB. Measured on {machine}.
 
@@ -47,8 +48,8 @@ writes: few results exceed 128 KiB. Measured on {machine}.
 | weights replaced | a checkpoint's weights change while the command reads them |
 | clock back | all files are of tomorrow |
 
-{count} attempts: {ends}. After {whole} of {races} races of two writers, all files were those of
-one of the two, and whole.
+{count} attempts: {ends}. After {whole} of {races} races of two writers, each file
+was whole, and one of the two's.
 
 {table}
 
@@ -63,7 +64,7 @@ cleans up before the next start: no lock outlives its process.
 
 {kills} kills, {alone} of them of Snakemake alone, hit {hit} of {rules} rules{missed}. Complete in
 the end, with nothing left to do: {studies} of {started} studies. Of their {results} results,
-{differ} differ from those of an undisturbed run. After a kill of all processes, {left} were left.
+{differ} differ from those of an undisturbed run. Processes that outlived a kill of all: {left}.
 Starts that ended with an error: {failed}{line}.
 
 {rule_table}

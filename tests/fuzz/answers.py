@@ -1,7 +1,7 @@
 """Mutated files of answers: what is read are the first lines that are whole, and nothing else.
 
-A line is whole if `hashlib` finds its digest, and an answer if `json` reads what an answer has. Each
-line counts up to the first that is none; the others are asked for again.
+A line is whole if `hashlib` finds its digest, and an answer if `json` reads what an answer has.
+Lines count up to the first that is none; the other answers are asked for again.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ from alpharl.spectra.lowrank import Factors, factors_made_from, read_factors
 from safetensors.numpy import load_file
 
 from tests.bad_inputs.made import READERS
-from tests.fuzz.grams import PATTERN, about, mutate_arrays, require_unmoved
+from tests.fuzz.grams import PATTERN
 from tests.fuzz.rounds import Kind
+from tests.fuzz.seals import about, mutate_arrays, require_unmoved
 
 FILE, STEP = "made/factors/step-30.safetensors", 30
 

@@ -206,7 +206,7 @@ def _play_command(kind: Kind, call: str, file: str, outcome: str) -> None:
     with limited():
         status, line = command(call)
     if status:
-        # A file that is whole may lack what one command needs, which then is what the line is about.
+        # A file that is whole may lack what one command needs; the line is about that then.
         _require_line(line, file if outcome == "refused" else "", kind.leads_to)
         return
     lenient = call.split()[0] in kind.lenient

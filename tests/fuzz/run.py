@@ -1,4 +1,4 @@
-"""Fuzzes all that is read of others and of ourselves: `python -m tests.fuzz.run [--seed 1] [KIND ...]`.
+"""Fuzzes what reads files: `python -m tests.fuzz.run [--seed 1] [KIND ...]`.
 
 Ends with a table, and with status 1 after a violation.
 """
@@ -112,6 +112,9 @@ def main() -> None:
             number = round(COUNTS[name] * options.share)
             print(f"{name}: {number} mutants from seed {options.seed * _APART} on", flush=True)
             results[name] = run(name, number, options.seed, scratch, good)
+            for line in (*results[name].remarks, *results[name].violations):
+                print(line)
+            _tell({name: results[name]})
         os.chdir("/")
     _tell(results)
     sys.exit(any(outcomes.violations for outcomes in results.values()))
@@ -125,10 +128,8 @@ def _tell(results: dict[str, Outcomes]) -> None:
          f"{one.seconds:.0f}"]
         for name, one in results.items()
     ]  # fmt: skip
-    for outcomes in results.values():
-        print(*outcomes.remarks, *outcomes.violations, sep="\n")
     for row in [heads, *rows]:
-        print(" ".join(f"{cell!s:>10}" for cell in row))
+        print(" ".join(f"{cell!s:>10}" for cell in row), flush=True)
 
 
 if __name__ == "__main__":

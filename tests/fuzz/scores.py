@@ -21,15 +21,21 @@ from alpharl.evaluation.scores import read_score
 
 from tests.bad_inputs.made import READERS
 from tests.bad_inputs.scores import READERS as OF_TABLES
-from tests.fuzz.mutations import mutate_record, require_sealed, spoiled
+from tests.fuzz.mutations import spoiled
 from tests.fuzz.rounds import Kind
+from tests.fuzz.seals import mutate_record, require_sealed
 
 SCORE, TABLE, LISTED = "made/scores/base.json", "scores.csv", "made/validation.csv"
-_CELLS = ["", " ", "0.3", "30%", "30 %", "0,3", "30", "1", "1.0", "-0.1", "nan", "inf", "1e-1", "+.5",
-          ".5%", "5.", "0.30000000000000004", "1_0", "0x1", "high", '"', "'0.3'", "10",
-          "10.0", "1e1", "1.000", "010", "30,0", "1e400", "1" * 400, "\ufeff10", "10\u00a0", "٣"]  # fmt: skip
-_HEADERS = ["step", "accuracy", "Step", "ACCURACY", "eval_accuracy", "run-1 - val/acc", "acc", "x", "",
-            "train/global_step", "global step", "stderr", "train_accuracy"]  # fmt: skip
+_CELLS = [
+    "", " ", "0.3", "30%", "30 %", "0,3", "30", "1", "1.0", "-0.1", "nan", "inf", "1e-1", "+.5",
+    ".5%", "5.", "1_0", "0x1", "high", '"', "'0.3'", "10", "10.0", "1e1", "1.000",
+    "010", "30,0", "1e400", "1" * 400, "\ufeff10", "10\u00a0", "\u0663",
+]  # fmt: skip
+_HEADERS = [
+    "step", "accuracy", "Step", "ACCURACY", "eval_accuracy", "run-1 - val/acc", "acc", "x", "",
+    "train/global_step", "global step", "stderr", "train_accuracy",
+]  # fmt: skip
+_CHANGES = ["cell", "cell", "cell", "again", "drop", "long", "short", "blank", "swap"]
 
 
 def _mutate(rng: random.Random) -> str:

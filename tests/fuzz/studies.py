@@ -48,7 +48,7 @@ _VALUES = (
 )
 _PLAIN = ["010", "0x1F", "1_000", "1:30", "yes", "off", "1e3", "1.e+3", ".inf", ".nan", "~", "null",
           "2001-01-01", "!!str 1", "!!float 1", "!!binary aGk=", "!!python/object:os.system {}",
-          "!!set {a, b}", "!!omap [a: 1]", "&a {x: *a}", "*a", "&x 4", "<<", "'1'", '"1"', "|\n   a",
+          "!!set {a, b}", "!!omap [a: 1]", "&a {x: *a}", "*a", "&x 4", "<<", "'1'", '"1"', "|\n a",
           "[1, 2]", "{a: 1, a: 2}", "=", "@", "`", "%", "- 1", "? a", "1.0", "+1", "-0", "1e400",
           "9" * 400, "!t 1", "a: b", "\t", "#", "...", "---"]  # fmt: skip
 """Texts that YAML reads as many kinds of values, or as none."""
@@ -67,7 +67,7 @@ def _mutate(rng: random.Random) -> str:
 
 
 def _text(rng: random.Random, study: Any) -> str:
-    """A study as JSON, which may hold what no YAML library writes, or as YAML in one style or another."""
+    """A study as JSON, which may hold what no library writes, or as YAML in one of two styles."""
     if rng.random() < 0.5:
         return dump(study)
     try:
@@ -81,13 +81,13 @@ def _written_otherwise(rng: random.Random, text: str) -> str:
     """One line changed: its value, its key, its place, its depth; or a merged mapping."""
     lines = text.split("\n")
     at = rng.randrange(len(lines))
-    key, colon, value = lines[at].partition(": ")
+    key, _, value = lines[at].partition(": ")
     plain = rng.choice(_PLAIN)
     lines[at : at + 1] = rng.choice([
         [f"{key}: {plain}"], [f"{key}: {plain}"], [f"{key}: {plain}"], [lines[at]] * 2, [],
         [f"{key}: &a {value}"], [lines[at], f"{key.split(':')[0]}: {plain}"], [f" {lines[at]}"],
         [f"{plain}: {value}"], [lines[at], "<<: *a"], [f"\t{lines[at]}"], [lines[at], plain],
-        [lines[at], *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9) if i else 1}]" for i in range(12))],
+        [lines[at], *(f"a{i}: &a{i} [{f'*a{i - 1},' * 9 * (i > 0)}]" for i in range(12))],
         [f"{key}: {strange(rng)!r}"], [f"{lines[at]} # {plain}"],
     ])  # fmt: skip
     return "\n".join(lines)

@@ -14,7 +14,7 @@ OF_KIND = 300
 LEAST = {
     "headers": (400, 400), "indexes": (40, 40), "adapters": (20, 10), "answers": (100, 0),
 }  # fmt: skip
-"""Mutants that are accepted, and that are refused, at least: else the mutations would prove little."""
+"""Mutants that are accepted and refused at least: else the mutations would prove little."""
 STRICTER = {"headers": 200, "adapters": 15}
 """Mutants at most that are refused though the independent reader takes them."""
 

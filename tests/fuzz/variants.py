@@ -18,18 +18,16 @@ from alpharl.variants.store import Variant, read_adapter
 from safetensors.numpy import load_file, save
 
 from tests.bad_inputs.made import of_variant
-from tests.fuzz.grams import require_unmoved
-from tests.fuzz.mutations import (
-    changed,
+from tests.fuzz.mutations import changed, dump, spoiled
+from tests.fuzz.rounds import Kind
+from tests.fuzz.seals import (
     changed_arrays,
     digest,
-    dump,
     mutate_record,
     require_sealed,
-    spoiled,
+    require_unmoved,
     write_sealed,
 )
-from tests.fuzz.rounds import Kind
 
 BLEND, LOW = "made/blend", "made/low"
 FILES = [

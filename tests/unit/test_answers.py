@@ -24,14 +24,15 @@ def test_answers_are_there_again(tmp_path):
     with AnswerFile(path, HEAD) as file:
         file.begin({"torch": "2.9"})
         for place, text in zip(places, texts, strict=True):
-            file.add(place, {"tokens": len(text)}, text)
+            file.add(place, {"tokens": len(text), "finished": True}, text)
         assert file.texts(places[::-1]) == texts[::-1], "also while it is written"
     again = AnswerFile(path, HEAD)
     assert again.texts(places) == texts
-    assert again.rows[places[0]] == {"tokens": len(texts[0]), "versions": {"torch": "2.9"}}
+    row = {"tokens": len(texts[0]), "finished": True, "versions": {"torch": "2.9"}}
+    assert again.rows[places[0]] == row
     assert AnswerFile(path, {**HEAD, "model": "other"}).rows == {}
     memory = AnswerFile(None, HEAD)
-    memory.add(places[0], {"tokens": 1}, "kept")
+    memory.add(places[0], {"tokens": 1, "finished": True}, "kept")
     assert memory.texts(places[:1]) == ["kept"]
 
 
@@ -39,12 +40,12 @@ def test_answers_are_there_again(tmp_path):
 def test_what_a_kill_or_a_crash_left_broken_does_not_count(tmp_path, end):
     path = tmp_path / "a.jsonl"
     with AnswerFile(path, HEAD) as file:
-        file.add(("t", "p", 0), {"tokens": 1}, "one")
+        file.add(("t", "p", 0), {"tokens": 1, "finished": True}, "one")
     whole = path.read_bytes()
     path.write_bytes(whole + end)
     with AnswerFile(path, HEAD) as file:
         assert list(file.rows) == [("t", "p", 0)]
-        file.add(("t", "p", 1), {"tokens": 2}, "two")
+        file.add(("t", "p", 1), {"tokens": 2, "finished": True}, "two")
     data = path.read_bytes()
     assert data.startswith(whole) and data.count(b"\n") == 3
     assert AnswerFile(path, HEAD).texts([("t", "p", 1), ("t", "p", 0)]) == ["two", "one"]
@@ -53,13 +54,13 @@ def test_what_a_kill_or_a_crash_left_broken_does_not_count(tmp_path, end):
 def test_another_models_answers_are_replaced(tmp_path):
     path = tmp_path / "a.jsonl"
     with AnswerFile(path, HEAD) as file:
-        file.add(("t", "p", 0), {"tokens": 1}, "one")
+        file.add(("t", "p", 0), {"tokens": 1, "finished": True}, "one")
     other = {**HEAD, "model": "other"}
     with AnswerFile(path, other) as file:
         assert file.rows == {}
     assert AnswerFile(path, HEAD).rows, "only reading changes nothing"
     with AnswerFile(path, other) as file:
-        file.add(("t", "p", 5), {"tokens": 1}, "two")
+        file.add(("t", "p", 5), {"tokens": 1, "finished": True}, "two")
     assert list(AnswerFile(path, other).rows) == [("t", "p", 5)]
     assert AnswerFile(path, HEAD).rows == {}
 
@@ -69,7 +70,7 @@ def test_answers_of_two_versions_name_both(tmp_path):
     for sample, number in enumerate(("2.9", "2.10")):
         with AnswerFile(path, HEAD) as file:
             file.begin({"torch": number, "peft": "1"})
-            file.add(("t", "p", sample), {"tokens": 1}, "x")
+            file.add(("t", "p", sample), {"tokens": 1, "finished": True}, "x")
     found = merged_versions(AnswerFile(path, HEAD).rows.values())
     assert found == {"torch": "2.9, 2.10", "peft": "1"}
 

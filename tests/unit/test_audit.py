@@ -141,7 +141,7 @@ def with_a_step_of_a_sibling(at: int, seed: int) -> np.ndarray:
     return one
 
 
-@pytest.mark.parametrize("at", [2, 3, 4])
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
 def test_tensors_tell_a_step_of_a_sibling_that_the_whole_model_hardly_shows(at):
     steps, runs = [10, 20, 30, 40, 50], [with_a_step_of_a_sibling(at, seed) for seed in range(10)]
     whole = [faults(gram_of(steps, points)) for points in runs]
@@ -158,6 +158,13 @@ def test_few_or_resting_tensors_do_not_vote():
     assert faults(Gram(steps, {**gram.tensors, **rest})) == [("foreign", [30])]
     few = dict([*gram.tensors.items()][:10])
     assert faults(Gram(steps, {**few, **rest})) == []
+
+
+def test_tensors_that_rest_for_some_steps_vote_with_the_others():
+    points = with_a_step_of_a_sibling(2, 2).reshape(5, 48, 200)
+    points[4, :5] = points[3, :5]
+    points[:2, 5:8] = 0
+    assert faults(gram_of([10, 20, 30, 40, 50], points.reshape(5, -1), 48)) == [("foreign", [30])]
 
 
 def test_tensors_do_not_vote_where_steps_are_uneven():

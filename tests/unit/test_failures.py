@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -21,9 +22,13 @@ from alpharl.cli import main
 from alpharl.errors import CheckpointError
 from alpharl.failed_file import file_of
 from alpharl.failures import is_foreseen, line_of, pass_on
+from alpharl.training.spec import TrainSpec
 from alpharl.verbs import module_of
 from pydantic import TypeAdapter
 from safetensors.torch import load_file
+from tests.unit.trainees import base
+
+__all__ = ["base"]
 
 
 def raised(call: Callable[[], object]) -> Exception:
@@ -74,6 +79,19 @@ def test_a_file_goes_by_its_name_before_it_is_there(name):
 def test_a_file_of_a_folder_goes_by_its_name_before_it_is_there():
     assert file_of(system(errno.ENOSPC, "b/.m.0123abcd.partial.d/m/a.json")) == "b/m/a.json"
     assert file_of(system(errno.ENOSPC, "b/.m.0123abcd.partial.d")) == "b/m"
+
+
+def test_torch_names_what_it_writes(base, tmp_path, cli):
+    """The limit lies between the size of a checkpoint and that of the trainer's state."""
+    spec = TrainSpec(algorithm="sft", steps=2, save_every=1).model_dump_json()
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = (base / "model.safetensors").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size * 3 // 2, most))
+    try:
+        result = cli("train", "--spec", spec, "--base", base, "--out", tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+    assert f"alpharl train: error: {tmp_path}/run: cannot be read or written whole" in result.error
 
 
 def test_what_libraries_raise_is_foreseen(tmp_path):
@@ -216,3 +234,16 @@ raise SystemExit(main(["methods", "--json"]))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["methods"]
+
+
+def test_a_current_folder_that_is_gone_is_one_line(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = f"rmdir {gone}; exec {sys.executable} -m alpharl factors --base b"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=gone, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "alpharl: error: found that the current folder is gone; change to one that is there\n"
+    )

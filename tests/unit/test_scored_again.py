@@ -13,12 +13,23 @@ from alpharl.evaluation import runner
 from alpharl.evaluation.engines.hf import Hf
 from alpharl.evaluation.engines.registry import read_settings
 from alpharl.evaluation.runner import Scorer, score_variants
+from alpharl.evaluation.statistics import Graded, summarize
 from alpharl.evaluation.suites import read_suite
 from alpharl.spectra.lowrank import LowRank
 from alpharl.variants.store import write_variant
 from tests.unit.suites import make_suite
 from tests.unit.updates import UP
 from transformers import AutoTokenizer
+
+SCORE = {
+    **summarize([[Graded(1.0, "7", False, 3)], [Graded(0.0, "8", False, 3)]]), "tasks": {},
+    "versions": {}, "seconds": 0.0, "question_ids": ["a", "b"],
+}  # fmt: skip
+DECODING = {
+    "temperature": 0.0, "top_p": 1.0, "top_k": 0, "samples": 1, "seed": 0, "stop": [],
+    "chat_template": False, "max_new_tokens": {},
+}  # fmt: skip
+SETTINGS = {"suite_digest": "d", "engine": "counting", "decoding": DECODING, "seed_note": ""}
 
 
 class Counting:
@@ -27,7 +38,7 @@ class Counting:
     scored: list[str]
 
     def __init__(self, suite, base, evaluation, gpus, rank, progress):
-        self.settings = {"dtype": evaluation.dtype}
+        self.settings = {**SETTINGS, "dtype": evaluation.dtype}
         self.key = lambda source, model: f"{source} {model} {evaluation.dtype} {suite.digest}"
 
     def __enter__(self):
@@ -39,7 +50,7 @@ class Counting:
     def score(self, source, model, answers):
         folder = source if isinstance(source, Path) else source.folder
         type(self).scored.append(folder.name)
-        return {"accuracy": 0.5, "truncated": 0.0}
+        return SCORE
 
 
 @pytest.fixture
@@ -115,7 +126,7 @@ def test_result_is_written_as_soon_as_it_is_there(make_trajectory, tmp_path, cou
     def killed(self, source, model, answers):
         if source.folder.name == "b":
             raise KeyboardInterrupt
-        return {"accuracy": 0.5, "truncated": 0.0}
+        return SCORE
 
     plain = counting.score
     monkeypatch.setattr(counting, "score", killed)

@@ -191,6 +191,17 @@ def test_killed_run_goes_on_exactly(
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in run.iterdir())
 
 
+def test_half_a_line_of_the_table_is_none(
+    run: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a full disk leaves it: the `1` of step 10 is no step 1."""
+    kill_when_saving(4, ES, base, tmp_path, monkeypatch)
+    with (tmp_path / "training.csv").open("a") as file:
+        file.write("1")
+    train(ES, base, tmp_path)
+    assert [row["step"] for row in table(tmp_path)] == [row["step"] for row in table(run)]
+
+
 @pytest.mark.parametrize("what", ["recipe", "base"])
 def test_other_recipe_or_base_starts_over(
     what: str, run: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
