@@ -11,15 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-_TAGS = r"(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|analysis|seed:think)"
+_TAG = r"(?:(?:seed:)?think(?:ing)?|(?:inner_)?thoughts?|reason(?:ing)?|reflection|analysis)"
+_JSON = r"(?:<\|constrain\|>\w{0,20})?"
 _THOUGHTS = [
-    (rf"<{_TAGS}>", rf"</{_TAGS}>"),
-    (r"\[THINK\]", r"\[/THINK\]"),
+    (rf"<\|?{_TAG}\s*\|?>|\[{_TAG}\]", rf"<(?:/|\|/|/\|){_TAG}\s*\|?>|\[/{_TAG}\]"),
     (r"◁think▷", r"◁/think▷"),
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
     (r"<\|channel>thought", r"<channel\|>"),
-    (r"<\|channel\|>\s*(?:analysis|commentary)", r"<\|channel\|>\s*final\s*<\|message\|>"),
+    (r"<\|channel\|>\s*(?:analysis|commentary)", rf"<\|channel\|>\s*final\s*{_JSON}<\|message\|>"),
     # The same without its special tokens.
     (r"\A\s*analysis(?=[A-Z])", r"assistantfinal"),
 ]
@@ -29,10 +29,10 @@ _STARTS, _ENDS = ("|".join(marks) for marks in zip(*_THOUGHTS, strict=True))
 _THOUGHT_MARK = re.compile(f"(?P<start>{_STARTS})|{_ENDS}", re.IGNORECASE)
 
 _TURN_ENDS = [
-    r"<\|(?:im_end|endoftext|eot_id|eom_id|eot|end_of_text|return|call|endofturn)\|>",
+    r"<\|im_end\|>?|<\|(?:endoftext|eot_id|eom_id|eot|end_of_text|return|call|endofturn)\|>",
     r"<\|(?:END_OF_TURN_TOKEN|END_RESPONSE)\|>",
     r"<[|｜]end[▁_ ]of[▁_ ]sentence[|｜]>",
-    r"\[\|endofturn\|\]|<end_of_turn>|<turn\|>|</s>|<eos>|<EOT>|<eod>|<seed:eos>",
+    r"\[\|endofturn\|\]|<end_of_turn>|<turn\|>|</s>|<(?:seed:)?eos>|<EO[ST]>|<eo[adhp]>|\[EOS\]",
     # What begins the next question.
     r"<\|(?:user|human|USER_TOKEN)\|>|<[|｜]User[|｜]>|\[\|user\|\]|\[INST\]",
     r"(?:<\|(?:im_start|start_header_id|header_start|start)\|>|<\|turn>|<start_of_turn>)\s*user",
@@ -41,16 +41,17 @@ _TURN_ENDS = [
 _TURN_END = re.compile("|".join(_TURN_ENDS))
 _TOKEN = (
     r"<[|｜]/?[A-Za-z][\w▁ :.-]{2,40}[|｜]?>|<[a-z_]{3,40}\|>|\[\|\w{3,20}\|\]|\[/?INST\]|</?s>"
-    r"|<(?:start_of_turn|end_of_turn|bos|eos|pad)>"
+    r"|<(?:start_of_turn|bos|pad|extra_id_\d{1,3}|unused\d{1,3}|/?user|/?human|/?assistant)>|<</?SYS>>"
 )
 _SPECIAL = re.compile(_TOKEN)
 _OPENING = re.compile(rf"(?:(?!{_STARTS}|{_ENDS})(?:{_TOKEN})|\s)*", re.IGNORECASE)
 _PROGRAM = re.compile(r"```(?:python|py|bash|cpp|c|java|javascript)\b.*?(?:```|\Z)", re.DOTALL)
 _QUESTION = re.compile(
     r"\n[ \t#*>]*(?:(?:New |Next |Another )?(?:Q|[Qq]uestion|[Pp]roblem|[Ee]xercise)"
-    r"|Human|User|Assistant|Instruction)(?: *\d{1,4})?\**(?:[:.](?!\d)|(?=[ \t]*\n))"
+    r"|(?:GPT4 Correct )?(?:Human|User|Assistant)|HUMAN|USER|ASSISTANT|Instruction)"
+    r"(?: *\d{1,4})?\**(?:[:.](?!\d)|(?=[ \t]*\n))"
     # Roles that are left of special tokens.
-    r"|(?:\n[ \t]*|(?<=[\d.!?)}\]*$]))(?:user|human|assistant)(?=[ \t]*\n)"
+    r"|(?:\n[ \t]*|(?<=[\d.!?)}\]*$]))(?:user|human|assistant|model|system)(?=[ \t]*\n)"
 )
 _LABEL = re.compile(r"[\W_]*(?:(?:step|part|section|case)\b[\s\d.:)]*|\d+[.:)]\s)", re.IGNORECASE)
 
