@@ -51,7 +51,7 @@ _TIMES = {
 _MORE = re.compile(
     r"[)\]}]*\s?\^|\s?[÷√π±_]|\s?(?:[-+:/*]|\*\*)\s?[\d({\\]|\s?[+*]\s?[A-Za-z]|[abeijnoqrtuvwxyz](?![A-Za-z])|[xX][\dA-F]"
     r"|[CP]\d|\s?(?:->|→|\.\.|…)\s?\d"
-    r"|\s?\\(?:pi|sqrt|div|pm|frac|overline|log|ln|theta)|\s?(?:tenth|hundredth|thousandth)s?\b"
+    r"|\s?\\(?:pi|sqrt|div|pm|frac|overline|log|ln|theta)|\s?(?:tenth|hundredth|thousandth)s?\b|\s{1,3}or\s(?:more|less|fewer)\b"
 )
 FUNCTIONS = (
     r"(?:log|ln|lg|exp|sin|cos|tan|sqrt|abs|floor|ceil|gcd|lcm|mod"

@@ -85,6 +85,7 @@ def _tokens(unit: str) -> list[str]:
     """Words, powers as `^2` and slashes of a unit."""
     text = re.sub(r"\([^()]*\)", " ", _QUOTIENT.sub(r"\1/{", unit))
     text = re.sub(r"\\(?!circ)[A-Za-z]+", " ", re.sub(r"['’]|(?<=\w)\.", "", text))
+    text = re.sub(r"(?<=[A-Za-z])(?=[23]\b)", "^", text)
     tokens: list[str] = []
     for exponent, slash, word in _TOKEN.findall(text):
         token = f"^{exponent}" if exponent else slash or _RAISED.get(word.casefold(), word)

@@ -17,11 +17,13 @@ _TEXT = r"\\(?:text|textrm|textbf|textit|mathrm|mbox)\s*\{"
 _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
 _GAP = r"(?:\\[,;:! ]|~|\s|\\cdot\b|\\times\b|/|\\q?quad\b)*"
 _VALUES = (
-    r"(?:squared|cubed|factorial|choose|times|less|more|hal(?:f|ves)|thirds?|quarters?"
+    r"(?:squared|cubed|factorial|choose|hal(?:f|ves)|thirds?"
     r"|(?:four|fif|six|seven|eigh|nin|ten|hundred|thousand)ths?|hundred|thousand|[mb]illion)"
 )
 """Words that change the value of a number before them, which units do not."""
-_NAME = rf"{_TEXT}(?!\s*(?:(?:and|or|if|mod|{_VALUES})\b|[eid]\}}))[^{{}}]*\}}"
+_NAME = (
+    rf"{_TEXT}(?!\s*(?:(?:and|or|if|mod|{_VALUES})\b|[eid]\}}))(?:[^{{}}\d]|(?<=[A-Za-z^])\d)*\}}"
+)
 _QUOTIENT = rf"\\frac\s*\{{\s*{_TEXT}[^{{}}]*\}}\s*\}}\s*\{{\s*{_TEXT}[^{{}}]*\}}\s*\}}"
 _UNIT = re.compile(rf"(?<=[\w}})\]%]){_GAP}(?:(?:{_NAME}|{_QUOTIENT}){_POWER}{_GAP})+$")
 # One letter, or letters right after a number, are a unit if they are one of these.
@@ -31,7 +33,8 @@ _SHORT = (
 )
 _WORD = r"(?!(?:and|or|mod|if)\b)[A-Za-z.]+"
 _UNMARKED = re.compile(
-    rf"(?<=[\d}})%])(?:\s*(?:{_SHORT})|\s+(?=[A-Za-z]{{2}}|[ap]\.)(?!{_VALUES}\b){_WORD}(?:[ /]+{_WORD})*)"
+    rf"(?<=[\d}})%])(?:\s*(?:{_SHORT})"
+    rf"|\s+(?=[A-Za-z]{{2}}|[ap]\.)(?!{_VALUES}\b){_WORD}(?:[ /]+{_WORD})*)"
     rf"(?:/[A-Za-z]+)?{_POWER}$"
 )
 _IN_TEXT = re.compile(rf"{_TEXT}([^{{}}]*)\}}")
@@ -46,11 +49,11 @@ def without_units(answer: str, wanted: str) -> tuple[str, str]:
     Letters that are not marked as text are units only where the wanted expression has none.
     """
     wanted, unit = _apart(_opened(wanted), _UNIT)
+    if not _is_numeric(wanted):
+        bare, words_after = _apart(wanted, _UNMARKED)
+        if " " in words_after and _is_numeric(bare):
+            wanted, unit = bare, words_after
     numeric = _is_numeric(wanted)
-    if not numeric and " " in (unmarked := _apart(wanted, _UNMARKED))[1]:
-        wanted, numeric, unit = (
-            (unmarked[0], True, unmarked[1]) if _is_numeric(unmarked[0]) else (wanted, False, unit)
-        )
     answer, given = _apart(_opened(answer), _UNIT)
     if not given and numeric:
         answer, given = _apart(answer, _UNMARKED)
