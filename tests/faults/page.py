@@ -70,7 +70,7 @@ Starts that ended with an error: {failed}{line}.
 {rule_table}
 
 `make test-faults` also starts two Snakemakes at once: on one study, where the second is refused in
-one line, and on two studies in one folder, whose results are those of one study alone.
+one line, and on two studies in one folder, whose numbers are those of one study alone.
 """
 
 
