@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alpharl.bounds import MOST_RANK
+from alpharl.bounds import MOST_RANK, MOST_SCALE
 from alpharl.checkpoints.header import unique_json
 from alpharl.checkpoints.index import ADAPTER, ADAPTER_CONFIG
 from alpharl.errors import CheckpointError
@@ -176,8 +175,8 @@ class _Options:
 
     def number(self, key: str, value: Any) -> float:
         # Compared, not converted: JSON has whole numbers that no float holds.
-        if not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
-            raise self.refusal(key, "a finite number")
+        if not isinstance(value, int | float) or not abs(value) <= MOST_SCALE:
+            raise self.refusal(key, f"a number of at most {MOST_SCALE:g}")
         return float(value)
 
     def patterns(self, key: str, read: Callable[[str, Any], Number]) -> dict[str, Number]:

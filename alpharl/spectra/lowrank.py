@@ -101,9 +101,13 @@ def factors_made_from(paths: Sequence[Path]) -> MadeFrom | None:
     """The models that the factors of one checkpoint were made from; None of no file.
 
     Raises:
-        ArtefactError: a shard is of another version, or of other models than the first.
+        ArtefactError: a shard is of another version, of other models than the first, or not of one
+            checkpoint.
     """
     told = [read_made_from(read_metadata(p, MAKER), FACTORS_VERSION, p, MAKER) for p in paths]
+    for path, models in zip(paths, told, strict=True):
+        if len(models["checkpoints"]) != 1:
+            raise not_as_written(path, "found other models than one checkpoint and its base", MAKER)
     return require_one(told, paths, MAKER)
 
 

@@ -85,7 +85,7 @@ class _Meta(TypedDict):
     undefined: NotRequired[str | None]
     window_steps: NotRequired[Annotated[list[int], Field(min_length=1)]]
     target_step: NotRequired[int | None]
-    target_accuracy: NotRequired[float | None]
+    target_accuracy: NotRequired[Annotated[float, Field(gt=0, le=1)] | None]
 
 
 @dataclass(frozen=True)
@@ -281,9 +281,9 @@ def _require_whole(variant: Variant) -> None:
     files = [name for name in PARTS if (variant.folder / name).exists()]
     if sorted(meta["files"]) != sorted(files):
         raise not_as_written(path, f"lists other files than {files}, which are there", MAKER)
-    known = {0, *variant.checkpoints}
-    needed = {0, *used_steps(variant.blend, variant.logits)}
-    if not needed <= meta["models"].keys() <= known or variant.config_step not in known:
+    known, used = {0, *variant.checkpoints}, used_steps(variant.blend, variant.logits)
+    told = {0, *used} <= meta["models"].keys() <= known and variant.config_step in known
+    if not told or not used <= variant.checkpoints.keys():
         raise not_as_written(path, "lacks a model that it depends on", MAKER)
 
 

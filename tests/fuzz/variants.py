@@ -160,5 +160,5 @@ def _compare(call: str) -> None:
 KIND = Kind(
     "variants", _mutate, _read, _check,
     {file: [*of_variant(Path(file).parts[1]).values()] for file in FILES}, compare=_compare,
-    leads_to=("no such checkpoint folder", "no such base", "no such folder"),
+    leads_to=("no such checkpoint folder", "no such base", "no such folder", "found no weights"),
 )  # fmt: skip
