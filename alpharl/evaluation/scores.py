@@ -8,12 +8,13 @@ from typing import Annotated, Any, NotRequired
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
+from alpharl.bounds import MOST_COUNT
 from alpharl.checkpoints.files import read_record
 from alpharl.errors import not_as_written
 from alpharl.evaluation.settings import Share
 
 MAKER = "alpharl evaluate"
-_Error = Annotated[float, Field(ge=0)]
+_Error = Annotated[float, Field(ge=0, le=MOST_COUNT)]
 _Count = Annotated[int, Field(ge=0, strict=True)]
 _ByK = dict[Annotated[str, Field(pattern=r"^[1-9][0-9]*$")], Share]
 _Errors = dict[str, _Error]

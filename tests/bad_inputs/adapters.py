@@ -122,7 +122,7 @@ VALUES = [
     BadInput("lora_alpha 0", options(lora_alpha=0), "found lora_alpha 0, .* verl's merger",
              READERS),
     BadInput("lora_alpha NaN", options(lora_alpha=math.nan), "a number of at most 1e", READERS),
-    BadInput("lora_alpha beyond all", options(lora_alpha=-1e300), "a number of at most 1e", READERS),
+    BadInput("lora_alpha too large", options(lora_alpha=-1e300), "a number of at most 1e", READERS),
     BadInput("an open bracket", options(target_modules="("), "expected valid regular", READERS),
     BadInput("no rank_pattern", options(rank_pattern=None), "expected an object of", READERS),
     BadInput("layers with a regular expression",

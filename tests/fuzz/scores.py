@@ -107,7 +107,8 @@ def _as_pandas(data: bytes) -> dict[int, float]:
     """Accuracy by step."""
     marked = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     lines = re.split("\r\n|\r|\n", data.decode("utf-16" if marked else "utf-8-sig"))
-    lines = [line for line in lines if line.strip(' ,;\t"')]
+    # One quote alone ends or begins a cell of several lines.
+    lines = [line for line in lines if line.strip(' ,;\t"') or line.count('"') % 2]
     told = re.fullmatch('"?sep=(.)"?', lines[0].strip(" "))
     lines = lines[1:] if told else lines
     separator = told[1] if told else max(",;\t", key=lambda s: len(next(_split(lines[0], s))))
