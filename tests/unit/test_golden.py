@@ -25,6 +25,7 @@ from alpharl.dynamics.lines import line_r2
 from alpharl.dynamics.nulls import shuffles
 from alpharl.dynamics.pls import pls_r2
 from alpharl.dynamics.temporal import temporal_svd
+from alpharl.evaluation import SUITE_VERSION, suites
 from alpharl.evaluation.settings import Suite, Task
 from alpharl.evaluation.suites import question_digest
 from alpharl.spectra.gram import read_gram
@@ -496,15 +497,17 @@ def scores(made, golden) -> dict[str, dict]:
     """Results of `alpharl evaluate` on the golden test questions, greedy."""
     folder = made.root / "test"
     folder.mkdir()
-    shutil.copy(golden / "questions_test.jsonl", folder / "questions.jsonl")
-    rows = [json.loads(line) for line in (folder / "questions.jsonl").open()]
+    rows = [json.loads(line) for line in (golden / "questions_test.jsonl").open()]
+    rows = [row | {"id": str(row["id"])} for row in rows]  # as suites have them
+    (folder / "questions.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     questions = [question_digest(row["prompt"]) for row in rows]
     task = {"task": "addition", "data": "questions.jsonl", "questions": questions,
             "sha256": digest_file(folder / "questions.jsonl"), "content": digest_json(rows),
             "private": False, "max_new_tokens": 9}  # fmt: skip
-    settings = Suite(role="test", tasks=[Task(task="addition")]).model_dump()
-    body = {"version": 2, "name": "test", "role": "test", "tasks": [task], "settings": settings,
-            "include_path": None}  # fmt: skip
+    suite = Suite(role="test", tasks=[Task(task="addition")])
+    settings = suite.model_dump(include=suites._SETTINGS)
+    body = {"version": SUITE_VERSION, "name": "test", "role": "test", "tasks": [task],
+            "settings": settings, "include_path": None}  # fmt: skip
     asked = body | {"settings": settings | {"max_truncated": None}}
     write_record(folder / "suite.json", body | {"digest": digest_json(asked)})
     folders = {"base": made.run / "base"} | {s: made.run / s for s in ("step-48", "step-120")}

@@ -205,4 +205,4 @@ def test_torch_must_see_what_was_allotted(monkeypatch):
 def test_a_count_below_zero_is_refused(cli, capsys):
     with pytest.raises(SystemExit):
         cli("factors", "--base", "b", "--checkpoint", "c", "--out", "f", "--gpus", "-1")
-    assert "found '-1', expected a whole number of 0 or more" in capsys.readouterr().err
+    assert "found '-1', expected a whole number from 0 to 1024" in capsys.readouterr().err

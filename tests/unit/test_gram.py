@@ -158,7 +158,8 @@ def test_upto_keeps_the_steps_that_a_window_sees(trajectory):
 
 def test_gram_file_round_trip(tmp_path):
     rng = np.random.default_rng(0)
-    gram = Gram([3, 12], {"a": rng.standard_normal((2, 2)), "b": rng.standard_normal((2, 2))}, 2.5)
+    updates = {name: rng.standard_normal((2, 5)) for name in "ab"}
+    gram = Gram([3, 12], {name: update @ update.T for name, update in updates.items()}, 2.5)
     write_gram(gram, tmp_path / "g.safetensors", MODELS)
     found = read_gram([tmp_path / "g.safetensors"])
     assert found.steps == [3, 12] and found.base_square == 2.5
