@@ -345,7 +345,7 @@ def test_every_config_key_is_explained():
     [
         (None, "no such study file; give the path of a YAML file"),
         ("a: [", "not valid YAML"),
-        ("- 1", "found [1], expected the keys study, bases, runs and suites"),
+        ("- 1", r"found \[1\], expected the keys study, bases, runs and suites"),
         (yaml.safe_dump(changed("gpu", 1)), "unknown key 'gpu', did you mean 'gpus'?"),
         (yaml.safe_dump(STUDY), "models/b: no such checkpoint folder|r/10: no such checkpoint"),
     ],
