@@ -130,7 +130,7 @@ def _not_opened(error: FileNotFoundError) -> str:
 
 
 def _decoding(error: BaseException) -> str | None:
-    """Of bytes that are not what they should be."""
+    """Words for bytes or characters that are not what they should be; None for other errors."""
     if isinstance(error, UnicodeDecodeError):
         return f"found byte {error.start} to be no {error.encoding}, expected text; save it again"
     if isinstance(error, UnicodeEncodeError):

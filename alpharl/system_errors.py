@@ -91,7 +91,7 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def first_words(says: Callable[[BaseException], T | None], error: BaseException) -> T | None:
-    """What is said first of an error, or of those that it was raised from; None if nothing."""
+    """The first words for an error, or for those that it was raised from; None if there are none."""
     return next(filter(None, map(says, chain_of(error))), None)
 
 

@@ -41,7 +41,7 @@ def require_names(plan: Plan) -> None:
 
 
 def _longest_files(plan: Plan) -> Iterator[str]:
-    """Of each kind of file whose name is made of others, that with the longest."""
+    """The file with the longest name, of each kind whose names are made of others."""
     study, paths = plan.study, plan.paths
     for base in study.bases:
         yield paths.base_manifest(base)

@@ -247,7 +247,7 @@ def _by_module(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _hardest(fits: Iterable[Fit]) -> Iterator[Fit]:
-    """Of each measure, the null that the fewest matrices beat; of several, the nearest."""
+    """The null of each measure that the fewest matrices beat; of several, the nearest."""
     from alpharl.dynamics.table import ERRORS
 
     def margin(fit: Fit) -> tuple[float, float]:
