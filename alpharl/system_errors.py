@@ -91,7 +91,7 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def first_words(says: Callable[[BaseException], T | None], error: BaseException) -> T | None:
-    """The first words for an error, or for those that it was raised from; None if there are none."""
+    """The first words for an error, or for those that it was raised from; None without any."""
     return next(filter(None, map(says, chain_of(error))), None)
 
 
